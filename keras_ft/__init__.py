@@ -1,0 +1,53 @@
+"""keras_ft: Factor Transfer for Keras 3, from a teacher to a phone."""
+
+import importlib
+from typing import TYPE_CHECKING
+from typing import Any
+
+from keras_ft._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from keras_ft import data as data
+    from keras_ft import export as export
+    from keras_ft import transfers as transfers
+    from keras_ft import zoo as zoo
+    from keras_ft.coupled_sgd import CoupledSGD as CoupledSGD
+    from keras_ft.distiller import Distiller as Distiller
+    from keras_ft.errors import InputError as InputError
+    from keras_ft.factor_transfer import FactorTransfer as FactorTransfer
+    from keras_ft.feature_taps import taps as taps
+    from keras_ft.layers import Paraphraser as Paraphraser
+    from keras_ft.layers import Translator as Translator
+    from keras_ft.paraphraser_trainer import (
+        ParaphraserTrainer as ParaphraserTrainer,
+    )
+    from keras_ft.recipes import Recipe as Recipe
+
+# Everything is imported when it is first asked for: the command line answers
+# at once, and on the JAX and torch backends there may be no TensorFlow.
+_PACKAGES = ("data", "export", "transfers", "zoo")
+_HOMES = {
+    "CoupledSGD": "coupled_sgd",
+    "Distiller": "distiller",
+    "FactorTransfer": "factor_transfer",
+    "InputError": "errors",
+    "Paraphraser": "layers",
+    "ParaphraserTrainer": "paraphraser_trainer",
+    "Recipe": "recipes",
+    "Translator": "layers",
+    "taps": "feature_taps",
+}
+__all__ = ["__version__", *_PACKAGES, *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"keras_ft.{name}")
+    if name in _HOMES:
+        home = importlib.import_module(f"keras_ft.{_HOMES[name]}")
+        return getattr(home, name)
+    raise AttributeError(f"module 'keras_ft' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
