@@ -1,0 +1,89 @@
+"""Checks inside TensorFlow's steps, before anything is updated.
+
+A stream can only be checked as it flows. Each check is an assertion that the
+tensors behind it wait for, so that a batch that fails changes nothing;
+`preflight.explained_errors` turns the failure into an `InputError`.
+"""
+
+from typing import Any
+
+import keras
+
+from keras_ft import label_checks
+from keras_ft.preflight import MARK
+
+FINITE = "a value that is NaN or infinite|finite values"
+
+
+def checked_batch(data: Any, loss: Any, student: keras.Model) -> Any:
+    """A batch whose images wait for the checks of images and labels.
+
+    Args:
+        data: `x`, `(x, y)` or `(x, y, sample_weight)`, tensors.
+        loss: The compiled loss; labels are checked for sparse
+            cross-entropies, which want class indices.
+        student: The model whose outputs are the classes.
+
+    Returns:
+        The same batch. Not even batch normalization sees it when it is bad.
+    """
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    leaves = keras.tree.flatten(x)
+    assertions = [_finite_images(leaf) for leaf in leaves if _is_float(leaf)]
+    shape = getattr(student, "output_shape", None)
+    if y is not None and shape and label_checks.is_sparse(loss):
+        assertions.append(_labels_in_range(y, shape[-1]))
+    waiting = keras.tree.pack_sequence_as(x, after(assertions, leaves))
+    return keras.utils.pack_x_y_sample_weight(waiting, y, sample_weight)
+
+
+def finite(value: Any, name: str) -> Any:
+    """An assertion that a scalar loss is neither NaN nor infinite."""
+    import tensorflow as tf
+
+    message = (
+        f"{MARK}{name}|{FINITE}|No weight was updated. Lower the learning "
+        "rate or beta; in mixed_float16 an activation may have overflowed.|"
+    )
+    return tf.debugging.Assert(tf.math.is_finite(value), [message])
+
+
+def after(assertions: list[Any], tensors: list[Any]) -> list[Any]:
+    """The same tensors, available only once every assertion held."""
+    import tensorflow as tf
+
+    # Eagerly an assertion has already run and is None.
+    pending = [assertion for assertion in assertions if assertion is not None]
+    with tf.control_dependencies(pending):
+        # A weight that the loss does not reach has no gradient.
+        return [None if t is None else tf.identity(t) for t in tensors]
+
+
+def _is_float(tensor: Any) -> bool:
+    return keras.backend.is_float_dtype(
+        keras.backend.standardize_dtype(tensor.dtype)
+    )
+
+
+def _finite_images(images: Any) -> Any:
+    import tensorflow as tf
+
+    message = (
+        f"{MARK}x|{FINITE}|Nothing was updated. Look for broken images, or "
+        "for a division by a standard deviation of 0.|"
+    )
+    inside = tf.reduce_all(tf.math.is_finite(images))
+    return tf.debugging.Assert(inside, [message])
+
+
+def _labels_in_range(labels: Any, classes: int) -> Any:
+    import tensorflow as tf
+
+    message = (
+        f"{MARK}y|labels outside of 0 to {classes - 1}|class indices from 0 "
+        f"to {classes - 1}|Number the classes from 0 and give the student "
+        "one output per class.|"
+    )
+    labels = tf.cast(labels, "int64")
+    inside = tf.reduce_all((labels >= 0) & (labels < classes))
+    return tf.debugging.Assert(inside, [message])

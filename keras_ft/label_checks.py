@@ -1,0 +1,110 @@
+"""Do the labels fit the loss and the student's outputs?"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_ft import preflight
+from keras_ft.errors import InputError
+
+Shape = tuple[int | None, ...]
+
+
+def is_sparse(loss: Any) -> bool | None:
+    """True for a loss on class indices, False for one-hot, None otherwise."""
+    if isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
+        return True
+    if isinstance(loss, keras.losses.CategoricalCrossentropy):
+        return False
+    if loss in ("sparse_categorical_crossentropy", "categorical_crossentropy"):
+        return bool(loss == "sparse_categorical_crossentropy")
+    return None
+
+
+def check_labels_fit(student: keras.Model, loss: Any, x: Any, y: Any) -> None:
+    """Refuses labels, or a loss, that do not fit a classifying student.
+
+    Args:
+        student: Its outputs must be (batch, classes) for any check to run.
+        loss: The compiled loss; others than cross-entropies are not checked.
+        x: Images, or a dataset of (images, labels).
+        y: Labels as an array, or None. Arrays are checked entirely, streams
+            by their declared shape here and by value within the step.
+
+    Raises:
+        InputError: One-hot labels for a sparse loss or the reverse, class
+            indices out of range, or outputs that are no logits for a loss
+            with `from_logits=True`.
+    """
+    sparse = is_sparse(loss)
+    output = getattr(student, "output_shape", None)
+    if sparse is None or not isinstance(output, tuple) or len(output) != 2:
+        return
+    _check_logits(student, loss)
+    classes = output[-1]
+    _, labels = preflight.element_shapes(x, y)
+    if labels is not None:
+        _check_shape(labels, classes, sparse)
+    if sparse and y is not None:
+        _check_range(np.asarray(y), classes)
+
+
+def _check_logits(student: keras.Model, loss: Any) -> None:
+    softmax = ends_in_softmax(student)
+    from_logits = bool(getattr(loss, "from_logits", False))
+    if softmax and from_logits:
+        raise InputError(
+            "loss",
+            f"from_logits=True for '{student.name}', which ends in a softmax",
+            "logits, or a loss on probabilities",
+            "Remove the softmax from the student, or use from_logits=False.",
+        )
+
+
+def _check_shape(shape: Shape, classes: int, sparse: bool) -> None:
+    one_hot = len(shape) == 2 and shape[-1] == classes and classes > 1
+    if sparse and one_hot:
+        raise InputError(
+            "y",
+            f"one-hot labels of shape {shape} for a sparse loss",
+            "class indices of shape (batch,)",
+            "Use keras.losses.CategoricalCrossentropy(from_logits=True), or "
+            "labels.argmax(axis=-1).",
+        )
+    if not sparse and not one_hot:
+        raise InputError(
+            "y",
+            f"labels of shape {shape} for a categorical loss",
+            f"one-hot labels of shape (batch, {classes})",
+            "Use keras.losses.SparseCategoricalCrossentropy(from_logits=True) "
+            "for class indices.",
+        )
+
+
+def _check_range(labels: Any, classes: int) -> None:
+    if labels.size == 0:
+        return
+    low, high = labels.min(), labels.max()
+    if low < 0 or high >= classes:
+        raise InputError(
+            "y",
+            f"labels from {low} to {high}",
+            f"class indices from 0 to {classes - 1}",
+            "Number the classes from 0 and give the student one output each.",
+        )
+
+
+def ends_in_softmax(model: keras.Model) -> bool:
+    """Whether the last layer of a model applies a softmax."""
+    layers = getattr(model, "layers", None)
+    if not layers:
+        return False
+    last = layers[-1]
+    if isinstance(last, keras.Model):
+        return ends_in_softmax(last)
+    activation = getattr(last, "activation", None)
+    return (
+        isinstance(last, keras.layers.Softmax)
+        or activation is keras.activations.softmax
+    )

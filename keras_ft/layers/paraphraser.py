@@ -1,0 +1,175 @@
+"""The paraphraser: an auto-encoder whose code is the teacher factor."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_ft.errors import InputError
+from keras_ft.layers.conv_tower import ConvTower
+
+ROUNDINGS: dict[str, Callable[[float], int]] = {
+    "round": round,
+    "floor": math.floor,
+}
+
+
+@keras.saving.register_keras_serializable(package="keras_ft")
+class Paraphraser(layers.Layer):
+    """Convolutional auto-encoder over the teacher's last feature maps.
+
+    With C channels in and `m = round(rate * C)`:
+
+    - encoder: Conv C->C, Conv C->m, Conv m->m; its output is the *teacher
+      factor*, which calling the layer returns;
+    - decoder: transposed Conv m->m, m->C, C->C; `reconstruct` runs both.
+
+    Every convolution is 3x3, stride 1, with bias, and is followed by
+    LeakyReLU(0.1), the last one included. Rate 0.5 on 64 channels has 129,312
+    parameters.
+
+    Args:
+        rate: The paper's k, above 0: channels of the factor per channel of
+            the features. Usual values are 0.5, 0.75, 1, 2 and 4.
+        rounding: `"round"` as in the official code, or `"floor"` as in
+            RepDistiller and torchdistill.
+        batch_normalization: Batch normalization after each convolution. The
+            official recipe for CIFAR has none.
+        negative_slope: Slope of LeakyReLU below zero.
+
+    Input shape: (batch, height, width, C).
+    Output shape: (batch, height, width, m).
+
+    Attributes:
+        trained: Whether phase 1 has run. `ParaphraserTrainer.fit` sets it and
+            it is saved with the weights. Set it yourself when the weights
+            come from elsewhere.
+
+    Raises:
+        InputError: `rate` is not above 0, or leaves no channel.
+
+    Example:
+
+    >>> paraphraser = keras_ft.Paraphraser(rate=0.5)
+    >>> features = np.ones((2, 8, 8, 64), "float32")
+    >>> paraphraser(features).shape
+    (2, 8, 8, 32)
+    >>> paraphraser.reconstruct(features).shape
+    (2, 8, 8, 64)
+
+    Reference:
+        arXiv:1802.04977; Jangho-Kim/Factor-Transfer-pytorch,
+        Models/FeatureProjection.py.
+    """
+
+    def __init__(
+        self,
+        rate: float = 0.5,
+        rounding: str = "round",
+        batch_normalization: bool = False,
+        negative_slope: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.rate = _checked_rate(rate)
+        if rounding not in ROUNDINGS:
+            raise InputError(
+                "rounding",
+                repr(rounding),
+                "'round' or 'floor'",
+                "Leave it out for the official rule.",
+            )
+        self.rounding = rounding
+        self.batch_normalization = batch_normalization
+        self.negative_slope = negative_slope
+        self.trained = False
+
+    def factor_channels(self, channels: int) -> int:
+        """Channels of the factor for features of `channels` channels."""
+        factor_channels = ROUNDINGS[self.rounding](channels * self.rate)
+        if factor_channels < 1:
+            raise InputError(
+                "rate",
+                f"{self.rate}, which leaves 0 of {channels} channels",
+                f"at least {1 / channels:.4g}",
+                "Use a larger rate or a feature map with more channels.",
+            )
+        return factor_channels
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        channels = checked_channels(input_shape, "features")
+        code = self.factor_channels(channels)
+        shared = {
+            "batch_normalization": self.batch_normalization,
+            "negative_slope": self.negative_slope,
+            "dtype": self.dtype_policy,
+        }
+        self.encoder = ConvTower((channels, code, code), **shared)
+        self.decoder = ConvTower(
+            (code, channels, channels), transpose=True, **shared
+        )
+        self.encoder.build(input_shape)
+        self.decoder.build((*input_shape[:-1], code))
+        super().build(input_shape)
+
+    def call(self, features: Any, training: bool | None = None) -> Any:
+        """Encodes features into the teacher factor."""
+        return self.encoder(features, training=training)
+
+    def reconstruct(self, features: Any, training: bool | None = None) -> Any:
+        """Encodes and decodes: (batch, height, width, C) -> the same."""
+        if not self.built:
+            self.build(features.shape)
+        return self.decoder(
+            self.encoder(features, training=training), training=training
+        )
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        channels = checked_channels(input_shape, "features")
+        return (*input_shape[:-1], self.factor_channels(channels))
+
+    # All variables live in the two towers, so the layer's own store is free
+    # to carry the flag.
+    def save_own_variables(self, store: Any) -> None:
+        store["trained"] = np.asarray(self.trained)
+
+    def load_own_variables(self, store: Any) -> None:
+        self.trained = bool(np.asarray(store["trained"]))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "rate": self.rate,
+            "rounding": self.rounding,
+            "batch_normalization": self.batch_normalization,
+            "negative_slope": self.negative_slope,
+        }
+
+
+def checked_channels(shape: tuple[int | None, ...], argument: str) -> int:
+    """The channel count of a (batch, height, width, channels) shape."""
+    if len(shape) != 4 or shape[-1] is None:
+        raise InputError(
+            argument,
+            f"shape {tuple(shape)}",
+            "(batch, height, width, channels) with known channels",
+            "Tap a convolutional feature map; keras_ft.taps(model) lists them.",
+        )
+    return shape[-1]
+
+
+def _checked_rate(rate: float) -> float:
+    valid = isinstance(rate, (int, float)) and not isinstance(rate, bool)
+    if not valid or not math.isfinite(rate) or rate <= 0:
+        raise InputError(
+            "rate",
+            repr(rate),
+            "a finite number above 0",
+            "Use rate=0.5, the official setting.",
+        )
+    return float(rate)

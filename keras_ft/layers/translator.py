@@ -1,0 +1,93 @@
+"""The translator: turns student features into the student factor."""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from keras_ft.errors import InputError
+from keras_ft.layers.conv_tower import ConvTower
+from keras_ft.layers.paraphraser import checked_channels
+
+
+@keras.saving.register_keras_serializable(package="keras_ft")
+class Translator(layers.Layer):
+    """Three convolutions from student features to the student factor.
+
+    Conv C->C, Conv C->m, Conv m->m, each 3x3 with bias and LeakyReLU(0.1):
+    the shape of the paraphraser's encoder. It trains with the student and is
+    thrown away afterwards.
+
+    Args:
+        channels: m, the channels of the teacher factor. None lets the
+            transfer that owns the translator fill it in.
+        batch_normalization: Batch normalization after each convolution
+            (RepDistiller has it, the official recipe has not).
+        negative_slope: Slope of LeakyReLU below zero.
+
+    Input shape: (batch, height, width, C).
+    Output shape: (batch, height, width, m).
+
+    Example:
+
+    >>> translator = keras_ft.Translator(channels=32)
+    >>> translator(np.ones((2, 8, 8, 64), "float32")).shape
+    (2, 8, 8, 32)
+
+    Reference:
+        arXiv:1802.04977; Jangho-Kim/Factor-Transfer-pytorch,
+        Models/FeatureProjection.py.
+    """
+
+    def __init__(
+        self,
+        channels: int | None = None,
+        batch_normalization: bool = False,
+        negative_slope: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if channels is not None and channels < 1:
+            raise InputError(
+                "channels",
+                channels,
+                "None or an integer of at least 1",
+                "Leave it out to take the teacher factor's.",
+            )
+        self.channels = channels
+        self.batch_normalization = batch_normalization
+        self.negative_slope = negative_slope
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        width = checked_channels(input_shape, "student features")
+        if self.channels is None:
+            raise InputError(
+                "channels",
+                None,
+                "the channels of the teacher factor",
+                "Pass Translator(channels=...) when using it on its own.",
+            )
+        self.tower = ConvTower(
+            (width, self.channels, self.channels),
+            batch_normalization=self.batch_normalization,
+            negative_slope=self.negative_slope,
+            dtype=self.dtype_policy,
+        )
+        self.tower.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, features: Any, training: bool | None = None) -> Any:
+        return self.tower(features, training=training)
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], self.channels)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "channels": self.channels,
+            "batch_normalization": self.batch_normalization,
+            "negative_slope": self.negative_slope,
+        }

@@ -1,0 +1,224 @@
+"""The mathematics of the transfers: per example, unreduced, in float32.
+
+Every function takes batch-first tensors of any Keras backend and returns one
+float32 number per example; averaging over the batch, sample weights and the
+division by the number of replicas happen in one place, `batch_mean`.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_ft.errors import InputError
+
+# The guard of torch.nn.functional.normalize, used by the official code.
+ZERO_NORM = 1e-12
+
+REDUCTIONS = ("mean", "sum", "relative")
+RECONSTRUCTION_LOSSES = ("l1", "l2")
+
+
+def flatten(tensor: Any) -> Any:
+    """Flattens each example: (batch, ...) -> (batch, D) in float32."""
+    tensor = ops.cast(tensor, "float32")
+    size = 1
+    for length in tensor.shape[1:]:
+        size = -1 if length is None or size == -1 else size * length
+    return ops.reshape(tensor, (-1, size) if size != -1 else _dynamic(tensor))
+
+
+def _dynamic(tensor: Any) -> tuple[Any, int]:
+    return (ops.shape(tensor)[0], -1)
+
+
+def unit_vectors(factor: Any) -> Any:
+    """Divides each flattened example by its L2 norm.
+
+    `u = f / ||f||_2`, computed in float32 whatever the input's dtype. An
+    example whose norm is at most 1e-12 becomes the zero vector with a zero
+    gradient, where dividing by a clipped norm would give a gradient of 1e12.
+    The largest magnitude is divided out first, so nothing overflows: the
+    square of 1e20 would.
+
+    Args:
+        factor: Tensor (batch, ...), any float dtype.
+
+    Returns:
+        Tensor (batch, D), float32, each row of length 1 or 0.
+
+    Example:
+
+    >>> unit_vectors(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    [[0.6, 0.8], [0.0, 0.0]]
+
+    Reference:
+        Kim, Park and Kwak 2018, arXiv:1802.04977: the normalised factors of
+        the factor transfer loss.
+    """
+    flat = flatten(factor)
+    largest = ops.stop_gradient(ops.max(ops.abs(flat), axis=1, keepdims=True))
+    alive = largest > ZERO_NORM
+    flat = ops.where(alive, flat, 0.0) / ops.where(alive, largest, 1.0)
+    squares = ops.sum(ops.square(flat), axis=1, keepdims=True)
+    return flat / ops.sqrt(ops.where(alive, squares, 1.0))
+
+
+def factor_distance(
+    teacher_factor: Any,
+    student_factor: Any,
+    p: int = 1,
+    reduction: str = "mean",
+) -> Any:
+    """Distance between two factors on the unit sphere.
+
+    With `d = F_T/||F_T||_2 - F_S/||F_S||_2` of D entries, per example:
+
+    - `"mean"`: `sum(|d|^p) / D`, the official code's (with p = 1). It shrinks
+      with D: about `1.13/sqrt(D)` for unrelated factors, so that a good
+      `beta` depends on the factor's size.
+    - `"sum"`: `sum(|d|^p)`, the norm as the paper writes it (p = 1). A beta
+      for `"mean"` is D times a beta for `"sum"`.
+    - `"relative"`: the mean divided by its upper bound, hence in [0, 1] for
+      every D: `2/sqrt(D)` for p = 1 and `4/D` for p = 2.
+
+    For p = 2 this is the squared L2 norm: smooth where the factors agree.
+
+    Args:
+        teacher_factor: Tensor (batch, ...). No gradient flows into it.
+        student_factor: Tensor of the same shape.
+        p: 1 or 2.
+        reduction: `"mean"`, `"sum"` or `"relative"`.
+
+    Returns:
+        Tensor (batch,), float32, at least 0, invariant to positive scaling
+        of either factor.
+
+    Example:
+
+    >>> factor_distance(np.array([[1.0, 0.0]]), np.array([[0.0, 5.0]]))
+    [1.0]
+
+    Reference:
+        arXiv:1802.04977; Jangho-Kim/Factor-Transfer-pytorch.
+    """
+    teacher = ops.stop_gradient(unit_vectors(teacher_factor))
+    difference = teacher - unit_vectors(student_factor)
+    powers = ops.abs(difference) if p == 1 else ops.square(difference)
+    if reduction == "sum":
+        return ops.sum(powers, axis=1)
+    mean = ops.mean(powers, axis=1)
+    if reduction == "mean":
+        return mean
+    size = ops.cast(ops.shape(difference)[1], "float32")
+    bound = 2.0 / ops.sqrt(size) if p == 1 else 4.0 / size
+    return mean / bound
+
+
+def attention_map(features: Any) -> Any:
+    """Mean over channels of the squared features: (B, H, W, C) -> (B, H*W).
+
+    The activation map of Zagoruyko and Komodakis 2017 (arXiv:1612.03928),
+    which RepDistiller also feeds to its version of factor transfer.
+    """
+    features = ops.cast(features, "float32")
+    return flatten(ops.mean(ops.square(features), axis=-1))
+
+
+def attention_distance(teacher_features: Any, student_features: Any) -> Any:
+    """Mean squared difference of unit attention maps, per example.
+
+    Reference:
+        arXiv:1612.03928; szagoruyko/attention-transfer `at_loss`.
+    """
+    return factor_distance(
+        attention_map(teacher_features), attention_map(student_features), p=2
+    )
+
+
+def soft_target_divergence(
+    teacher_logits: Any, student_logits: Any, temperature: float = 4.0
+) -> Any:
+    """`T^2 * KL(softmax(t/T) || softmax(s/T))`, per example.
+
+    The factor T^2 keeps the gradient's size independent of T.
+
+    Args:
+        teacher_logits: Tensor (batch, ..., classes), not probabilities.
+        student_logits: Tensor of the same shape.
+        temperature: T, above 0.
+
+    Returns:
+        Tensor (batch,), float32; the mean over further axes, if any.
+
+    Reference:
+        Hinton, Vinyals and Dean 2015, arXiv:1503.02531.
+    """
+    teacher_logits = ops.stop_gradient(ops.cast(teacher_logits, "float32"))
+    student_logits = ops.cast(student_logits, "float32")
+    teacher = ops.log_softmax(teacher_logits / temperature, axis=-1)
+    student = ops.log_softmax(student_logits / temperature, axis=-1)
+    divergence = ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
+    if len(divergence.shape) > 1:
+        divergence = ops.mean(flatten(divergence), axis=1)
+    return divergence * temperature**2
+
+
+def reconstruction_error(
+    features: Any, reconstruction: Any, loss: str = "l1"
+) -> Any:
+    """Mean absolute (`"l1"`) or squared (`"l2"`) difference, per example.
+
+    The official code trains the paraphraser on the L1 mean; the paper's
+    equation is the squared L2 norm, here divided by the number of entries.
+    """
+    difference = flatten(features) - flatten(reconstruction)
+    powers = ops.abs(difference) if loss == "l1" else ops.square(difference)
+    return ops.mean(powers, axis=1)
+
+
+class _PerExampleMean(keras.losses.Loss):
+    """Lets Keras weigh, average and scale values that are already losses."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        del y_true
+        return y_pred
+
+
+def batch_mean(per_example: Any, sample_weight: Any = None) -> Any:
+    """Reduces per-example losses exactly as Keras reduces its own.
+
+    `sum(weight * loss) / batch`, divided by the number of replicas under a
+    `tf.distribute` strategy: a bare mean trains differently on two devices.
+
+    Args:
+        per_example: Tensor (batch,).
+        sample_weight: None, (batch,), (batch, 1), or (batch, ...) for dense
+            tasks, whose mean per example is used.
+
+    Returns:
+        Scalar tensor, float32.
+
+    Raises:
+        InputError: `sample_weight` is a dictionary or list.
+    """
+    if isinstance(sample_weight, (dict, list, tuple)):
+        raise InputError(
+            "sample_weight",
+            f"a {type(sample_weight).__name__} of weights, one per output",
+            "one tensor with a weight per example",
+            "Pass weights per example; they apply to every loss term.",
+        )
+    if sample_weight is not None:
+        sample_weight = ops.mean(flatten(sample_weight), axis=1)
+    reduce = _PerExampleMean(name="batch_mean", dtype="float32")
+    return reduce(per_example, per_example, sample_weight)
+
+
+def replicas() -> int:
+    """Replicas in sync of the current `tf.distribute` strategy, else 1."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return int(tf.distribute.get_strategy().num_replicas_in_sync)

@@ -1,0 +1,86 @@
+"""Knowledge distillation (KD): the student imitates softened outputs."""
+
+import math
+from typing import Any
+
+import keras
+
+from keras_ft import losses
+from keras_ft.errors import InputError
+from keras_ft.label_checks import ends_in_softmax
+from keras_ft.transfers.transfer import Transfer
+
+
+@keras.saving.register_keras_serializable(package="keras_ft")
+class SoftTargets(Transfer):
+    """`T^2 * KL(softmax(teacher/T) || softmax(student/T))`.
+
+    Both models must return logits. The classic mixture with alpha = 0.9 is
+    `SoftTargets(beta=0.9)` in a `Distiller` with `task_weight=0.1`.
+
+    Args:
+        temperature: T, a finite number above 0.
+        beta: Weight of the term.
+        name: See `Transfer`.
+
+    Raises:
+        InputError: The temperature is out of range, the outputs differ in
+            shape, or a model ends in a softmax.
+
+    Example:
+
+    >>> kd = keras_ft.transfers.SoftTargets(temperature=4.0, beta=0.9)
+    >>> model = keras_ft.Distiller(teacher, student, [kd], task_weight=0.1)
+
+    Reference:
+        Hinton, Vinyals and Dean 2015, arXiv:1503.02531.
+    """
+
+    source = "outputs"
+    term = "soft_target"
+
+    def __init__(
+        self, temperature: float = 4.0, beta: float = 1.0, **kwargs: Any
+    ) -> None:
+        super().__init__(beta=beta, **kwargs)
+        number = isinstance(temperature, (int, float))
+        if not number or not math.isfinite(temperature) or temperature <= 0:
+            raise InputError(
+                "temperature",
+                repr(temperature),
+                "a finite number above 0",
+                "Use 4.0; 1.0 leaves the outputs as they are.",
+            )
+        self.temperature = float(temperature)
+
+    def build(
+        self,
+        teacher_shape: tuple[int | None, ...],
+        student_shape: tuple[int | None, ...],
+    ) -> None:
+        if tuple(teacher_shape[1:]) != tuple(student_shape[1:]):
+            raise InputError(
+                "student",
+                f"outputs of shape {tuple(student_shape[1:])}",
+                f"the teacher's, {tuple(teacher_shape[1:])}",
+                "Soft targets need the same classes in the same order; "
+                "FactorMatch does not.",
+            )
+        super().build(teacher_shape, student_shape)
+
+    def call(self, teacher: Any, student: Any) -> Any:
+        return losses.soft_target_divergence(teacher, student, self.temperature)
+
+    def check_models(self, teacher: keras.Model, student: keras.Model) -> None:
+        for argument, model in (("teacher", teacher), ("student", student)):
+            if ends_in_softmax(model):
+                raise InputError(
+                    argument,
+                    f"'{model.name}', which ends in a softmax",
+                    "a model that returns logits",
+                    "Remove the last softmax (activation=None on the last "
+                    "layer); probabilities would be softened twice.",
+                )
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "temperature": self.temperature}

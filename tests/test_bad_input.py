@@ -1,0 +1,183 @@
+"""Every kind of bad input meets our own error before the first step."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from keras_ft import Distiller
+from keras_ft import FactorTransfer
+from keras_ft import InputError
+from keras_ft import Paraphraser
+from keras_ft import ParaphraserTrainer
+from keras_ft import transfers
+
+SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+ONE_HOT = keras.losses.CategoricalCrossentropy(from_logits=True)
+
+
+def compiled(model, loss=SPARSE):
+    model.compile(keras.optimizers.SGD(0.1), loss)
+    return model
+
+
+@pytest.fixture
+def pair(network):
+    return network(8), network(4)
+
+
+@pytest.fixture
+def untouched(pair):
+    """Fails when a refused call changed the student."""
+    before = [np.array(v) for v in pair[1].variables]
+    yield
+    for old, new in zip(before, pair[1].variables, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.fixture
+def model(pair, paraphraser, untouched):
+    return compiled(FactorTransfer(*pair, paraphraser))
+
+
+@pytest.mark.parametrize("argument", ["teacher", "student"])
+def test_unknown_layers_are_named_with_near_misses(pair, paraphraser, argument):
+    with pytest.raises(InputError, match="Did you mean 'features'") as caught:
+        FactorTransfer(
+            *pair, paraphraser, **{f"{argument}_layer_name": "feature"}
+        )
+    assert caught.value.argument == f"{argument}_layer_name"
+
+
+def test_unbuilt_and_graphless_models(pair, paraphraser):
+    class Subclassed(keras.Model):
+        def call(self, x):
+            return x
+
+    unbuilt = keras.Sequential([layers.Dense(3)])
+    with pytest.raises(InputError, match="never built"):
+        FactorTransfer(unbuilt, pair[1], paraphraser)
+    graphless = Subclassed()
+    graphless.build((None, 8, 8, 3))
+    with pytest.raises(InputError, match="no graph"):
+        FactorTransfer(graphless, pair[1], paraphraser)
+    with pytest.raises(InputError, match="a str"):
+        FactorTransfer("teacher.keras", pair[1], paraphraser)
+
+
+@pytest.mark.parametrize("beta", [-1.0, float("nan"), float("inf"), "500"])
+def test_beta(pair, paraphraser, beta):
+    with pytest.raises(InputError, match="Invalid `beta`"):
+        FactorTransfer(*pair, paraphraser, beta=beta)
+
+
+@pytest.mark.parametrize("p", [0, 3, "1"])
+def test_p(pair, paraphraser, p):
+    with pytest.raises(InputError, match="Invalid `p`"):
+        FactorTransfer(*pair, paraphraser, p=p)
+
+
+def test_an_untrained_paraphraser(pair, batch, untouched):
+    model = compiled(FactorTransfer(*pair, Paraphraser(0.5)))
+    with pytest.raises(InputError, match="never trained.*ParaphraserTrainer"):
+        model.fit(*batch, verbose=0)
+
+
+def test_a_paraphraser_of_another_teacher(pair, paraphraser):
+    paraphraser.build((None, 8, 8, 32))
+    with pytest.raises(InputError, match="features of 32 channels"):
+        FactorTransfer(*pair, paraphraser)
+
+
+def test_a_rate_that_leaves_no_channel(pair):
+    with pytest.raises(InputError, match="leaves 0 of 8 channels"):
+        ParaphraserTrainer(pair[0], Paraphraser(0.01))
+
+
+def test_labels_out_of_range_in_arrays_and_streams(model, batch):
+    images, labels = batch
+    for wrong in (labels + 3, labels - 1):
+        with pytest.raises(InputError, match="labels from -?\\d+ to \\d+"):
+            model.fit(images, wrong, verbose=0)
+        stream = tf.data.Dataset.from_tensor_slices((images, wrong)).batch(24)
+        with pytest.raises(InputError, match="labels outside of 0 to 3"):
+            model.fit(stream, verbose=0)
+
+
+def test_one_hot_and_integer_labels_are_not_mixed_up(pair, paraphraser, batch):
+    images, labels = batch
+    one_hot = np.eye(4, dtype="float32")[labels]
+    model = compiled(FactorTransfer(*pair, paraphraser))
+    with pytest.raises(InputError, match="one-hot labels.*sparse"):
+        model.fit(images, one_hot, verbose=0)
+    compiled(model, ONE_HOT)
+    with pytest.raises(InputError, match="categorical loss"):
+        model.fit(images, labels, verbose=0)
+
+
+def test_a_softmax_teacher_is_no_source_of_logits(pair):
+    softmax = keras.Sequential([pair[0], layers.Softmax()])
+    with pytest.raises(InputError, match="teacher.*ends in a softmax"):
+        Distiller(softmax, pair[1], [transfers.SoftTargets()])
+
+
+def test_a_softmax_student_with_a_loss_on_logits(pair, paraphraser, batch):
+    student = keras.Sequential([*pair[1].layers, layers.Activation("softmax")])
+    model = compiled(FactorTransfer(pair[0], student, paraphraser))
+    with pytest.raises(InputError, match="from_logits=True"):
+        model.fit(*batch, verbose=0)
+
+
+def test_different_classes_for_soft_targets(network):
+    with pytest.raises(InputError, match="the teacher's, \\(10,\\)"):
+        Distiller(network(8, classes=10), network(4), [transfers.SoftTargets()])
+
+
+def test_no_data_and_empty_data(model, batch):
+    images, labels = batch
+    with pytest.raises(InputError, match="Received: None"):
+        model.fit()
+    with pytest.raises(InputError, match="empty dataset"):
+        model.fit(images[:0], labels[:0], verbose=0)
+    empty = tf.data.Dataset.from_tensor_slices((images, labels)).take(0)
+    with pytest.raises(InputError, match="empty dataset"):
+        model.fit(empty.batch(8), verbose=0)
+
+
+def test_images_of_the_wrong_rank_or_size(model, batch):
+    images, labels = batch
+    unbatched = tf.data.Dataset.from_tensor_slices((images, labels))
+    with pytest.raises(InputError, match="dataset.batch"):
+        model.fit(unbatched, verbose=0)
+    with pytest.raises(InputError, match=r"\(24, 4, 4, 3\)"):
+        model.fit(images[:, :4, :4], labels, verbose=0)
+    with pytest.raises(InputError, match="one per image"):
+        model.fit(images, labels[:5], verbose=0)
+
+
+def test_networks_for_different_images(network, paraphraser):
+    with pytest.raises(InputError, match="the teacher's, \\(None, 8, 8, 3\\)"):
+        FactorTransfer(network(8), network(4, size=16), paraphraser)
+
+
+def test_teacher_and_student_must_be_two_models(network, paraphraser):
+    teacher = network(8)
+    with pytest.raises(InputError, match="shares weights"):
+        FactorTransfer(teacher, teacher, paraphraser)
+
+
+def test_a_teacher_with_nan_weights(pair, paraphraser, batch, untouched):
+    kernel = pair[0].get_layer("conv").kernel
+    kernel.assign(kernel * np.nan)
+    model = compiled(FactorTransfer(*pair, paraphraser))
+    with pytest.raises(InputError, match="NaN or infinity in 'conv/kernel'"):
+        model.fit(*batch, verbose=0)
+
+
+def test_things_that_are_no_transfer_and_double_names(pair):
+    with pytest.raises(InputError, match=r"transfers\[0\]"):
+        Distiller(*pair, ["kd"])
+    twice = [transfers.Hint(), transfers.Hint()]
+    with pytest.raises(InputError, match="a different name"):
+        Distiller(*pair, twice)

@@ -1,0 +1,159 @@
+"""The presets against the published settings, value by value."""
+
+import json
+
+import numpy as np
+import pytest
+
+from keras_ft import Distiller
+from keras_ft import FactorTransfer
+from keras_ft import InputError
+from keras_ft import Recipe
+from keras_ft.schedule import Schedule
+
+# (lr, weight decay, batch, epochs, milestones) as read in the repositories
+# each recipe names in `source`.
+PUBLISHED = {
+    "official": {
+        "rate": 0.5,
+        "rounding": "round",
+        "beta": 500.0,
+        "p": 1,
+        "form": "flat",
+        "reconstruction_loss": "l1",
+        "translator_batch_normalization": False,
+        "paraphrase": (0.1, 5e-4, 128, 6, (150, 225)),
+        "distil": (0.1, 5e-4, 128, 164, (82, 123)),
+        "teacher": (0.1, 5e-4, 128, 164, (82, 123)),
+    },
+    "paper": {
+        "rate": 0.5,
+        "rounding": "round",
+        "beta": 500.0,
+        "p": 1,
+        "form": "flat",
+        "reconstruction_loss": "l2",
+        "translator_batch_normalization": False,
+        "paraphrase": (0.01, 5e-4, 128, 6, (150, 225)),
+        "distil": (0.1, 5e-4, 128, 164, (82, 123)),
+        "teacher": (0.1, 5e-4, 128, 164, (82, 123)),
+    },
+    "repdistiller": {
+        "rate": 0.5,
+        "rounding": "floor",
+        "beta": 200.0,
+        "p": 1,
+        "form": "attention",
+        "reconstruction_loss": "l2",
+        "translator_batch_normalization": True,
+        "paraphrase": (0.01, 5e-4, 64, 30, ()),
+        "distil": (0.05, 5e-4, 64, 240, (150, 180, 210)),
+        "teacher": (0.05, 5e-4, 64, 240, (150, 180, 210)),
+    },
+    "torchdistill": {
+        "rate": 0.5,
+        "rounding": "floor",
+        "beta": 1000.0,
+        "p": 1,
+        "form": "flat",
+        "reconstruction_loss": "l2",
+        "translator_batch_normalization": False,
+        "paraphrase": (0.01, 1e-4, 256, 1, ()),
+        "distil": (0.1, 1e-4, 256, 90, (30, 60)),
+        "teacher": (0.1, 1e-4, 256, 90, (30, 60)),
+    },
+}
+
+
+def test_every_preset_is_listed():
+    assert set(Recipe.names()) == set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_presets_equal_the_published_settings(name):
+    recipe = Recipe.preset(name)
+    for key, expected in PUBLISHED[name].items():
+        found = getattr(recipe, key)
+        if isinstance(found, Schedule):
+            assert (found.momentum, found.nesterov) == (0.9, False)
+            assert (found.decay, found.shape) == (0.1, "step")
+            found = (
+                found.learning_rate,
+                found.weight_decay,
+                found.batch_size,
+                found.epochs,
+                found.milestones,
+            )
+        assert found == expected, key
+    assert not recipe.paraphraser_batch_normalization
+    assert recipe.source
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_recipe_survives_json(name):
+    recipe = Recipe.preset(name)
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_recipe_builds_its_models(name, network):
+    recipe = Recipe.preset(name)
+    teacher, paraphraser = network(8), recipe.paraphraser()
+    phase1 = recipe.paraphraser_trainer(teacher, paraphraser)
+    assert phase1.reconstruction_loss == recipe.reconstruction_loss
+    model = recipe.distiller(teacher, network(4), paraphraser)
+    match = model.transfers[0]
+    assert float(match.beta) == recipe.beta
+    assert match.form == recipe.form
+    batch_norms = match.translator.batch_normalization
+    assert batch_norms == (name == "repdistiller")
+    kind = Distiller if recipe.form == "attention" else FactorTransfer
+    assert type(model) is kind
+
+
+def test_the_learning_rate_drops_exactly_at_the_milestones():
+    schedule = Schedule(4, 128, 0.1, milestones=(1, 3))
+    rate = schedule.rate_at(steps_per_epoch=10)
+    found = [float(rate(step)) for step in range(40)]
+    expected = [0.1] * 10 + [0.01] * 20 + [0.001] * 10
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_linear_schedule_reaches_zero_at_its_end():
+    rate = Schedule(4, 128, 0.1).linear(2).rate_at(steps_per_epoch=10)
+    assert float(rate(0)) == pytest.approx(0.1)
+    assert float(rate(10)) == pytest.approx(0.05)
+    assert float(rate(20)) == 0.0
+
+
+def test_more_epochs_keep_the_shape():
+    schedule = Recipe.preset("official").distil.with_epochs(82)
+    assert (schedule.epochs, schedule.milestones) == (82, (41, 62))
+
+
+def test_a_short_recipe_says_that_it_is_one():
+    recipe = Recipe.preset("official").short(2, 6)
+    assert recipe.name == "official (short)"
+    assert (recipe.paraphrase.epochs, recipe.distil.epochs) == (2, 6)
+    assert recipe.distil.shape == "linear"
+    assert recipe.beta == 500.0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"shape": "cos"},
+    ],
+)
+def test_schedules_refuse_values_out_of_range(changes):
+    values = {"epochs": 1, "batch_size": 1, "learning_rate": 0.1, **changes}
+    with pytest.raises(InputError, match=next(iter(changes))):
+        Schedule(**values)
+
+
+def test_unknown_presets_are_refused():
+    with pytest.raises(InputError, match="one of official"):
+        Recipe.preset("offical")

@@ -1,0 +1,119 @@
+"""What every transfer must do, run over a list: add yours here."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_ft import Distiller
+from keras_ft import InputError
+from keras_ft import Paraphraser
+from keras_ft import losses
+from keras_ft import transfers
+
+
+def factor_match(**kwargs):
+    paraphraser = Paraphraser(0.5)
+    paraphraser.trained = True
+    return transfers.FactorMatch(paraphraser, **kwargs)
+
+
+EVERY = {
+    "FactorMatch": factor_match,
+    "SoftTargets": transfers.SoftTargets,
+    "AttentionTransfer": transfers.AttentionTransfer,
+    "Hint": transfers.Hint,
+}
+
+
+def test_the_list_is_complete():
+    public = {name for name in dir(transfers) if name[0].isupper()}
+    assert public - {"Transfer"} == set(EVERY)
+
+
+@pytest.mark.parametrize("make", EVERY.values(), ids=EVERY)
+def test_trains_in_a_distiller_and_survives_a_file(
+    make, network, batch, tmp_path
+):
+    term = make(beta=2.0)
+    model = Distiller(network(8), network(4), [term])
+    model.compile(
+        keras.optimizers.SGD(0.05),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    frozen = [np.array(v) for v in model.frozen_variables]
+    trained = [np.array(v) for v in model.trainable_variables]
+    logs = model.fit(*batch, verbose=0).history
+    assert logs[f"{term.name}_loss"][0] > 0
+    for old, new in zip(frozen, model.frozen_variables, strict=True):
+        np.testing.assert_array_equal(old, new)
+    for old, new in zip(trained, model.trainable_variables, strict=True):
+        assert not np.array_equal(old, new)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.evaluate(*batch, verbose=0) == model.evaluate(
+        *batch, verbose=0
+    )
+
+
+@pytest.mark.parametrize("make", EVERY.values(), ids=EVERY)
+def test_refuses_a_negative_beta(make):
+    with pytest.raises(InputError, match="Invalid `beta`"):
+        make(beta=-0.1)
+
+
+def test_repdistillers_form_compares_attention_maps(network):
+    term = factor_match(form="attention")
+    shape = (None, 8, 8, 8)
+    term.build(shape, shape)
+    rng = np.random.default_rng(0)
+    teacher, student = rng.normal(size=(2, 3, 8, 8, 8)).astype("float32")
+    expected = losses.factor_distance(
+        losses.attention_map(term.paraphraser(teacher)),
+        losses.attention_map(term.translator(student)),
+    )
+    np.testing.assert_array_equal(term(teacher, student), expected)
+
+
+def test_equal_factors_have_no_distance():
+    term = factor_match()
+    shape = (None, 8, 8, 8)
+    term.build(shape, shape)
+    term.translator.set_weights(term.paraphraser.encoder.get_weights())
+    features = np.random.default_rng(0).normal(size=(3, 8, 8, 8))
+    np.testing.assert_allclose(term(features, features), 0, atol=1e-7)
+
+
+def test_hint_regresses_the_teachers_features():
+    term = transfers.Hint()
+    term.build((None, 2, 2, 3), (None, 2, 2, 2))
+    rng = np.random.default_rng(0)
+    teacher = rng.normal(size=(4, 2, 2, 3))
+    student = rng.normal(size=(4, 2, 2, 2))
+    kernel, bias = term.regressor.get_weights()
+    expected = (teacher - (student @ kernel[0, 0] + bias)) ** 2
+    np.testing.assert_allclose(
+        term(teacher, student), expected.mean(axis=(1, 2, 3)), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("p", 3), ("reduction", "max"), ("form", "gram"), ("translator", "t")],
+)
+def test_factor_match_refuses_unknown_choices(argument, value):
+    with pytest.raises(InputError, match=f"Invalid `{argument}`"):
+        factor_match(**{argument: value})
+
+
+@pytest.mark.parametrize("temperature", [0, -1, float("nan"), "4"])
+def test_soft_targets_refuse_a_temperature_of_zero_or_less(temperature):
+    with pytest.raises(InputError, match="temperature"):
+        transfers.SoftTargets(temperature=temperature)
+
+
+def test_a_translator_of_other_channels_is_refused():
+    from keras_ft import Translator
+
+    term = factor_match(translator=Translator(channels=5))
+    with pytest.raises(InputError, match="one with 5 channels"):
+        term.build((None, 8, 8, 8), (None, 8, 8, 4))
