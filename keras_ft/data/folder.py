@@ -1,0 +1,163 @@
+"""Image files sorted into one folder per class."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import tensorflow as tf
+
+from keras_ft.data import pipeline
+from keras_ft.data.split import Split
+from keras_ft.errors import InputError
+
+SPLIT_FOLDERS = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "val"),
+    "test": ("test",),
+}
+# What tf.io.decode_image reads; an animation gives its first picture.
+ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
+GREY_MODES = {"1", "L", "I", "I;16"}
+LAYOUT = (
+    "a folder with train/<class>/*.jpg (and validation/, test/ if you have "
+    "them), or with <class>/*.jpg, as .jpg, .png, .bmp or .gif"
+)
+
+
+def read(
+    path: Path, image_size: tuple[int, int] | None, memory_limit: int
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """The splits of an image folder and its class names.
+
+    Classes are the sorted folder names. Images are grey if all files are,
+    else RGB; they are resized to `image_size` without regard to proportions.
+
+    Args:
+        path: A folder laid out as `LAYOUT` says.
+        image_size: (height, width) in pixels; `None` keeps the size, which
+            all images must then share.
+        memory_limit: With more decoded bytes than this, files are read again
+            each time they are used.
+
+    Raises:
+        InputError: The folder is laid out otherwise, or a file is no image.
+    """
+    folders = _split_folders(path)
+    class_names = tuple(
+        sorted(f.name for f in folders["train"].iterdir() if f.is_dir())
+    )
+    files = {s: _files(folders[s], class_names) for s in folders}
+    everything = [file for members, _ in files.values() for file in members]
+    size, channels = _inspect(everything, image_size)
+    held = size[0] * size[1] * channels * len(everything) <= memory_limit
+    splits = {}
+    for split, (paths, labels) in files.items():
+        fetch = _fetch_files(paths, size, channels)
+        if held and paths:
+            fetch = pipeline.from_memory(_decode_all(fetch, paths))
+        splits[split] = Split(fetch, labels, np.arange(len(labels)))
+    return splits, class_names
+
+
+def _split_folders(path: Path) -> dict[str, Path]:
+    if not (path / "train").is_dir():
+        return {"train": path}
+    return {
+        split: path / name
+        for split, names in SPLIT_FOLDERS.items()
+        for name in names
+        if (path / name).is_dir()
+    }
+
+
+def _files(
+    folder: Path, class_names: tuple[str, ...]
+) -> tuple[list[Path], np.ndarray]:
+    """All image files of a split, sorted, and their labels."""
+    unknown = {f.name for f in folder.iterdir() if f.is_dir()} - {*class_names}
+    if len(class_names) < 2 or unknown:
+        wrong = f"the classes {sorted(unknown)}" if unknown else class_names
+        raise InputError(
+            str(folder),
+            wrong,
+            "two or more class folders, the same in every split; " + LAYOUT,
+            "Rename or move the folders.",
+        )
+    paths: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(class_names):
+        members = [
+            file
+            for file in sorted((folder / name).rglob("*"))
+            if file.suffix.lower() in ENDINGS and file.is_file()
+        ]
+        paths += members
+        labels += [label] * len(members)
+    return paths, np.array(labels, np.int32)
+
+
+def _inspect(
+    files: list[Path], image_size: tuple[int, int] | None
+) -> tuple[tuple[int, int], int]:
+    """(height, width) and channels, from the headers of all files."""
+    sizes: dict[tuple[int, int], Path] = {}
+    modes = set()
+    for file in files:
+        try:
+            with PIL.Image.open(file) as image:
+                sizes.setdefault((image.height, image.width), file)
+                modes.add(image.mode)
+        except OSError as error:
+            raise _unreadable(file) from error
+    if not files:
+        raise InputError("name", "no images", LAYOUT, "Check the path.")
+    if image_size is None and len(sizes) > 1:
+        different = [f"{file.name} {size}" for size, file in sizes.items()][:2]
+        raise InputError(
+            "image_size",
+            f"None for images of {len(sizes)} sizes: {different}",
+            "one (height, width) for all images",
+            "Pass for example image_size=(64, 64).",
+        )
+    return image_size or next(iter(sizes)), 1 if modes <= GREY_MODES else 3
+
+
+def _fetch_files(
+    paths: list[Path], size: tuple[int, int], channels: int
+) -> Callable[[Any], Any]:
+    names = tf.constant([str(path) for path in paths], tf.string)
+    shape = tf.TensorSpec((*size, channels), tf.uint8)
+
+    def decode(position: Any) -> Any:
+        image = tf.io.decode_image(
+            tf.io.read_file(names[position]), channels, expand_animations=False
+        )
+        return pipeline.resize(image, size)
+
+    return lambda positions: tf.map_fn(
+        decode, positions, fn_output_signature=shape
+    )
+
+
+def _decode_all(fetch: Callable[[Any], Any], paths: list[Path]) -> np.ndarray:
+    images = tf.data.Dataset.range(len(paths)).map(
+        lambda position: fetch(position[None])[0],
+        num_parallel_calls=pipeline.cores(),
+    )
+    decoded: list[np.ndarray] = []
+    try:
+        decoded.extend(images.as_numpy_iterator())
+    except tf.errors.InvalidArgumentError as error:
+        raise _unreadable(paths[len(decoded)]) from error
+    return np.stack(decoded)
+
+
+def _unreadable(file: Path) -> InputError:
+    return InputError(
+        str(file),
+        "a file that cannot be decoded",
+        "a whole JPEG, PNG, BMP or GIF image",
+        "Replace or remove it.",
+    )

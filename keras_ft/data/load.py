@@ -1,0 +1,157 @@
+"""One door to every data set: `load`."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from keras_ft.data import fashion_mini
+from keras_ft.data import normalization as normalizations
+from keras_ft.data.dataset import ImageData
+from keras_ft.data.normalization import Normalization
+from keras_ft.data.settings import Settings
+from keras_ft.errors import InputError
+
+# Decoded images beyond this are read from disk again every epoch.
+MEMORY_LIMIT = 4 * 2**30
+KNOWN = {
+    "cifar10": normalizations.CIFAR10,
+    "fashion_mnist": normalizations.FASHION_MNIST,
+}
+
+
+def load(
+    name: str | os.PathLike[str] = "fashion_mini",
+    batch_size: int = 128,
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    seed: int = 0,
+    augment: bool = True,
+    normalization: Normalization | None = None,
+    validation_fraction: float = 0.1,
+    image_size: tuple[int, int] | None = None,
+    train_examples: int | None = None,
+    drop_remainder: bool = False,
+) -> ImageData:
+    """Loads labelled images for training, validation and test.
+
+    The three splits never share an image, except where `validation_fraction`
+    is 0. Splits the source lacks are cut from its training images, seeded
+    and with the proportions of the classes; a source with a validation but
+    no test split has its validation split used as test. `notes` of the
+    result says which of this happened.
+
+    Args:
+        name: "fashion_mini" (embedded: 5,000 + 2,000 grey 28x28 images of
+            Fashion-MNIST), an existing folder (`train/<class>/*.jpg`, beside
+            it `validation/` and `test/` if there are, or just
+            `<class>/*.jpg`), or the TFDS name of an image classification set,
+            which is looked for in `data_dir` first and downloaded second.
+        batch_size: Images per batch.
+        data_dir: Where TFDS keeps its sets; `~/tensorflow_datasets` if `None`.
+        seed: Decides splits, order and augmentation; the same seed gives the
+            same batches.
+        augment: Pad 4, crop and flip the training images. Leave it out where
+            mirrored images mean something else, as with digits.
+        normalization: Replaces the default, which is the customary one for
+            cifar10 and Fashion-MNIST, else that of the source's training
+            images (float64; every n-th image of more than 60,000).
+        validation_fraction: Part of the training images to cut off for
+            validation, 0 to 1, where the source has no validation split.
+            With 0, validation is the test split.
+        image_size: (height, width) to resize to; `None` keeps the size.
+        train_examples: Train on so many images only, drawn with the
+            proportions of the classes after validation was cut off: another
+            number leaves validation and test as they are.
+        drop_remainder: Leave out a last training batch that is not full, as
+            several devices and static shapes need. Validation and test stay
+            whole.
+
+    Returns:
+        An `ImageData`. Up to 4 GiB of decoded images are held in memory.
+
+    Raises:
+        InputError: An argument is out of range, the set is unknown or not
+            for image classification, or it is neither on disk nor to be
+            downloaded.
+
+    Example:
+
+    >>> data = load("fashion_mini", batch_size=64, train_examples=1000)
+    >>> data.classes, data.input_shape, data.steps_per_epoch
+    (10, (28, 28, 1), 16)
+    """
+    settings = Settings(
+        batch_size=batch_size,
+        seed=seed,
+        augment=augment,
+        normalization=normalization,
+        validation_fraction=validation_fraction,
+        image_size=image_size,
+        train_examples=train_examples,
+        drop_remainder=drop_remainder,
+    )
+    path = Path(name).expanduser()
+    if name == "fashion_mini":
+        return _embedded(settings)
+    if path.is_dir():
+        return _folder(path, settings)
+    if path.is_absolute() or str(name).startswith((".", "~", "/")):
+        raise InputError(
+            "name", str(name), "an existing folder", "Check the path."
+        )
+    return _tfds(str(name), data_dir, settings)
+
+
+# TensorFlow and TFDS are imported where they are used: `import keras_ft` must
+# work without TensorFlow, and the embedded data must not wait for TFDS.
+
+
+def _embedded(settings: Settings) -> ImageData:
+    from keras_ft.data import indexed
+    from keras_ft.data import pipeline
+    from keras_ft.data.split import Split
+
+    arrays = fashion_mini.read()
+    splits = {}
+    for split in ("train", "test"):
+        images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+        if settings.image_size not in (None, images.shape[1:3]):
+            raise InputError(
+                "image_size",
+                settings.image_size,
+                "None or (28, 28) for fashion_mini",
+                "Leave it out.",
+            )
+        splits[split] = Split(
+            pipeline.from_memory(images),
+            labels.astype(np.int32),
+            np.arange(len(labels)),
+        )
+    known = normalizations.FASHION_MNIST
+    names = fashion_mini.CLASS_NAMES
+    return indexed.image_data("fashion_mini", splits, names, settings, known)
+
+
+def _folder(path: Path, settings: Settings) -> ImageData:
+    from keras_ft.data import folder
+    from keras_ft.data import indexed
+
+    splits, class_names = folder.read(path, settings.image_size, MEMORY_LIMIT)
+    return indexed.image_data(path.name, splits, class_names, settings)
+
+
+def _tfds(
+    name: str, data_dir: str | os.PathLike[str] | None, settings: Settings
+) -> ImageData:
+    from keras_ft.data import indexed
+    from keras_ft.data import streamed
+    from keras_ft.data import tfds_set
+
+    where = None if data_dir is None else os.fspath(Path(data_dir).expanduser())
+    source = tfds_set.find(name, where, settings)
+    known = KNOWN.get(name.partition("/")[0])
+    if source.bytes > MEMORY_LIMIT:
+        return streamed.image_data(name, source, settings, known)
+    splits = source.splits()
+    return indexed.image_data(name, splits, source.class_names, settings, known)

@@ -1,0 +1,70 @@
+"""How pixels become network input."""
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalization:
+    """Per-channel mean and deviation on the 0..1 scale.
+
+    A pixel value p in 0..255 becomes `(p / 255 - mean) / std`.
+
+    Args:
+        mean: One number in 0..1 per channel.
+        std: One number above 0 per channel.
+
+    Example:
+
+    >>> Normalization((0.5,), (0.25,)).apply(np.full((1, 1, 1), 255, np.uint8))
+    array([[[2.]]], dtype=float32)
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, blocks: Iterable[np.ndarray]) -> "Normalization":
+        """Statistics of uint8 images over everything but the last axis.
+
+        Exact: pixels are counted per value, the sums are float64. A constant
+        channel gets the deviation 1, so it becomes 0, not NaN.
+
+        Args:
+            blocks: Arrays (N, H, W, C) that are taken together.
+        """
+        counts: dict[int, np.ndarray] = {}
+        for block in blocks:
+            for channel in range(block.shape[-1]):
+                pixels = block[..., channel].reshape(-1)
+                counts.setdefault(channel, np.zeros(256))
+                counts[channel] += np.bincount(pixels, minlength=256)
+        values = np.arange(256) / 255.0
+        mean, std = [], []
+        for count in counts.values():
+            weights = count / count.sum()
+            mean.append(float(weights @ values))
+            spread = float(np.sqrt(weights @ (values - mean[-1]) ** 2))
+            std.append(spread or 1.0)
+        return cls(tuple(mean), tuple(std))
+
+    def scale_and_shift(self) -> tuple[np.ndarray, np.ndarray]:
+        """float32 (scale, shift) with `input = pixel * scale + shift`."""
+        mean, std = np.array(self.mean), np.array(self.std)
+        scale = (1.0 / (255.0 * std)).astype(np.float32)
+        return scale, (-mean / std).astype(np.float32)
+
+    def apply(self, images: np.ndarray) -> np.ndarray:
+        """uint8 images (..., C) as the float32 the pipelines deliver."""
+        scale, shift = self.scale_and_shift()
+        return images.astype(np.float32) * scale + shift
+
+
+# Official Factor Transfer code (Jangho-Kim/Factor-Transfer-pytorch) and many
+# CIFAR repositories; the deviations are means of per-image ones.
+CIFAR10 = Normalization((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+# Of the 60,000 official training images (tools/build_fashion_mini.py writes
+# them to PROVENANCE.json); the shipped teacher was trained with these.
+FASHION_MNIST = Normalization((0.2860405969887955,), (0.35302424451492254,))

@@ -1,0 +1,146 @@
+"""Labelled images and how they are divided."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_ft.data.settings import Settings
+from keras_ft.errors import InputError
+
+# Uncorrelated draws from one seed: one stream of random numbers per purpose.
+VALIDATION, TEST, TRAIN_EXAMPLES = 1, 2, 3
+Splits = Mapping[str, "Split"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Some of a source's images, which are held elsewhere and not copied.
+
+    Args:
+        fetch: Maps int64 positions (B,) to uint8 images (B, H, W, C).
+        labels: int32 (N,), one per image of this split.
+        positions: int64 (N,), what to give to `fetch` for each of them.
+    """
+
+    fetch: Any
+    labels: np.ndarray
+    positions: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, chosen: np.ndarray) -> "Split":
+        """The split of the chosen members only."""
+        return dataclasses.replace(
+            self, labels=self.labels[chosen], positions=self.positions[chosen]
+        )
+
+    def images(self, chosen: np.ndarray) -> np.ndarray:
+        """uint8 images (len(chosen), H, W, C) of the chosen members."""
+        images: np.ndarray = np.asarray(self.fetch(self.positions[chosen]))
+        return images
+
+
+def stratified(
+    labels: np.ndarray, count: int, seed: tuple[int, int]
+) -> np.ndarray:
+    """Positions of a random part in which classes keep their proportions.
+
+    Each class is put in random order and evenly spread over 0..1; the first
+    `count` of all images are taken.
+
+    Args:
+        labels: (N,) whole numbers.
+        count: How many to take, 0..N.
+        seed: (seed, purpose).
+
+    Returns:
+        int64 (count,), ascending.
+
+    Example:
+
+    >>> chosen = stratified(np.repeat([0, 1], [30, 10]), 8, (0, VALIDATION))
+    >>> int((chosen < 30).sum())
+    6
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    first = order[np.argsort(place[order], kind="stable")]
+    return np.sort(first[:count])
+
+
+def divide(
+    splits: Splits, settings: Settings
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """Makes train, validation and test out of what the source has.
+
+    Args:
+        splits: The source's splits; "train" must be there, "validation" and
+            "test" may be.
+        settings: `validation_fraction`, `train_examples` and `seed` count.
+
+    Returns:
+        The three splits, and a sentence for every decision a reader of
+        results should know of.
+
+    Raises:
+        InputError: There are too few images for what is asked.
+    """
+    found = dict(splits)
+    notes = []
+    if "test" not in found and "validation" in found:
+        found["test"] = found.pop("validation")
+        notes.append("The source's validation split serves as test split.")
+    if "test" not in found:
+        found["train"], found["test"] = _hold_out(
+            found["train"], settings, TEST
+        )
+        notes.append("The source has no test split: one was cut from train.")
+    if "validation" not in found and settings.validation_fraction == 0:
+        found["validation"] = found["test"]
+        notes.append(
+            "Validation is the test split: choose nothing by looking at it."
+        )
+    elif "validation" not in found:
+        found["train"], found["validation"] = _hold_out(
+            found["train"], settings, VALIDATION
+        )
+    found["train"] = _few(found["train"], settings)
+    return found, tuple(notes)
+
+
+def _hold_out(
+    split: Split, settings: Settings, purpose: int
+) -> tuple[Split, Split]:
+    count = round(len(split) * settings.validation_fraction)
+    if not 0 < count < len(split):
+        raise InputError(
+            "validation_fraction",
+            settings.validation_fraction,
+            f"a part of the {len(split)} training images that leaves some on "
+            "both sides",
+            "Use a fraction such as 0.1, or add images.",
+        )
+    held = stratified(split.labels, count, (settings.seed, purpose))
+    kept = np.setdiff1d(np.arange(len(split)), held)
+    return split.take(kept), split.take(held)
+
+
+def _few(split: Split, settings: Settings) -> Split:
+    count = settings.train_examples
+    if count is None:
+        return split
+    if count > len(split):
+        raise InputError(
+            "train_examples",
+            count,
+            f"at most the {len(split)} training images there are",
+            "Leave it out to train on all of them.",
+        )
+    seed = (settings.seed, TRAIN_EXAMPLES)
+    return split.take(stratified(split.labels, count, seed))

@@ -1,0 +1,235 @@
+"""Image classification sets of TensorFlow Datasets."""
+
+import dataclasses
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from keras_ft.data import network
+from keras_ft.data import pipeline
+from keras_ft.data.settings import Settings
+from keras_ft.data.split import Split
+from keras_ft.errors import InputError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class TfdsSet:
+    """A prepared set and how to read images and labels from it.
+
+    Attributes:
+        builder: The TFDS builder, prepared.
+        image_key: Name of its image feature.
+        label_key: Name of its label feature.
+        class_names: One per label.
+        input_shape: (H, W, C) after resizing.
+        sizes: Images in each of its labelled splits.
+    """
+
+    builder: Any
+    image_key: str
+    label_key: str
+    class_names: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    sizes: dict[str, int]
+
+    @property
+    def bytes(self) -> int:
+        """What all its images take in memory."""
+        height, width, channels = self.input_shape
+        return sum(self.sizes.values()) * height * width * channels
+
+    def dataset(self, instruction: str) -> tf.data.Dataset:
+        """uint8 images (H, W, C) and int32 labels, always in one order.
+
+        Args:
+            instruction: A split or part of it, as in "train[:1000]".
+        """
+
+        def pick(example: Any) -> tuple[Any, Any]:
+            image = example[self.image_key]
+            if image.shape[:2] != self.input_shape[:2]:
+                image = pipeline.resize(image, self.input_shape[:2])
+            label = tf.cast(example[self.label_key], tf.int32)
+            return tf.ensure_shape(image, self.input_shape), label
+
+        wanted = {self.image_key: True, self.label_key: True}
+        return self.builder.as_dataset(
+            split=instruction,
+            shuffle_files=False,
+            decoders=tfds.decode.PartialDecoding(wanted),
+        ).map(pick, num_parallel_calls=pipeline.cores())
+
+    def splits(self) -> dict[str, Split]:
+        """All splits, read into memory."""
+        return {split: self._in_memory(split) for split in self.sizes}
+
+    def _in_memory(self, split: str) -> Split:
+        images, labels = [], []
+        for some, their_labels in self.dataset(split).batch(1024):
+            images.append(some.numpy())
+            labels.append(their_labels.numpy())
+        together = np.concatenate(labels)
+        return Split(
+            pipeline.from_memory(np.concatenate(images)),
+            together,
+            np.arange(len(together)),
+        )
+
+
+def find(name: str, data_dir: str | None, settings: Settings) -> TfdsSet:
+    """A set by its TFDS name: a prepared folder first, then a download.
+
+    Args:
+        name: TFDS name, as in "cifar10" or "imagenet_resized/32x32".
+        data_dir: Where TFDS keeps its sets; its own default if `None`.
+        settings: Of these, `image_size` counts.
+
+    Raises:
+        InputError: The name is unknown, the set is not for image
+            classification or it can neither be found nor downloaded.
+    """
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        raise _unknown(name) from error
+    image_key, label_key = _keys(name, builder.info.features)
+    shape = _shape(name, builder.info.features[image_key], settings)
+    if not builder.is_prepared():
+        _download(name, builder)
+    label = builder.info.features[label_key]
+    found = TfdsSet(
+        builder, image_key, label_key, tuple(label.names), shape, {}
+    )
+    sizes = {
+        split: builder.info.splits[split].num_examples
+        for split in SPLITS
+        if split in builder.info.splits and _labelled(found, split)
+    }
+    if "train" not in sizes:
+        there = list(builder.info.splits)
+        raise InputError(
+            "name", f"{name} with splits {there}", "a train split", _PREPARE
+        )
+    return dataclasses.replace(found, sizes=sizes)
+
+
+_PREPARE = "Choose another data set, or give a folder of images."
+
+
+def _unknown(name: str) -> InputError:
+    names = tfds.list_builders(with_community_datasets=False)
+    base = name.partition("/")[0]
+    near = difflib.get_close_matches(base, ["fashion_mini", *names])
+    hint = f"Did you mean {' or '.join(near)}?" if near else "Check the name."
+    return InputError(
+        "name",
+        name,
+        "fashion_mini, the path of an existing folder or a TFDS name",
+        hint,
+    )
+
+
+def _keys(name: str, features: Any) -> tuple[str, str]:
+    """Names of the one image and the one label, or of the supervised pair."""
+    kinds = tfds.features.Image, tfds.features.ClassLabel
+    items = list(features.items()) if hasattr(features, "items") else []
+    found = [[k for k, f in items if isinstance(f, kind)] for kind in kinds]
+    if any(not keys for keys in found):
+        raise InputError(
+            "name",
+            f"{name} with features {[key for key, _ in items]}",
+            "a data set with an image and a class label",
+            _PREPARE,
+        )
+    # "image" and "label" are what TFDS calls them; cifar100, for example,
+    # has "coarse_label" as well.
+    chosen = [
+        usual if usual in keys else keys[0]
+        for usual, keys in zip(("image", "label"), found, strict=True)
+    ]
+    return chosen[0], chosen[1]
+
+
+def _shape(name: str, feature: Any, settings: Settings) -> tuple[int, int, int]:
+    height, width, channels = feature.shape
+    if settings.image_size is not None:
+        height, width = settings.image_size
+    if None in (height, width):
+        raise InputError(
+            "image_size",
+            f"None for {name}, whose images differ in size",
+            "one (height, width) for all images",
+            "Pass for example image_size=(64, 64).",
+        )
+    if channels is None or feature.np_dtype != np.uint8:
+        raise InputError(
+            "name",
+            f"{name} with images {feature.shape} {feature.np_dtype}",
+            "8-bit images with a fixed number of channels",
+            _PREPARE,
+        )
+    return height, width, channels
+
+
+def _labelled(found: TfdsSet, split: str) -> bool:
+    # The test split of some sets, imagenet2012 for one, has label -1 only.
+    for example in found.builder.as_dataset(split=split).take(1):
+        return int(example[found.label_key]) >= 0
+    return False
+
+
+def _download(name: str, builder: Any) -> None:
+    where = Path(builder.data_dir)
+    missing = {
+        url: facts
+        for url, facts in builder.url_infos.items()
+        if url not in _downloaded(builder)
+    }
+    manual = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
+    problem = None if manual else network.unreachable(missing)
+    fix = (
+        f"Connect to the network, or copy a prepared folder to {where}, or "
+        'use data_dir= to say where it is; "fashion_mini" needs neither.'
+    )
+    if problem:
+        raise InputError(
+            "name",
+            f"{name}, which cannot be downloaded ({problem})",
+            f"a folder prepared by TFDS at {where}, or a network",
+            fix,
+        )
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        raise InputError(
+            "name",
+            f"{name}, which TFDS could not prepare "
+            f"({type(error).__name__}: {str(error).strip()[:500]})",
+            f"a folder prepared by TFDS at {where}",
+            (manual or "").strip() or fix,
+        ) from error
+
+
+def _downloaded(builder: Any) -> set[str]:
+    """Addresses whose files TFDS will find in its download folders."""
+    # full_name is "set/version" or "set/config/version", as the folders are.
+    depth = builder.info.full_name.count("/")
+    downloads = Path(builder.data_dir).parents[depth] / "downloads"
+    have = {
+        url
+        for info in downloads.glob("*.INFO")
+        for url in json.loads(info.read_text()).get("urls", ())
+    }
+    by_hand = {path.name for path in downloads.glob("manual/*")}
+    return have | {
+        url
+        for url, facts in builder.url_infos.items()
+        if facts.filename in by_hand
+    }

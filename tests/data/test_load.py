@@ -1,0 +1,128 @@
+"""The door: the embedded data, and what cannot be loaded."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from keras_ft import data
+from keras_ft.data import fashion_mini
+from keras_ft.data import normalization
+from keras_ft.data.fashion_mini import arrays
+from keras_ft.errors import InputError
+
+
+def test_embedded_arrays_are_those_of_the_provenance() -> None:
+    provenance = json.loads(
+        arrays.FILE.with_name("PROVENANCE.json").read_text()
+    )
+    content = arrays.FILE.read_bytes()
+    assert hashlib.sha256(content).hexdigest() == provenance["npz_sha256"]
+    assert len(content) == provenance["npz_bytes"] < 3_200_000
+    found = fashion_mini.read()
+    assert set(found) == set(provenance["arrays"])
+    for name, facts in provenance["arrays"].items():
+        assert list(found[name].shape) == facts["shape"]
+        digest = hashlib.sha256(found[name].tobytes()).hexdigest()
+        assert digest == facts["sha256"]
+    statistics = provenance["training_split_statistics"]
+    assert normalization.FASHION_MNIST.mean == (statistics["mean"],)
+    assert normalization.FASHION_MNIST.std == (statistics["std"],)
+    notice = arrays.FILE.with_name("LICENSE").read_text()
+    assert "2017 Zalando SE" in notice and "MIT" in notice
+
+
+def test_embedded_classes_are_balanced() -> None:
+    found = fashion_mini.read()
+    for split, count in (("train", 500), ("test", 200)):
+        labels = found[f"{split}_labels"]
+        assert np.bincount(labels).tolist() == [count] * 10
+
+
+def test_the_default() -> None:
+    found = data.load(batch_size=100)
+    assert found.name == "fashion_mini" and found.notes == ()
+    assert found.sizes == {"train": 4500, "validation": 500, "test": 2000}
+    assert found.classes == len(found.class_names) == 10
+    assert found.input_shape == (28, 28, 1)
+    assert found.steps_per_epoch == 45 == found.train.cardinality()
+    assert found.normalization == normalization.FASHION_MNIST
+    images, labels = next(iter(found.train))
+    assert images.shape == (100, 28, 28, 1) and labels.dtype == "int32"
+    assert abs(float(np.mean(images))) < 0.3
+
+
+def test_test_images_are_the_embedded_ones_normalised() -> None:
+    found = data.load(batch_size=500)
+    batches = list(found.test)
+    images = np.concatenate([x for x, _ in batches])
+    labels = np.concatenate([y for _, y in batches])
+    embedded = fashion_mini.read()
+    expected = found.normalization.apply(embedded["test_images"])
+    np.testing.assert_allclose(images, expected, atol=1e-6)
+    np.testing.assert_array_equal(labels, embedded["test_labels"])
+
+
+def test_resume_continues_exactly() -> None:
+    found = data.load(train_examples=300, batch_size=100, seed=4)
+    whole = list(found.train_from(0).take(6))
+    for (x, y), (x2, y2) in zip(
+        whole[3:], found.train_from(1).take(3), strict=True
+    ):
+        np.testing.assert_array_equal(x, x2)
+        np.testing.assert_array_equal(y, y2)
+    with pytest.raises(InputError, match="epoch"):
+        found.train_from(-1)
+
+
+def test_drop_remainder_shortens_training_only() -> None:
+    found = data.load(batch_size=128, drop_remainder=True)
+    assert found.steps_per_epoch == 35
+    assert found.train.element_spec[0].shape[0] == 128
+    assert sum(len(y) for _, y in found.test) == 2000
+
+
+def test_examples_are_raw_seeded_and_distinct() -> None:
+    found = data.load()
+    images, labels = found.examples("test", 64, seed=1)
+    assert images.dtype == np.uint8 and images.shape == (64, 28, 28, 1)
+    again = found.examples("test", 64, seed=1)
+    np.testing.assert_array_equal(images, again[0])
+    np.testing.assert_array_equal(labels, again[1])
+    assert np.any(labels != found.examples("test", 64, seed=2)[1])
+    everything = found.examples("test", 2000)[1]
+    assert np.bincount(everything).tolist() == [200] * 10
+    with pytest.raises(InputError, match="count"):
+        found.examples("validation", 501)
+    with pytest.raises(InputError, match="split"):
+        found.examples("dev", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "argument"),
+    [
+        ({"name": "./no_such_folder"}, "name"),
+        ({"image_size": (32, 32)}, "image_size"),
+        ({"train_examples": 4501}, "train_examples"),
+        (
+            {"normalization": data.Normalization((0.5,) * 3, (1.0,) * 3)},
+            "normalization",
+        ),
+        (
+            {"train_examples": 10, "drop_remainder": True},
+            "batch_size",
+        ),
+    ],
+)
+def test_refused(arguments: dict[str, Any], argument: str) -> None:
+    with pytest.raises(InputError) as caught:
+        data.load(**arguments)
+    assert caught.value.argument == argument
+
+
+def test_a_path_object_is_accepted(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="class folders"):
+        data.load(tmp_path)

@@ -1,0 +1,166 @@
+"""Batches as a function of (seed, epoch, step)."""
+
+import hashlib
+import itertools
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_ft.data import pipeline
+from keras_ft.data.normalization import Normalization
+
+COUNT = 50
+# The identity of an image is its constant pixel value.
+IMAGES = np.broadcast_to(
+    np.arange(COUNT, dtype=np.uint8)[:, None, None, None], (COUNT, 8, 8, 3)
+).copy()
+LABELS = np.arange(COUNT, dtype=np.int32)
+PIXELS = Normalization((0.0,) * 3, (1 / 255,) * 3)
+
+
+def batches(**changes: Any) -> pipeline.Batches:
+    settings: dict[str, Any] = {
+        "fetch": pipeline.from_memory(IMAGES),
+        "labels": LABELS,
+        "image_shape": (8, 8, 3),
+        "normalization": PIXELS,
+        "batch_size": 16,
+    }
+    return pipeline.Batches(**{**settings, **changes})
+
+
+def labels_of(dataset: tf.data.Dataset) -> list[int]:
+    return [int(y) for _, labels in dataset for y in labels]
+
+
+def digest(dataset: tf.data.Dataset) -> str:
+    found = hashlib.sha256()
+    for images, labels in dataset:
+        found.update(images.numpy().tobytes() + labels.numpy().tobytes())
+    return found.hexdigest()
+
+
+def epoch(found: pipeline.Batches, number: int) -> tf.data.Dataset:
+    return found.stream(number).take(found.steps)
+
+
+def test_ordered_is_every_image_once_in_order() -> None:
+    found = batches()
+    assert labels_of(found.ordered()) == list(range(COUNT))
+    assert found.ordered().cardinality() == found.steps == 4
+    for images, labels in found.ordered():
+        assert images.dtype == tf.float32 and labels.dtype == tf.int32
+        np.testing.assert_allclose(images[:, 3, 3, 1], labels, atol=1e-4)
+
+
+def test_an_epoch_is_a_permutation_with_matching_images() -> None:
+    found = batches()
+    for dataset in (found.shuffled(), epoch(found, 0), epoch(found, 7)):
+        assert labels_of(dataset) != list(range(COUNT))
+        assert sorted(labels_of(dataset)) == list(range(COUNT))
+        for images, labels in dataset:
+            np.testing.assert_allclose(images[:, 3, 3, 1], labels, atol=1e-4)
+
+
+def test_positions_select_and_labels_follow() -> None:
+    chosen = np.array([7, 3, 40])
+    found = batches(labels=LABELS[chosen], positions=chosen)
+    for images, labels in found.shuffled():
+        np.testing.assert_allclose(images[:, 3, 3, 1], labels, atol=1e-4)
+    assert labels_of(found.ordered()) == [7, 3, 40]
+
+
+def test_augmentation_reaches_training_only() -> None:
+    found = batches(augment=True)
+    assert all(np.ptp(x[0]) == 0 for x, _ in found.ordered())
+    # Of 50 constant images some get a border of zero padding.
+    assert any(np.ptp(x, (1, 2, 3)).any() for x, _ in found.shuffled())
+
+
+def test_resuming_at_an_epoch_gives_the_uninterrupted_batches() -> None:
+    found = batches(augment=True)
+    whole = list(found.stream(0).take(4 * found.steps))
+    later = list(found.stream(2).take(2 * found.steps))
+    for (x, y), (x2, y2) in zip(whole[8:], later, strict=True):
+        np.testing.assert_array_equal(x, x2)
+        np.testing.assert_array_equal(y, y2)
+
+
+def test_epochs_and_seeds_differ_and_repeat() -> None:
+    found = [
+        digest(epoch(batches(augment=True, seed=seed), number))
+        for seed in (0, 1, 2**40)
+        for number in (0, 1)
+    ]
+    assert len(set(found)) == 6
+    assert digest(epoch(batches(augment=True, seed=2**40), 1)) == found[-1]
+
+
+def test_shuffled_is_new_each_time_and_the_same_for_the_seed() -> None:
+    first, second = (batches(augment=True, seed=3).shuffled() for _ in "ab")
+    orders = [digest(first) for _ in range(3)]
+    assert len(set(orders)) == 3
+    assert [digest(second) for _ in range(3)] == orders
+    assert digest(batches(augment=True, seed=4).shuffled()) not in orders
+
+
+def test_the_global_seed_changes_nothing() -> None:
+    found = []
+    for global_seed in (1, 2):
+        tf.random.set_seed(global_seed)
+        found.append(digest(batches(augment=True, seed=3).shuffled()))
+    assert found[0] == found[1]
+
+
+def test_another_process_gives_the_same_batches() -> None:
+    found = batches(augment=True, seed=11)
+    here = digest(epoch(found, 5)), digest(found.shuffled())
+    code = (
+        "from tests.data.test_pipeline import *\n"
+        "found = batches(augment=True, seed=11)\n"
+        "print(digest(epoch(found, 5)), digest(found.shuffled()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert tuple(done.stdout.split()) == here
+
+
+def test_drop_remainder_makes_shapes_static() -> None:
+    found = batches(drop_remainder=True)
+    assert found.steps == 3
+    for dataset in (found.shuffled(), found.stream(0)):
+        images, labels = dataset.element_spec
+        assert images.shape == (16, 8, 8, 3) and labels.shape == (16,)
+    assert len(labels_of(found.shuffled())) == 48
+    open_ended = batches().shuffled().element_spec[0]
+    assert open_ended.shape.as_list() == [None, 8, 8, 3]
+
+
+def test_cardinality_is_known_so_keras_can_show_an_eta() -> None:
+    assert batches().shuffled().cardinality() == 4
+    assert batches(drop_remainder=True).shuffled().cardinality() == 3
+
+
+@pytest.mark.parametrize("name", ["shuffled", "stream"])
+def test_two_replicas_share_the_batches_of_one(
+    name: str, two_devices: list[str]
+) -> None:
+    found = batches(augment=True, drop_remainder=True, seed=5)
+    make = {"shuffled": found.shuffled, "stream": lambda: found.stream(0)}[name]
+    strategy = tf.distribute.MirroredStrategy(two_devices)
+    shared = strategy.experimental_distribute_dataset(make())
+    pairs = zip(itertools.islice(shared, 3), make().take(3), strict=True)
+    for (images, labels), (expected, expected_labels) in pairs:
+        parts = strategy.experimental_local_results(images)
+        assert [len(part) for part in parts] == [8, 8]
+        np.testing.assert_array_equal(np.concatenate(parts), expected)
+        parts = strategy.experimental_local_results(labels)
+        np.testing.assert_array_equal(np.concatenate(parts), expected_labels)
