@@ -1,0 +1,73 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from keras_ft.errors import InputError
+from keras_ft.export.parity import ParityError
+from keras_ft.export.parity import check_parity
+
+EXPECTED = np.array(
+    [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.4, 0.35, 0.25], [0.0, 0.1, 0.9]],
+    np.float32,
+)
+
+
+def _moved(sample, *row):
+    received = EXPECTED.copy()
+    received[sample] = row
+    return received
+
+
+def test_equal_probabilities_pass():
+    assert check_parity(EXPECTED, EXPECTED, "none") == (1.0, 0.0)
+
+
+def test_what_is_measured():
+    received = _moved(2, 0.35, 0.4, 0.25)
+    agreement, error = check_parity(EXPECTED, received, "int8", 0.7)
+    assert agreement == 0.75
+    assert error == pytest.approx(0.05)
+
+
+def test_a_tie_that_rounding_decides_is_no_disagreement():
+    tie = np.array([[0.5, 0.5 - 5e-7, 0.0]])
+    agreement, _ = check_parity(tie, tie[:, [1, 0, 2]], "none")
+    assert agreement == 1.0
+
+
+@pytest.mark.parametrize("row", [(0.7, 0.2, 0.1002), (0.6998, 0.2, 0.1)])
+def test_a_float_file_is_held_to_1e_4(row):
+    with pytest.raises(ParityError) as caught:
+        check_parity(EXPECTED, _moved(0, *row), "none")
+    assert (caught.value.metric, caught.value.worst) == ("max_error", 0)
+    assert caught.value.measured == pytest.approx(2e-4, rel=0.01)
+
+
+def test_the_worst_sample_is_one_that_disagrees():
+    # Sample 0 moves further, but says the same.
+    received = _moved(2, 0.3, 0.45, 0.25)
+    received[0] = (1.0, 0.0, 0.0)
+    with pytest.raises(ParityError) as caught:
+        check_parity(EXPECTED, received, "int8", None, ("cat", "dog", "eel"))
+    assert caught.value.worst == 2
+    assert "Keras says cat (0.400), LiteRT says dog (0.450)" in str(
+        caught.value
+    )
+    assert '"dynamic"' in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_no_number_is_never_parity(value):
+    received = _moved(1, value, 0.8, 0.1)
+    with pytest.raises(ParityError) as caught:
+        check_parity(EXPECTED, received, "int8", 0.0)
+    assert (caught.value.metric, caught.value.worst) == ("finite", 1)
+
+
+def test_the_error_is_an_input_error_and_can_be_sent_between_processes():
+    error = ParityError("agreement", 0.65, 0.95, 17, "a, b", "Do c.")
+    copy = pickle.loads(pickle.dumps(error))
+    assert isinstance(copy, InputError)
+    assert str(copy) == str(error)
+    assert vars(copy) == vars(error)
