@@ -1,0 +1,1 @@
+"""The shell's way in: parse, call, print."""

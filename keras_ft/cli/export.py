@@ -1,0 +1,92 @@
+"""Turns a trained student into a .tflite file that was proven to work.
+
+The file takes pixels 0..255 and returns probabilities. It is run in LiteRT on
+test images and compared with Keras before it appears.
+
+examples:
+  keras-ft export --run_dir=runs/distill --quantization=int8
+  keras-ft export --student=student.keras --dataset=cifar10 \\
+      --output=student.tflite
+"""
+
+from typing import Any
+
+from absl import flags
+
+from keras_ft.cli import common
+from keras_ft.errors import InputError
+
+
+def define(values: flags.FlagValues) -> None:
+    """The command's flags."""
+    flags.DEFINE_string(
+        "run_dir",
+        None,
+        "A run folder of distill; its student, dataset and normalization are "
+        "used, and the file is put there.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "student",
+        None,
+        "A .keras file, instead of --run_dir.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "output",
+        None,
+        "The file to write, with --student; by default beside it.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "quantization",
+        "none",
+        common.QUANTIZATIONS,
+        "none is float32; float16 halves the file; dynamic and int8 quarter "
+        "it, int8 also computes in integers.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "dataset",
+        "fashion_mini",
+        "With --student: where the images to calibrate and to check with come "
+        "from.",
+        flag_values=values,
+    )
+    common.define_data_dir(values)
+
+
+def run(values: flags.FlagValues, command_line: list[str]) -> None:
+    """Export, tell."""
+    run_dir, student = values["run_dir"].value, values["student"].value
+    if (run_dir is None) == (student is None):
+        raise InputError(
+            "--run_dir",
+            f"{run_dir} with --student={student}",
+            "exactly one of --run_dir and --student",
+            "Write --run_dir=FOLDER or --student=FILE.keras.",
+        )
+    with common.quiet_start():
+        from keras_ft import runs
+
+    quantization = values["quantization"].value
+    data_dir = values["data_dir"].value
+    if run_dir is not None:
+        path, result = runs.export_run(run_dir, quantization, data_dir)
+    else:
+        path, result = runs.export_file(
+            student,
+            values["output"].value,
+            values["dataset"].value,
+            quantization,
+            data_dir,
+        )
+    _tell(path, result)
+
+
+def _tell(path: Any, result: dict[str, Any]) -> None:
+    common.echo(
+        f"{path}  {result['bytes']:,} bytes, {result['accuracy']:.2%} right "
+        f"and the same answer as Keras on {result['agreement']:.1%} of "
+        f"{result['samples']} test images"
+    )

@@ -1,0 +1,111 @@
+"""`keras-ft <command> --flags`: one line per error, exit codes as documented.
+
+Exit codes: 0 done; 1 a defect, with a trace; 2 bad input, one line; 130
+interrupted by Ctrl-C.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from absl import flags
+
+from keras_ft.cli.help import command_help
+from keras_ft.cli.help import overview
+from keras_ft.cli.near_miss import explain_flag
+from keras_ft.errors import InputError
+
+COMMANDS = {
+    "demo": "the whole job in minutes on data that comes along",
+    "train_teacher": "train a large network to distil from",
+    "distill": "both phases: from a teacher to a student and its .tflite",
+    "export": "a .tflite of a trained student, proven in LiteRT",
+    "taps": "the feature maps of a network that can be distilled",
+}
+PROGRAM = "keras-ft"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: The words after the program's name; by default the
+            process's own.
+
+    Returns:
+        The exit code.
+
+    Example:
+
+    >>> main(["taps", "--model=resnet20"])
+    0
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # Before TensorFlow is imported by a command: it logs from C++.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        return _dispatch(words)
+    except (InputError, flags.Error) as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        print(
+            f"\n{PROGRAM}: interrupted. Run the same command again to "
+            "continue after the last complete epoch.",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(overview(PROGRAM, COMMANDS))
+        return 0
+    name, *rest = words
+    if name == "--version":
+        from keras_ft._version import __version__
+
+        print(f"{PROGRAM} {__version__}")
+        return 0
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        raise InputError(
+            "command",
+            repr(name),
+            f"one of {', '.join(COMMANDS)}",
+            f"Did you mean {near[0]}?"
+            if near
+            else f"{PROGRAM} --help tells what each one does.",
+        )
+    command = importlib.import_module(f"keras_ft.cli.{name}")
+    return _run(command, name, rest)
+
+
+def _run(command: ModuleType, name: str, words: list[str]) -> int:
+    # Own flag values for every call: nothing global is defined or read.
+    values = flags.FlagValues()
+    command.define(values)
+    if "--help" in words or "-h" in words:
+        print(command_help(PROGRAM, name, command.__doc__ or "", values))
+        return 0
+    try:
+        positional = values([name, *words])[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise explain_flag(error, values) from error
+    if positional:
+        raise InputError(
+            "arguments",
+            " ".join(positional),
+            "flags only",
+            f"Write --flag=value; {PROGRAM} {name} --help lists the flags.",
+        )
+    command.run(values, [PROGRAM, name, *words])
+    return 0
+
+
+def _refuse(message: str) -> int:
+    line = " ".join(message.split())
+    print(f"{PROGRAM}: error: {line}", file=sys.stderr)
+    return 2

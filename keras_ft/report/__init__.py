@@ -1,0 +1,4 @@
+"""A run told on one page that needs nothing beside itself."""
+
+from keras_ft.report.page import REPORT as REPORT
+from keras_ft.report.page import write as write

@@ -1,0 +1,185 @@
+"""From a finished run folder to `report.html`."""
+
+import importlib.resources
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from keras_ft import artefacts
+from keras_ft import runs
+from keras_ft.report import curves
+from keras_ft.report import samples
+from keras_ft.report import wording
+from keras_ft.report.networks import Network
+from keras_ft.report.networks import networks
+from keras_ft.runs.training import read_history
+
+REPORT = "report.html"
+
+
+def write(
+    run_dir: artefacts.PathLike,
+    data_dir: artefacts.PathLike | None = None,
+) -> Path:
+    """Write the report of a run, from the files of its folder alone.
+
+    The page is one HTML file without scripts or outside resources. It says
+    which student is better, and also when none is.
+
+    Args:
+        run_dir: A run folder with `metrics.json`.
+        data_dir: Where prepared datasets are, for the sample images.
+
+    Returns:
+        The path of `report.html` in the run's folder.
+
+    Raises:
+        InputError: The folder is no finished run, or a file is damaged.
+
+    Example:
+
+    >>> report.write("runs/first")
+    PosixPath('runs/first/report.html')
+    """
+    with runs.RunFolder(run_dir) as run:
+        path = run.path / REPORT
+        artefacts.write_text(path, _template().render(_content(run, data_dir)))
+        artefacts.record(run.path, [REPORT])
+    return path
+
+
+def _template() -> jinja2.Template:
+    folder = importlib.resources.files("keras_ft.report")
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = wording.percent
+    environment.filters["size"] = wording.size
+    environment.filters["time"] = wording.time
+    source = folder.joinpath("template.html").read_text(encoding="utf-8")
+    return environment.from_string(source)
+
+
+def _content(
+    run: runs.RunFolder, data_dir: artefacts.PathLike | None
+) -> dict[str, Any]:
+    metrics = artefacts.read_json(artefacts.verify(run.path, runs.METRICS))
+    found = networks(run)
+    students = [network for network in found if network.phase != "teacher"]
+    rows = {
+        network.phase: read_history(run, network.phase) for network in found
+    }
+    data = runs.load_run_data(run, data_dir)
+    return {
+        "title": _title(run),
+        "headline": wording.headline(metrics),
+        "metrics": metrics,
+        "networks": found,
+        "exports": _exports(run),
+        "plots": _plots(run, found, rows),
+        "epochs": wording.last_and_best(students, rows),
+        "classes": _classes(found, data.class_names),
+        "confusion": _confusion(run, found, data.class_names),
+        "samples": samples.samples(run, data),
+        "notes": [*wording.caveats(run, metrics), *data.notes],
+        "settings": _flat(run.configuration),
+        "dataset": _flat(run.content["notes"]["dataset"]),
+        "sessions": run.content["sessions"],
+        "files": {
+            name: digest
+            for name, digest in artefacts.manifest(run.path).items()
+            if name != REPORT
+        },
+    }
+
+
+def _title(run: runs.RunFolder) -> str:
+    about = run.configuration
+    teacher = about["teacher"] or about["teacher_network"]
+    if not run.is_finished("distil"):
+        return f"Teacher {teacher} on {about['dataset']}"
+    return (
+        f"Factor Transfer from {teacher} to {about['student']} on "
+        f"{about['dataset']}"
+    )
+
+
+def _exports(run: runs.RunFolder) -> list[dict[str, Any]]:
+    return [
+        {
+            "quantization": phase.removeprefix("export_"),
+            "file": content["files"][0],
+            **content["result"],
+        }
+        for phase, content in run.content["phases"].items()
+        if phase.startswith("export_")
+    ]
+
+
+def _plots(
+    run: runs.RunFolder,
+    found: list[Network],
+    rows: dict[str, list[dict[str, float]]],
+) -> list[dict[str, str]]:
+    lines = {
+        network.name: (network.phase, rows[network.phase])
+        for network in found
+        if rows[network.phase]
+    }
+    plots = []
+    known = [row for _, its_rows in lines.values() for row in its_rows]
+    if any("val_accuracy" in row for row in known):
+        plots.append(curves.accuracy(lines))
+    paraphrase = read_history(run, "paraphrase")
+    if paraphrase:
+        plots.append(curves.reconstruction(paraphrase))
+    if rows.get("distil"):
+        plots += curves.terms(rows["distil"])
+    return plots
+
+
+def _classes(
+    found: list[Network], names: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "accuracies": [network.class_accuracy[i] for network in found],
+        }
+        for i, name in enumerate(names)
+    ]
+
+
+def _confusion(
+    run: runs.RunFolder, found: list[Network], names: tuple[str, ...]
+) -> dict[str, Any] | None:
+    phase = "distil" if run.is_finished("distil") else "teacher"
+    # A table of a hundred columns helps nobody.
+    if len(names) > 20:
+        return None
+    counts = run.result(phase)["confusion"]
+    network = next(n for n in found if n.phase == phase)
+    return {
+        "network": network.name,
+        "names": names,
+        "rows": [
+            (name, row, max(sum(row), 1))
+            for name, row in zip(names, counts, strict=True)
+        ],
+    }
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            flat[prefix + key] = text
+    return flat

@@ -1,0 +1,91 @@
+"""A few test images: what the networks say and where their factors look."""
+
+import base64
+import io
+from typing import Any
+
+import keras
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from keras_ft.feature_taps import find
+from keras_ft.runs import RunFolder
+from keras_ft.runs.models import load_recorded
+from keras_ft.views import view
+
+COUNT = 8
+
+
+def samples(run: RunFolder, data: Any) -> list[dict[str, Any]]:
+    """Cards of a few test images, chosen by the run's seed.
+
+    Args:
+        run: A run folder, entered.
+        data: What `data.load` returned.
+
+    Returns:
+        For each image `label`, `pictures` (caption and PNG) and `answers`
+        (network, class, whether it is right, share of confidence).
+    """
+    count = min(COUNT, data.sizes["test"])
+    images, labels = data.examples("test", count, run.configuration["seed"])
+    inputs = data.normalization.apply(images)
+    pictures = [[("image", _image(image))] for image in images]
+    answers: list[list[dict[str, Any]]] = [[] for _ in images]
+    about = run.configuration
+    chains = [("teacher", "teacher.keras", "paraphraser.keras", "teacher")]
+    if run.is_finished("distil"):
+        chains.append(
+            ("student", "student.keras", "translator.keras", "student")
+        )
+    for name, file, factor_file, side in chains:
+        network = load_recorded(run.path, file)
+        factors, logits = None, network(inputs, training=False)
+        if run.is_finished("distil"):
+            tap = find(network, about[f"{side}_layer"], f"{side}_layer")
+            features = view(network, [tap])(inputs, training=False)[0]
+            layer = load_recorded(run.path, factor_file)
+            factors = np.asarray(layer(features, training=False))
+        for i, share in enumerate(np.asarray(keras.ops.softmax(logits))):
+            answers[i].append(_answer(name, share, labels[i], data))
+            if factors is not None:
+                caption = f"{name} factor"
+                pictures[i].append((caption, _heat_map(factors[i])))
+    return [
+        {
+            "label": data.class_names[label],
+            "pictures": pictures[i],
+            "answers": answers[i],
+        }
+        for i, label in enumerate(labels)
+    ]
+
+
+def _answer(
+    name: str, share: np.ndarray, label: int, data: Any
+) -> dict[str, Any]:
+    best = int(np.argmax(share))
+    return {
+        "network": name,
+        "class": data.class_names[best],
+        "right": best == int(label),
+        "share": float(share[best]),
+    }
+
+
+def _heat_map(factor: np.ndarray) -> str:
+    """Mean square over the channels of (H, W, m), from dark to bright."""
+    strength = np.square(factor).mean(axis=-1)
+    spread = strength.max() - strength.min()
+    scaled = (strength - strength.min()) / (spread or 1.0)
+    colours = matplotlib.colormaps["magma"](scaled)[..., :3]
+    return _image((255 * colours).astype(np.uint8))
+
+
+def _image(pixels: np.ndarray) -> str:
+    squeezed = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    content = io.BytesIO()
+    Image.fromarray(squeezed).save(content, "PNG")
+    text = base64.b64encode(content.getvalue()).decode()
+    return f"data:image/png;base64,{text}"

@@ -1,0 +1,110 @@
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from keras_ft.cli.main import main
+
+
+def test_taps_prints_the_default_of_a_zoo_network(capsys):
+    assert main(["taps", "--model=resnet8"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (default,) = [line for line in lines if "default" in line]
+    assert default.split()[:2] == ["stage3", "8x8x64"]
+
+
+def test_taps_of_a_file(capsys, tmp_path, network):
+    network().save(tmp_path / "own.keras")
+    assert main(["taps", f"--model={tmp_path / 'own.keras'}"]) == 0
+    assert "features" in capsys.readouterr().out
+
+
+def test_distill_ends_with_headline_and_artefact(
+    finished_run, distill_arguments, tmp_path, capsys
+):
+    copy = shutil.copytree(finished_run, tmp_path / "copy")
+    assert main([*distill_arguments, f"--run_dir={copy}"]) == 0
+    *_, headline, artefact = capsys.readouterr().out.splitlines()
+    metrics = json.loads((copy / "metrics.json").read_text())
+    assert f"{100 * metrics['ft_accuracy']:.1f} %" in headline
+    assert artefact.startswith(str(copy / "student.keras"))
+
+
+def test_export_into_a_run_folder(finished_run, tmp_path, capsys):
+    copy = shutil.copytree(finished_run, tmp_path / "copy")
+    words = ["export", f"--run_dir={copy}", "--quantization=float16"]
+    assert main(words) == 0
+    line = capsys.readouterr().out
+    assert line.startswith(str(copy / "student_float16.tflite"))
+    whole = (copy / "student.tflite").stat().st_size
+    assert (copy / "student_float16.tflite").stat().st_size < whole
+
+
+def test_export_of_a_file(finished_run, tmp_path, capsys):
+    shutil.copy(finished_run / "student.keras", tmp_path)
+    student = tmp_path / "student.keras"
+    assert main(["export", f"--student={student}"]) == 0
+    # The same network and normalization: the same bytes.
+    written = (tmp_path / "student.tflite").read_bytes()
+    assert written == (finished_run / "student.tflite").read_bytes()
+
+
+def test_a_trained_teacher_is_taken_from_its_run_folder(tmp_path, capsys):
+    folder = tmp_path / "teacher"
+    teacher = [
+        "train_teacher",
+        f"--run_dir={folder}",
+        "--network=vgg8",
+        "--train_examples=64",
+        "--batch_size=32",
+        "--epochs=1",
+    ]
+    assert main(teacher) == 0
+    out = capsys.readouterr().out
+    assert "Teacher: " in out and str(folder / "teacher.keras") in out
+    assert (folder / "report.html").exists()
+    distill = [
+        "distill",
+        f"--run_dir={tmp_path / 'student'}",
+        f"--teacher={folder}",
+        "--student=mobilenet_v2_small",
+        "--teacher_layer=nonsense",
+    ]
+    assert main(distill) == 2
+    assert "nonsense" in capsys.readouterr().err
+    for mine, theirs in zip(
+        _weights(folder), _weights(tmp_path / "student"), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def _weights(folder):
+    return keras.models.load_model(folder / "teacher.keras").get_weights()
+
+
+@pytest.mark.slow
+def test_demo_at_smoke_size(tmp_path, capsys):
+    words = [
+        "demo",
+        f"--run_dir={tmp_path}",
+        "--train_teacher",
+        "--teacher_epochs=1",
+        "--paraphrase_epochs=1",
+        "--epochs=1",
+        "--train_examples=128",
+        "--quantization=none",
+    ]
+    assert main(words) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert {
+        "teacher_accuracy",
+        "student_accuracy",
+        "kd_accuracy",
+        "ft_accuracy",
+        "tflite_agreement",
+        "tflite_bytes",
+        "seconds",
+    } <= set(metrics)
+    assert (tmp_path / "report.html").exists()

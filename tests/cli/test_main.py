@@ -1,0 +1,123 @@
+import importlib
+import subprocess
+import sys
+import time
+
+import pytest
+from absl import flags
+
+from keras_ft.cli import common
+from keras_ft.cli.main import COMMANDS
+from keras_ft.cli.main import main
+
+
+def one_line(capsys):
+    """The only line on standard error."""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("keras-ft: error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["help"]])
+def test_the_overview_has_every_command_on_one_line(capsys, words):
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name, text in COMMANDS.items():
+        assert [line for line in lines if line.split() == [name, *text.split()]]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_is_worth_reading(capsys, name):
+    assert main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "examples:\n  keras-ft " + name in text
+    assert "(default: " in text
+    assert all(len(line) <= 80 for line in text.splitlines())
+    values = flags.FlagValues()
+    importlib.import_module(f"keras_ft.cli.{name}").define(values)
+    for flag in values:
+        assert len(values[flag].help.split()) > 3, flag
+
+
+def test_help_does_not_start_tensorflow():
+    script = (
+        "import sys; from keras_ft.cli import main; main.main(['--help']); "
+        "main.main(['distill', '--help']); "
+        "assert 'tensorflow' not in sys.modules"
+    )
+    started = time.monotonic()
+    subprocess.run(
+        [sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL
+    )
+    # Below one second on an idle machine.
+    assert time.monotonic() - started < 5
+
+
+def test_commands_define_nothing_global():
+    before = set(flags.FLAGS)
+    for name in COMMANDS:
+        values = flags.FlagValues()
+        importlib.import_module(f"keras_ft.cli.{name}").define(values)
+    assert set(flags.FLAGS) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["distil"], "Did you mean distill?"),
+        (["nonsense"], "keras-ft --help"),
+        (["taps", "--modle=x"], "Did you mean --model?"),
+        (["taps", "resnet8"], "Write --flag=value"),
+        (["taps", "--model=resnet21"], "Did you mean resnet"),
+        (["distill", "--epochs=0"], "--epochs=0"),
+        (["distill", "--epochs=many"], "--epochs=many"),
+        (["distill", "--recipe=offical"], "offical"),
+        (["distill", "--baselines=at"], "alone, kd"),
+        (["distill", "--quantization=int4"], "int8"),
+        (["export"], "exactly one of --run_dir and --student"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(capsys, words, expected):
+    assert main(words) == 2
+    assert expected in one_line(capsys)
+
+
+def test_ctrl_c_says_how_to_go_on(capsys, monkeypatch):
+    from keras_ft.cli import taps
+
+    def interrupted(values, command_line):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(taps, "run", interrupted)
+    assert main(["taps"]) == 130
+    assert "same command again" in capsys.readouterr().err
+
+
+def test_a_defect_is_not_hidden(monkeypatch):
+    from keras_ft.cli import taps
+
+    def broken(values, command_line):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(taps, "run", broken)
+    with pytest.raises(ZeroDivisionError):
+        main(["taps"])
+
+
+def test_words_kept_for_speed_agree_with_the_library():
+    from keras_ft.recipes import Recipe
+    from keras_ft.runs import settings
+
+    assert common.RECIPES == Recipe.names()
+    assert common.QUANTIZATIONS == settings.QUANTIZATIONS
+    assert common.BASELINES == settings.BASELINES
+
+
+def test_version(capsys):
+    from keras_ft import __version__
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"keras-ft {__version__}\n"
