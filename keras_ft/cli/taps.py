@@ -6,11 +6,16 @@ The default one is marked: the last spatial feature map. Name another with
 examples:
   keras-ft taps --model=resnet20
   keras-ft taps --model=teacher.keras
+  keras-ft taps --run_dir=runs/demo
 """
+
+from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from keras_ft.cli.common import quiet_start
+from keras_ft.errors import InputError
 
 
 def define(values: flags.FlagValues) -> None:
@@ -21,18 +26,43 @@ def define(values: flags.FlagValues) -> None:
         "A network of the zoo by name, or a .keras file.",
         flag_values=values,
     )
+    flags.DEFINE_string(
+        "run_dir",
+        None,
+        "A run folder, instead of --model: its teacher and student.",
+        flag_values=values,
+    )
 
 
 def run(values: flags.FlagValues, command_line: list[str]) -> None:
     """Print the table."""
     with quiet_start():
-        from keras_ft import zoo
         from keras_ft.feature_taps import taps
-        from keras_ft.runs import models
 
-    source = values["model"].value
+    for source in _sources(values):
+        print(f"{source}\n{taps(_load(source))}\n")
+
+
+def _sources(values: flags.FlagValues) -> list[str]:
+    if values["run_dir"].value is None:
+        return [values["model"].value]
+    folder = Path(values["run_dir"].value)
+    files = [folder / "teacher.keras", folder / "student.keras"]
+    found = [str(file) for file in files if file.is_file()]
+    if not found:
+        raise InputError(
+            "--run_dir",
+            folder,
+            "a run folder with a teacher.keras or a student.keras",
+            "Name the folder of a finished train_teacher or distill.",
+        )
+    return found
+
+
+def _load(source: str) -> Any:
+    from keras_ft import zoo
+    from keras_ft.runs import models
+
     if source.endswith(models.KERAS):
-        model = models.load(source)
-    else:
-        model = zoo.build(source)
-    print(taps(model))
+        return models.load(source)
+    return zoo.build(source)

@@ -21,6 +21,13 @@ def test_taps_of_a_file(capsys, tmp_path, network):
     assert "features" in capsys.readouterr().out
 
 
+def test_taps_of_a_run(finished_run, capsys):
+    assert main(["taps", f"--run_dir={finished_run}"]) == 0
+    printed = capsys.readouterr().out
+    assert "teacher.keras" in printed and "student.keras" in printed
+    assert printed.count("<- default") == 2
+
+
 def test_distill_ends_with_headline_and_artefact(
     finished_run, distill_arguments, tmp_path, capsys
 ):

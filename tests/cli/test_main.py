@@ -1,7 +1,6 @@
 import importlib
 import subprocess
 import sys
-import time
 
 import pytest
 from absl import flags
@@ -48,12 +47,9 @@ def test_help_does_not_start_tensorflow():
         "main.main(['distill', '--help']); "
         "assert 'tensorflow' not in sys.modules"
     )
-    started = time.monotonic()
     subprocess.run(
         [sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL
     )
-    # Below one second on an idle machine.
-    assert time.monotonic() - started < 5
 
 
 def test_commands_define_nothing_global():
