@@ -102,6 +102,7 @@ def test_demo_at_smoke_size(tmp_path, capsys):
         "--epochs=1",
         "--train_examples=128",
         "--quantization=none",
+        "--baselines=alone,kd",
     ]
     assert main(words) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
