@@ -58,9 +58,7 @@ def define(values: flags.FlagValues) -> None:
         lower_bound=1,
         flag_values=values,
     )
-    distill.define_results(
-        values, baselines="alone", quantization="none,int8"
-    )
+    distill.define_results(values, baselines="alone", quantization="none,int8")
 
 
 def run(values: flags.FlagValues, command_line: list[str]) -> None:

@@ -1,0 +1,10 @@
+"""A run: one folder with settings, phases, artefacts and numbers."""
+
+from keras_ft.runs.distillation import METRICS as METRICS
+from keras_ft.runs.distillation import distil as distil
+from keras_ft.runs.distillation import train_teacher as train_teacher
+from keras_ft.runs.exporting import export_file as export_file
+from keras_ft.runs.exporting import export_run as export_run
+from keras_ft.runs.run_folder import RunFolder as RunFolder
+from keras_ft.runs.settings import Settings as Settings
+from keras_ft.runs.workbench import load_run_data as load_run_data

@@ -1,0 +1,72 @@
+"""How good a classifier is on a split, class by class."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Counts of a classifier's answers.
+
+    Args:
+        confusion: `confusion[true][predicted]` is a number of images.
+
+    Example:
+
+    >>> Evaluation(((8, 2), (1, 9))).accuracy
+    0.85
+    """
+
+    confusion: tuple[tuple[int, ...], ...]
+
+    @property
+    def examples(self) -> int:
+        """Images looked at."""
+        return sum(map(sum, self.confusion))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers, 0 to 1."""
+        right = sum(row[i] for i, row in enumerate(self.confusion))
+        return right / max(self.examples, 1)
+
+    @property
+    def class_accuracy(self) -> tuple[float, ...]:
+        """Share of right answers among the images of each class."""
+        return tuple(
+            row[i] / max(sum(row), 1) for i, row in enumerate(self.confusion)
+        )
+
+    @property
+    def is_at_chance(self) -> bool:
+        """Whether the answers are hardly better than guessing."""
+        return self.accuracy < 1.5 / len(self.confusion)
+
+
+def evaluate(model: keras.Model, dataset: Any, classes: int) -> Evaluation:
+    """Ask `model` about every image of `dataset`.
+
+    Nothing of the model changes, and it need not be compiled.
+
+    Args:
+        model: Returns logits or probabilities (B, classes).
+        dataset: Finite `tf.data` of (images, integer labels).
+        classes: Number of classes.
+
+    Returns:
+        The confusion counts.
+
+    Example:
+
+    >>> evaluate(teacher, data.test, data.classes).accuracy
+    """
+    confusion = np.zeros((classes, classes), np.int64)
+    for images, labels in dataset:
+        # predict_on_batch: one trace per batch size and no progress output.
+        logits = model.predict_on_batch(images)
+        predicted = np.argmax(np.asarray(logits), axis=-1)
+        np.add.at(confusion, (np.asarray(labels), predicted), 1)
+    return Evaluation(tuple(tuple(map(int, row)) for row in confusion))

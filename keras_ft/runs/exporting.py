@@ -1,0 +1,132 @@
+"""The phone's files of a run, each proven in LiteRT before it appears."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_ft import artefacts
+from keras_ft import data
+from keras_ft import export
+from keras_ft.runs import models
+from keras_ft.runs.run_folder import RunFolder
+from keras_ft.runs.workbench import load_run_data
+
+# Enough to tell a broken file from a good one, in seconds.
+SAMPLES = 512
+
+
+def file_name(quantization: str) -> str:
+    """`student.tflite`, or `student_<quantization>.tflite`."""
+    suffix = "" if quantization == "none" else f"_{quantization}"
+    return f"student{suffix}.tflite"
+
+
+def export_student(
+    student: keras.Model,
+    path: artefacts.PathLike,
+    loaded: Any,
+    quantization: str,
+) -> dict[str, Any]:
+    """Write one `.tflite` file of a student.
+
+    Args:
+        student: The network to convert.
+        path: The file to write.
+        loaded: What `data.load` returned; test images check the file, training
+            images calibrate it.
+        quantization: See `export.to_tflite`.
+
+    Returns:
+        `bytes`, `agreement`, `max_error`, `accuracy` and `samples`.
+
+    Raises:
+        InputError: The file does not agree with Keras; it is not written.
+
+    Example:
+
+    >>> export_student(student, "student.tflite", data, "none")["agreement"]
+    1.0
+    """
+    counts = {name: min(SAMPLES, size) for name, size in loaded.sizes.items()}
+    images, labels = loaded.examples("test", counts["test"])
+    calibration, _ = loaded.examples("train", counts["train"])
+    result = export.to_tflite(
+        student,
+        path,
+        quantization,
+        calibration=calibration,
+        normalization=loaded.normalization,
+        class_names=loaded.class_names,
+        samples=images,
+        labels=labels,
+    )
+    return {
+        "bytes": result.bytes,
+        "agreement": result.agreement,
+        "max_error": result.max_error,
+        "accuracy": result.accuracy,
+        "samples": result.samples,
+    }
+
+
+def export_run(
+    run_dir: artefacts.PathLike,
+    quantization: str,
+    data_dir: artefacts.PathLike | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """Write another `.tflite` file of a finished run's student.
+
+    Args:
+        run_dir: The run's folder; the file is put there and recorded.
+        quantization: See `export.to_tflite`.
+        data_dir: Where prepared datasets are.
+
+    Returns:
+        The file, and what `export_student` returns.
+
+    Raises:
+        InputError: The folder has no finished student.
+
+    Example:
+
+    >>> path, result = export_run("runs/first", "int8")
+    """
+    with RunFolder(run_dir) as run:
+        student = models.load_recorded(run.path, "student.keras")
+        name = file_name(quantization)
+        loaded = load_run_data(run, data_dir)
+        result = export_student(student, run.path / name, loaded, quantization)
+        run.finish(f"export_{quantization}", [name], result)
+        return run.path / name, result
+
+
+def export_file(
+    student: artefacts.PathLike,
+    output: artefacts.PathLike | None,
+    dataset: str,
+    quantization: str,
+    data_dir: artefacts.PathLike | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """Write a `.tflite` file of a student that is no part of a run.
+
+    Args:
+        student: A `.keras` file.
+        output: The file to write; `None` puts it beside `student`.
+        dataset: Its images calibrate and check, and its normalization is
+            built in.
+        quantization: See `export.to_tflite`.
+        data_dir: Where prepared datasets are.
+
+    Returns:
+        The file, and what `export_student` returns.
+
+    Example:
+
+    >>> path, result = export_file("student.keras", None, "cifar10", "none")
+    """
+    network = models.load(student)
+    loaded = data.load(dataset, data_dir=data_dir)
+    models.check_fit(network, loaded, "student")
+    path = Path(output or Path(student).with_suffix(".tflite"))
+    return path, export_student(network, path, loaded, quantization)

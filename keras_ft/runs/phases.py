@@ -1,0 +1,192 @@
+"""The phases of a run; each is skipped where the folder has its result."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_ft import transfers
+from keras_ft.distiller import Distiller
+from keras_ft.feature_taps import find
+from keras_ft.layers import Paraphraser
+from keras_ft.runs import models
+from keras_ft.runs.evaluation import Evaluation
+from keras_ft.runs.exporting import export_student
+from keras_ft.runs.exporting import file_name
+from keras_ft.runs.progress import Echo
+from keras_ft.runs.progress import silent
+from keras_ft.runs.run_folder import RunFolder
+from keras_ft.runs.settings import Settings
+from keras_ft.runs.workbench import Workbench
+
+STUDENTS = {
+    "distil": "student.keras",
+    "alone": "student_alone.keras",
+    "kd": "student_kd.keras",
+}
+# Hinton's mixture as Distiller weighs it: 0.1 of labels, 0.9 of soft targets.
+KD_TEMPERATURE, KD_BETA, KD_TASK_WEIGHT = 4.0, 0.9, 0.1
+
+
+class Phases:
+    """Runs the phases of a run folder, each at most once.
+
+    Every method returns what the phase made, read from its file, so a
+    continued run goes on with the very bytes of the first.
+
+    Args:
+        run: The run's folder, entered.
+        settings: What to do.
+        echo: Takes lines of progress.
+
+    Example:
+
+    >>> with RunFolder("runs/first", settings.configuration()) as run:
+    ...     phases = Phases(run, settings, print)
+    ...     teacher = phases.teacher()
+    ...     paraphraser = phases.paraphrase(teacher)
+    ...     student = phases.distil(teacher, paraphraser)
+    """
+
+    def __init__(
+        self, run: RunFolder, settings: Settings, echo: Echo = silent
+    ) -> None:
+        self.folder = run.path
+        self.settings = settings
+        self.echo = echo
+        self._bench = Workbench(run, settings, echo)
+
+    def teacher(self) -> keras.Model:
+        """Trains the teacher, or takes the one that was named."""
+        result = self._bench.once(
+            "teacher", "teacher.keras", self._make_teacher
+        )
+        self.echo(
+            f"teacher: {result['accuracy']:.2%} of {result['examples']:,} "
+            "test images right"
+        )
+        if Evaluation(result["confusion"]).is_at_chance:
+            self.echo(
+                "teacher: WARNING, this is hardly better than chance. Does "
+                "the dataset's normalization fit this teacher, and are its "
+                "classes in the same order?"
+            )
+        return models.load_recorded(self.folder, "teacher.keras")
+
+    def paraphrase(self, teacher: keras.Model) -> Paraphraser:
+        """Phase 1: the paraphraser learns to reconstruct the features."""
+        name, layer = "paraphraser.keras", self.settings.teacher_layer
+
+        def make() -> dict[str, Any]:
+            recipe = self.settings.recipe
+            keras.utils.set_random_seed(self.settings.seed)
+            paraphraser = recipe.paraphraser()
+            trainer = recipe.paraphraser_trainer(teacher, paraphraser, layer)
+            result = self._bench.train("paraphrase", trainer, recipe.paraphrase)
+            # A run killed after its last epoch never came to the end of fit.
+            paraphraser.trained = True
+            shape = find(teacher, layer, "teacher_layer").shape
+            self._save_layer(paraphraser, shape, name)
+            return result
+
+        self._bench.once("paraphrase", name, make)
+        network = models.load_recorded(self.folder, name)
+        paraphraser: Paraphraser = network.layers[-1]
+        return paraphraser
+
+    def distil(
+        self, teacher: keras.Model, paraphraser: Paraphraser
+    ) -> keras.Model:
+        """Phase 2: the student learns from the labels and the factors."""
+
+        def wrap(student: keras.Model) -> Distiller:
+            return self.settings.recipe.distiller(
+                teacher,
+                student,
+                paraphraser,
+                teacher_layer_name=self.settings.teacher_layer,
+                student_layer_name=self.settings.student_layer,
+            )
+
+        return self._student("distil", wrap, self._save_translator)
+
+    def alone(self) -> keras.Model:
+        """The same student, trained as in phase 2 but without a teacher."""
+        return self._student("alone", lambda student: student)
+
+    def kd(self, teacher: keras.Model) -> keras.Model:
+        """The same student, trained with labels and soft targets."""
+
+        def wrap(student: keras.Model) -> Distiller:
+            term = transfers.SoftTargets(KD_TEMPERATURE, beta=KD_BETA)
+            return Distiller(
+                teacher, student, [term], task_weight=KD_TASK_WEIGHT
+            )
+
+        return self._student("kd", wrap)
+
+    def export(self, student: keras.Model, quantization: str) -> None:
+        """One `.tflite` file of the student."""
+        name = file_name(quantization)
+        result = self._bench.once(
+            f"export_{quantization}",
+            name,
+            lambda: export_student(
+                student, self.folder / name, self._bench.main_data, quantization
+            ),
+        )
+        self.echo(
+            f"export: {name}, {result['bytes']:,} bytes, the same answer as "
+            f"Keras on {result['agreement']:.1%} of {result['samples']} images"
+        )
+
+    def _make_teacher(self) -> dict[str, Any]:
+        settings, loaded = self.settings, self._bench.main_data
+        if settings.teacher is not None:
+            teacher = models.teacher(settings.teacher)
+            models.check_fit(teacher, loaded, "teacher")
+            result = {}
+        else:
+            assert settings.teacher_network is not None
+            keras.utils.set_random_seed(settings.seed)
+            teacher = models.build(settings.teacher_network, loaded)
+            schedule = settings.recipe.teacher
+            result = self._bench.train("teacher", teacher, schedule)
+        models.save(teacher, self.folder / "teacher.keras")
+        return result | self._bench.evaluated(teacher)
+
+    def _student(
+        self,
+        phase: str,
+        wrap: Callable[[keras.Model], keras.Model],
+        save_more: Callable[[Any], list[str]] = lambda _: [],
+    ) -> keras.Model:
+        name = STUDENTS[phase]
+
+        def make() -> dict[str, Any]:
+            # One seed, so that all students start from the same weights.
+            keras.utils.set_random_seed(self.settings.seed)
+            student = models.build(self.settings.student, self._bench.main_data)
+            model = wrap(student)
+            schedule = self.settings.recipe.distil
+            result = self._bench.train(phase, model, schedule)
+            models.save(student, self.folder / name)
+            more = {"more_files": save_more(model)}
+            return result | more | self._bench.evaluated(student)
+
+        result = self._bench.once(phase, name, make)
+        self.echo(f"{phase}: {result['accuracy']:.2%} of the test images right")
+        return models.load_recorded(self.folder, name)
+
+    def _save_translator(self, distiller: Distiller) -> list[str]:
+        layer = self.settings.student_layer
+        shape = find(distiller.student, layer, "student_layer").shape
+        translator = distiller.transfers[0].translator
+        self._save_layer(translator, shape, "translator.keras")
+        return ["translator.keras"]
+
+    def _save_layer(
+        self, layer: keras.layers.Layer, shape: Any, name: str
+    ) -> None:
+        network = keras.Sequential([keras.Input(shape), layer])
+        models.save(network, self.folder / name)

@@ -1,0 +1,94 @@
+"""How far a phase is and how long it will still take."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tqdm
+
+Echo = Callable[[str], None]
+
+
+def silent(line: str) -> None:
+    """The `echo` of library code: says nothing."""
+
+
+class Progress(keras.callbacks.Callback):
+    """One bar over all batches of a phase, or one line per epoch.
+
+    The bar is drawn where standard error is a terminal. Elsewhere, in a log
+    file for example, every epoch gives one line through `echo`.
+
+    Args:
+        phase: Name shown in front.
+        epochs: All epochs of the phase.
+        steps_per_epoch: Batches in an epoch.
+        first: Epochs already done by an earlier process.
+        echo: Takes one line of text; `None` shows nothing at all.
+
+    Example:
+
+    >>> model.fit(train, epochs=3, callbacks=[Progress("distil", 3, 40)])
+    """
+
+    def __init__(
+        self,
+        phase: str,
+        epochs: int,
+        steps_per_epoch: int,
+        first: int = 0,
+        echo: Echo | None = print,
+    ) -> None:
+        super().__init__()
+        self.phase = phase
+        self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.first = first
+        self.echo = echo
+        self._bar: Any = None
+        self._started = 0.0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._started = time.monotonic()
+        if self.echo is not None and sys.stderr.isatty():
+            self._bar = tqdm.tqdm(
+                desc=self.phase,
+                total=self.epochs * self.steps_per_epoch,
+                initial=self.first * self.steps_per_epoch,
+                unit="batch",
+                dynamic_ncols=True,
+            )
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self._bar is not None:
+            self._bar.update(1)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        numbers = summary(logs or {})
+        if self._bar is not None:
+            self._bar.set_postfix_str(numbers)
+        elif self.echo is not None:
+            done = epoch + 1 - self.first
+            spent = time.monotonic() - self._started
+            left = spent / done * (self.epochs - epoch - 1)
+            self.echo(
+                f"{self.phase}: epoch {epoch + 1}/{self.epochs}  {numbers}  "
+                f"{tqdm.tqdm.format_interval(spent)} spent, "
+                f"{tqdm.tqdm.format_interval(left)} left"
+            )
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def summary(logs: dict[str, float]) -> str:
+    """The few numbers of an epoch that fit on a line."""
+    shown = ("loss", "val_loss", "val_accuracy")
+    parts = []
+    for name in shown:
+        if name in logs and not (name == "val_loss" and "val_accuracy" in logs):
+            parts.append(f"{name} {float(logs[name]):.4g}")
+    return ", ".join(parts)

@@ -1,0 +1,92 @@
+"""Everything that decides what a run produces."""
+
+import dataclasses
+from typing import Any
+
+from keras_ft.errors import InputError
+from keras_ft.recipes import Recipe
+
+BASELINES = ("alone", "kd")
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of a run; together with the code they fix its result.
+
+    Args:
+        recipe: Schedules of the phases, and rate, beta and p.
+        dataset: A name that `data.load` knows.
+        data_dir: Where prepared datasets are. Not part of `configuration`.
+        train_examples: Use only so many training images; `None` for all.
+        validation_fraction: Share of the training images kept for
+            validation, 0 to 1.
+        seed: Of initial weights, order and augmentation, >= 0.
+        teacher: A `.keras` file, a run folder, or the name of a shipped
+            teacher. `None` trains `teacher_network` first.
+        teacher_network: Zoo name of the teacher to train.
+        student: Zoo name, or a `.keras` file to start from.
+        teacher_layer: Tap of the teacher; `None` for the last feature map.
+        student_layer: Tap of the student; `None` for the last feature map.
+        baselines: The same student trained otherwise for comparison:
+            `"alone"` (labels only) and `"kd"` (labels and soft targets).
+        quantizations: Formats of the `.tflite` files, see `export.to_tflite`.
+
+    Raises:
+        InputError: A name or number is outside what is listed above.
+
+    Example:
+
+    >>> recipe = Recipe.preset("official").short(2, 6)
+    >>> settings = Settings(recipe=recipe, dataset="fashion_mini",
+    ...                     teacher="fashion_mini", student="resnet8")
+    """
+
+    recipe: Recipe
+    dataset: str = "fashion_mini"
+    data_dir: str | None = None
+    train_examples: int | None = None
+    validation_fraction: float = 0.1
+    seed: int = 0
+    teacher: str | None = None
+    teacher_network: str | None = None
+    student: str = "resnet20"
+    teacher_layer: str | None = None
+    student_layer: str | None = None
+    baselines: tuple[str, ...] = ()
+    quantizations: tuple[str, ...] = ("none",)
+
+    def __post_init__(self) -> None:
+        _check_members("baselines", self.baselines, BASELINES)
+        _check_members("quantizations", self.quantizations, QUANTIZATIONS)
+        if (self.teacher is None) == (self.teacher_network is None):
+            raise InputError(
+                "teacher",
+                f"{self.teacher!r} with teacher_network "
+                f"{self.teacher_network!r}",
+                "exactly one of the two",
+                "Name a finished teacher, or a network to train as teacher.",
+            )
+        if self.seed < 0:
+            raise InputError("seed", self.seed, "0 or more", "Use 0.")
+
+    def configuration(self) -> dict[str, Any]:
+        """As JSON values, for `run.json`: all but where the data lies."""
+        fields = dataclasses.fields(self)
+        content = {field.name: getattr(self, field.name) for field in fields}
+        del content["data_dir"]
+        content["recipe"] = self.recipe.to_dict()
+        return content
+
+
+def _check_members(
+    argument: str, received: tuple[str, ...], known: tuple[str, ...]
+) -> None:
+    for name in received:
+        if name not in known:
+            raise InputError(
+                argument,
+                repr(name),
+                f"some of {', '.join(known)}",
+                "Separate several by commas.",
+            )
