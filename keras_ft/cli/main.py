@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from absl import flags
+from absl import logging
 
 from keras_ft.cli.help import command_help
 from keras_ft.cli.help import overview
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # of a ResNet-20 then takes 1.4 times as long.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # TFDS warns about its own internals; an error is one line.
+    logging.set_verbosity(logging.ERROR)
     try:
         return _dispatch(words)
     except (InputError, flags.Error) as error:
