@@ -56,7 +56,8 @@ class Distiller(FrozenTeacherModel):
     ...         keras_ft.transfers.SoftTargets(temperature=4.0, beta=0.9),
     ...     ],
     ... )
-    >>> model.compile("sgd", "sparse_categorical_crossentropy")
+    >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    >>> model.compile("sgd", loss)
     >>> model.fit(images, labels, epochs=10)
     """
 

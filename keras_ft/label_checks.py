@@ -34,8 +34,8 @@ def check_labels_fit(student: keras.Model, loss: Any, x: Any, y: Any) -> None:
 
     Raises:
         InputError: One-hot labels for a sparse loss or the reverse, class
-            indices out of range, or outputs that are no logits for a loss
-            with `from_logits=True`.
+            indices out of range, or a loss with or without
+            `from_logits` for the other kind of outputs.
     """
     sparse = is_sparse(loss)
     output = getattr(student, "output_shape", None)
@@ -59,6 +59,16 @@ def _check_logits(student: keras.Model, loss: Any) -> None:
             f"from_logits=True for '{student.name}', which ends in a softmax",
             "logits, or a loss on probabilities",
             "Remove the softmax from the student, or use from_logits=False.",
+        )
+    if _is_linear(student) and not from_logits:
+        raise InputError(
+            "loss",
+            f"a loss on probabilities for '{student.name}', whose last layer "
+            "has no activation",
+            "a loss on logits",
+            "Use keras.losses.SparseCategoricalCrossentropy(from_logits=True) "
+            "or its categorical sister; a loss given by name expects "
+            "probabilities.",
         )
 
 
@@ -93,6 +103,15 @@ def _check_range(labels: Any, classes: int) -> None:
             f"class indices from 0 to {classes - 1}",
             "Number the classes from 0 and give the student one output each.",
         )
+
+
+def _is_linear(model: keras.Model) -> bool:
+    layers = getattr(model, "layers", None)
+    last = layers[-1] if layers else None
+    return (
+        isinstance(last, keras.layers.Dense)
+        and last.activation is keras.activations.linear
+    )
 
 
 def ends_in_softmax(model: keras.Model) -> bool:

@@ -129,6 +129,16 @@ def test_a_softmax_student_with_a_loss_on_logits(pair, paraphraser, batch):
         model.fit(*batch, verbose=0)
 
 
+def test_a_student_of_logits_with_a_loss_on_probabilities(model, batch):
+    for loss in (
+        "sparse_categorical_crossentropy",
+        keras.losses.SparseCategoricalCrossentropy(),
+    ):
+        compiled(model, loss)
+        with pytest.raises(InputError, match="expects probabilities"):
+            model.fit(*batch, verbose=0)
+
+
 def test_different_classes_for_soft_targets(network):
     with pytest.raises(InputError, match="the teacher's, \\(10,\\)"):
         Distiller(network(8, classes=10), network(4), [transfers.SoftTargets()])
