@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import pytest
 
+pytest_plugins = ["what_works_where"]
+
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
@@ -72,7 +74,7 @@ def _present(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def network():
     """Builds small convolutional classifiers, with or without extras."""
     return _network
@@ -86,6 +88,7 @@ def _network(
     l2: float = 0.0,
     dropout: float = 0.0,
     stride: int = 1,
+    synchronized: bool = False,
     name: str | None = None,
 ) -> keras.Model:
     layers = keras.layers
@@ -100,7 +103,9 @@ def _network(
         name="conv",
     )(image)
     if normalise:
-        x = layers.BatchNormalization(momentum=0.9, name="norm")(x)
+        x = layers.BatchNormalization(
+            momentum=0.9, synchronized=synchronized, name="norm"
+        )(x)
     x = layers.ReLU(name="features")(x)
     if dropout:
         x = layers.Dropout(dropout, seed=3)(x)
