@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_ft import needs
 from keras_ft.data import fashion_mini
 from keras_ft.data import normalization as normalizations
 from keras_ft.data.dataset import ImageData
@@ -72,8 +73,8 @@ def load(
 
     Raises:
         InputError: An argument is out of range, the set is unknown or not
-            for image classification, or it is neither on disk nor to be
-            downloaded.
+            for image classification, it is neither on disk nor to be
+            downloaded, or TensorFlow is not installed.
 
     Example:
 
@@ -90,6 +91,11 @@ def load(
         image_size=image_size,
         train_examples=train_examples,
         drop_remainder=drop_remainder,
+    )
+    needs.tensorflow(
+        "keras_ft.data.load",
+        'Use keras_ft.data.arrays("fashion_mini"), or pass NumPy arrays, a '
+        "keras.utils.PyDataset or a Grain dataset to fit().",
     )
     path = Path(name).expanduser()
     if name == "fashion_mini":

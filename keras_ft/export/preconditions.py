@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_ft import needs
 from keras_ft.errors import InputError
 from keras_ft.export.parity import MIN_AGREEMENT
 
@@ -19,6 +20,10 @@ def check_request(
     min_agreement: float | None,
 ) -> None:
     """Refuse arguments that cannot work, whatever the student is."""
+    needs.tensorflow(
+        "keras_ft.export.to_tflite",
+        "Save the student as .keras and export it where TensorFlow is.",
+    )
     if keras.backend.backend() != "tensorflow":
         raise InputError(
             "KERAS_BACKEND",
