@@ -42,6 +42,10 @@ class Distiller(FrozenTeacherModel):
     `val_loss` contains `beta * term`: compare runs by `val_accuracy` or
     `val_task_loss`.
 
+    Under a `tf.distribute.MirroredStrategy` make everything within its scope:
+    training equals one device's. Batch normalization and `clipnorm` see one
+    replica's share, as always in Keras; `synchronized=True` cures the former.
+
     Raises:
         InputError: Models or transfers that do not fit together, at
             construction; bad data, before the first update.
@@ -89,15 +93,15 @@ class Distiller(FrozenTeacherModel):
         self._trackers = {
             name: keras.metrics.Mean(name=name) for name in self._loss_names()
         }
-        self.build(getattr(student, "input_shape", None))
+        self.build(preflight.input_shape(student))
 
     def _loss_names(self) -> list[str]:
         names = [f"{transfer.name}_loss" for transfer in self.transfers]
         return ["task_loss", *names, "regularization_loss"]
 
-    def build(self, input_shape: Any) -> None:
-        """Everything is built at construction; records the input shape."""
-        super().build(input_shape)
+    def _parts(self) -> dict[str, keras.layers.Layer]:
+        own = {"student": self.student}
+        return {**super()._parts(), **own, **terms.parts(self.transfers)}
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """The student's outputs."""
@@ -182,50 +186,26 @@ class Distiller(FrozenTeacherModel):
         return dict(super().compute_metrics(x, y, outputs, sample_weight))
 
     def train_step(self, *state_and_data: Any) -> Any:
-        """One update of student and transfers; teacher and paraphraser stay.
-
-        Explicit on TensorFlow; on other backends Keras' own step runs the
-        same `call` and `compute_loss`.
-        """
+        """One update of student and transfers; teacher and paraphraser stay."""
         with terms.requested():
-            if keras.backend.backend() != "tensorflow":
-                return super().train_step(*state_and_data)
-            return self._tensorflow_train_step(*state_and_data)
-
-    def _tensorflow_train_step(self, data: Any) -> dict[str, Any]:
-        import tensorflow as tf
-
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(
-            self._checked(data)
-        )
-        with tf.GradientTape() as tape:
-            y_pred = self(x, training=True)
-            loss = self.compute_loss(x, y, y_pred, sample_weight)
-            batch = tf.shape(keras.tree.flatten(x)[0])[0]
-            self._loss_tracker.update_state(loss * losses.replicas(), batch)
-            scaled = self.optimizer.scale_loss(loss)
-        weights = self.trainable_weights
-        gradients = tape.gradient(scaled, weights)
-        # A step whose loss is not finite must change nothing.
-        gradients = guards.after([guards.finite(loss, "loss")], gradients)
-        self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        return self.compute_metrics(x, y, y_pred, sample_weight)
-
-    def _checked(self, data: Any) -> Any:
-        return guards.checked_batch(data, self.loss, self.student)
+            return super().train_step(*state_and_data)
 
     def test_step(self, *state_and_data: Any) -> Any:
         """The same terms as training, in inference mode, without update."""
         with terms.requested():
-            if keras.backend.backend() != "tensorflow":
-                return super().test_step(*state_and_data)
-            return super().test_step(self._checked(*state_and_data))
+            return super().test_step(*state_and_data)
 
-    def _preflight(self, x: Any, y: Any) -> None:
-        super()._preflight(x, y)
+    def _guarded(self, data: Any) -> Any:
+        return guards.checked_batch(data, self.loss, self.student)
+
+    def _check_models(self) -> None:
+        super()._check_models()
         for transfer in self.transfers:
             transfer.check_ready()
         preflight.check_finite("student", self.student)
+
+    def _check_data(self, x: Any, y: Any) -> None:
+        super()._check_data(x, y)
         label_checks.check_labels_fit(self.student, self.loss, x, y)
 
     @property

@@ -108,6 +108,10 @@ class FactorTransfer(Distiller):
 
     @beta.setter
     def beta(self, value: float) -> None:
+        if keras.backend.backend() == "jax":
+            # Within an epoch the state lives outside of the variables, and
+            # would overwrite the new value.
+            self.jax_state_sync()
         self.factor.beta = value
 
     def get_config(self) -> dict[str, Any]:

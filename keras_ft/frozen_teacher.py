@@ -1,12 +1,16 @@
 """The base of both phases: a Keras model that uses a teacher it never owns."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_ft import guards
+from keras_ft import losses
 from keras_ft import preflight
+from keras_ft import strategy_checks
 from keras_ft.feature_taps import Tap
 from keras_ft.views import view
 
@@ -34,7 +38,18 @@ class FrozenTeacherModel(keras.Model):
         watched = view(teacher, teacher_taps) if teacher_taps else teacher
         # Keras tracks attributes that are layers; a closure is not one.
         self._frozen = lambda: (teacher, watched, len(teacher_taps))
-        self._traced_names: list[str] = []
+        self._traced: Callable[[], dict[int, str]] = dict
+        strategy = strategy_checks.current()
+        self._made_under = lambda: strategy
+
+    def build(self, input_shape: Any) -> None:
+        """Everything is built at construction; records the input shape."""
+        super().build(input_shape)
+        strategy_checks.check_construction(self, self._parts())
+
+    def _parts(self) -> dict[str, keras.layers.Layer]:
+        """What was handed in, by argument."""
+        return {"teacher": self.teacher}
 
     @property
     def teacher(self) -> keras.Model:
@@ -92,28 +107,123 @@ class FrozenTeacherModel(keras.Model):
             InputError: Bad input, before the first training step; see the
                 class for what is checked.
         """
-        self._preflight(x, y)
+        self._check_models()
+        self._check_trainable()
+        self._check_data(x, y)
+        strategy = self._made_under()
+        strategy_checks.check_fit(self, strategy, x, y, *args, **kwargs)
         if hasattr(x, "element_spec") and not args:
             # Keras warns that its own default, True, means nothing here.
             kwargs.setdefault("shuffle", False)
-        with preflight.explained_errors():
-            return super().fit(x, y, *args, **kwargs)
+        with (
+            preflight.explained_errors(),
+            strategy_checks.explained_errors(strategy),
+        ):
+            return super().fit(self._guarded_stream(x), y, *args, **kwargs)
 
     def evaluate(
         self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
         """Keras' `evaluate`, after checking the data. Changes no variable."""
-        preflight.check_data(self.teacher, x, y)
-        with preflight.explained_errors():
+        strategy = self._made_under()
+        strategy_checks.check_inference(self, strategy)
+        self._check_data(x, y)
+        strategy_checks.check_evaluate(self, strategy, x, y, *args, **kwargs)
+        with (
+            preflight.explained_errors(),
+            strategy_checks.explained_errors(strategy),
+        ):
             return super().evaluate(x, y, *args, **kwargs)
 
-    def _preflight(self, x: Any, y: Any) -> None:
-        names = [variable.path for variable in self.trainable_variables]
-        if self.train_function is not None:
-            preflight.check_unchanged(self._traced_names, names)
-        self._traced_names = names
+    def train_on_batch(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Keras' `train_on_batch`, after the checks of `fit`.
+
+        The models' weights are looked at when a step is about to be traced,
+        batches and `trainable` flags each time.
+        """
+        if self.train_function is None:
+            self._check_models()
+        self._check_trainable()
+        self._check_data(x, y)
+        with preflight.explained_errors():
+            return super().train_on_batch(x, y, *args, **kwargs)
+
+    def test_on_batch(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Keras' `test_on_batch`, after checking the batch."""
+        self._check_data(x, y)
+        with preflight.explained_errors():
+            return super().test_on_batch(x, y, *args, **kwargs)
+
+    def train_step(self, *state_and_data: Any) -> Any:
+        """One update; the teacher stays.
+
+        Explicit on TensorFlow; on other backends Keras' own step runs the
+        same `call` and `compute_loss`.
+        """
+        if keras.backend.backend() != "tensorflow":
+            return super().train_step(*state_and_data)
+        return self._tensorflow_train_step(*state_and_data)
+
+    def _tensorflow_train_step(self, data: Any) -> dict[str, Any]:
+        import tensorflow as tf
+
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(
+            self._guarded(data)
+        )
+        with tf.GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(x, y, y_pred, sample_weight)
+            batch = tf.shape(keras.tree.flatten(x)[0])[0]
+            self._loss_tracker.update_state(loss * losses.replicas(), batch)
+            scaled = self.optimizer.scale_loss(loss)
+        # A step whose loss is not finite must change nothing, so the backward
+        # pass waits before it begins. Waiting at its end, for each gradient,
+        # changes how TensorFlow's graph optimizer rounds their use.
+        finite = guards.finite(loss, "loss")
+        (start,) = guards.after([finite], [tf.ones_like(scaled)])
+        weights = self.trainable_weights
+        gradients = tape.gradient(scaled, weights, output_gradients=start)
+        self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def test_step(self, *state_and_data: Any) -> Any:
+        """The same loss as training, in inference mode, without update."""
+        if keras.backend.backend() != "tensorflow":
+            return super().test_step(*state_and_data)
+        return super().test_step(self._guarded(*state_and_data))
+
+    def _guarded(self, data: Any) -> Any:
+        """A TensorFlow batch that waits for the checks of its values."""
+        return guards.checked_batch(data)
+
+    def _guarded_stream(self, x: Any) -> Any:
+        # XLA drops the assertions of a step without a word: a compiled step
+        # needs them in the stream that feeds it.
+        if keras.backend.backend() == "tensorflow" and self.jit_compile:
+            import tensorflow as tf
+
+            if isinstance(x, tf.data.Dataset):
+                return x.map(lambda *batch: self._guarded(batch))
+        return x
+
+    def _check_models(self) -> None:
+        strategy_checks.check_training(self, self._made_under())
         preflight.check_finite("teacher", self.teacher)
+
+    def _check_data(self, x: Any, y: Any) -> None:
         preflight.check_data(self.teacher, x, y)
+
+    def _check_trainable(self) -> None:
+        # By identity: layers of nested models may have equal paths.
+        now = {id(v): v.path for v in self.trainable_variables}
+        before = self._traced() if self.train_function is not None else now
+        preflight.check_trainable(before, now)
+        # Keras would track a dictionary; a closure is left alone.
+        self._traced = lambda: now
 
     def save_assets(self, directory: str) -> None:
         self.teacher.save_weights(os.path.join(directory, WEIGHTS_FILE))

@@ -3,6 +3,10 @@
 A stream can only be checked as it flows. Each check is an assertion that the
 tensors behind it wait for, so that a batch that fails changes nothing;
 `preflight.explained_errors` turns the failure into an `InputError`.
+
+XLA drops assertions. For a step compiled with `jit_compile=True` the stream
+itself carries the check of the batch (`FrozenTeacherModel.fit`); a loss that is
+not finite goes unnoticed there, as in Keras.
 """
 
 from typing import Any
@@ -10,23 +14,27 @@ from typing import Any
 import keras
 
 from keras_ft import label_checks
+from keras_ft import losses
 from keras_ft.preflight import MARK
 
 FINITE = "a value that is NaN or infinite|finite values"
 
 
-def checked_batch(data: Any, loss: Any, student: keras.Model) -> Any:
+def checked_batch(
+    data: Any, loss: Any = None, student: keras.Model | None = None
+) -> Any:
     """A batch whose images wait for the checks of images and labels.
 
     Args:
         data: `x`, `(x, y)` or `(x, y, sample_weight)`, tensors.
         loss: The compiled loss; labels are checked for sparse
-            cross-entropies, which want class indices.
-        student: The model whose outputs are the classes.
+            cross-entropies, which want class indices; None checks none.
+        student: The model whose outputs are the classes, or None.
 
     Returns:
         The same batch. Not even batch normalization sees it when it is bad.
     """
+    data = keras.tree.map_structure(_own, data)
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     leaves = keras.tree.flatten(x)
     assertions = [_finite_images(leaf) for leaf in leaves if _is_float(leaf)]
@@ -35,6 +43,24 @@ def checked_batch(data: Any, loss: Any, student: keras.Model) -> Any:
         assertions.append(_labels_in_range(y, shape[-1]))
     waiting = keras.tree.pack_sequence_as(x, after(assertions, leaves))
     return keras.utils.pack_x_y_sample_weight(waiting, y, sample_weight)
+
+
+def _own(share: Any) -> Any:
+    """A copy of a replica's share of the batch, on CPUs.
+
+    TensorFlow 2.21 hands NumPy arrays of a generator or PyDataset over without
+    a copy, slices them for the replicas and then lets a step write its results
+    into the slices: `sample_weight * 3` would change the caller's array.
+    """
+    if share is None or losses.replicas() == 1:
+        return share
+    import tensorflow as tf
+
+    # Not the replica context's devices: on a second worker they do not exist.
+    devices = tf.distribute.get_strategy().extended.worker_devices
+    if "CPU" not in devices[0]:
+        return share
+    return tf.raw_ops.DeepCopy(x=share)
 
 
 def finite(value: Any, name: str) -> Any:
@@ -55,8 +81,7 @@ def after(assertions: list[Any], tensors: list[Any]) -> list[Any]:
     # Eagerly an assertion has already run and is None.
     pending = [assertion for assertion in assertions if assertion is not None]
     with tf.control_dependencies(pending):
-        # A weight that the loss does not reach has no gradient.
-        return [None if t is None else tf.identity(t) for t in tensors]
+        return [tf.identity(tensor) for tensor in tensors]
 
 
 def _is_float(tensor: Any) -> bool:

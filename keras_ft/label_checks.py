@@ -33,10 +33,11 @@ def check_labels_fit(student: keras.Model, loss: Any, x: Any, y: Any) -> None:
             by their declared shape here and by value within the step.
 
     Raises:
-        InputError: One-hot labels for a sparse loss or the reverse, class
-            indices out of range, or a loss with or without
+        InputError: No labels, one-hot labels for a sparse loss or the
+            reverse, class indices out of range, or a loss with or without
             `from_logits` for the other kind of outputs.
     """
+    _check_present(loss, x, y)
     sparse = is_sparse(loss)
     output = getattr(student, "output_shape", None)
     if sparse is None or not isinstance(output, tuple) or len(output) != 2:
@@ -48,6 +49,23 @@ def check_labels_fit(student: keras.Model, loss: Any, x: Any, y: Any) -> None:
         _check_shape(labels, classes, sparse)
     if sparse and y is not None:
         _check_range(np.asarray(y), classes)
+
+
+def _check_present(loss: Any, x: Any, y: Any) -> None:
+    images, labels = preflight.element_shapes(x, y)
+    if loss is None or images is None or labels is not None or y is not None:
+        return
+    if hasattr(x, "element_spec"):
+        spec = x.element_spec
+        if isinstance(spec, tuple) and len(spec) > 1:
+            return
+    raise InputError(
+        "y",
+        "no labels",
+        "labels for the compiled loss",
+        "Pass fit(images, labels) or a dataset of pairs; to train without "
+        "labels, compile(optimizer) without a loss.",
+    )
 
 
 def _check_logits(student: keras.Model, loss: Any) -> None:

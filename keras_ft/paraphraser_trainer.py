@@ -71,11 +71,10 @@ class ParaphraserTrainer(FrozenTeacherModel):
         self.reconstruction_loss = loss
         if not paraphraser.built:
             paraphraser.build((None, *tap.shape))
-        self.build(getattr(teacher, "input_shape", None))
+        self.build(preflight.input_shape(teacher))
 
-    def build(self, input_shape: Any) -> None:
-        """Everything is built at construction; records the input shape."""
-        super().build(input_shape)
+    def _parts(self) -> dict[str, keras.layers.Layer]:
+        return {**super()._parts(), "paraphraser": self.paraphraser}
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Reconstruction error per image: (batch, H, W, C) -> (batch,)."""

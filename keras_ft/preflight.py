@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_ft.errors import InputError
@@ -49,7 +50,7 @@ def check_pair(teacher: keras.Model, student: keras.Model) -> None:
             "two models with weights of their own",
             "Copy one of them with keras.models.clone_model.",
         )
-    shapes = [_input_shape(model) for model in (teacher, student)]
+    shapes = [input_shape(model) for model in (teacher, student)]
     if None not in shapes and not _compatible(*shapes):
         raise InputError(
             "student",
@@ -75,13 +76,27 @@ def check_finite(argument: str, model: keras.Model) -> None:
             )
 
 
-def check_unchanged(before: list[str], now: list[str]) -> None:
-    """Refuses a set of trainable weights other than the traced step's."""
-    changed = sorted(set(before) ^ set(now))
+def check_trainable(before: dict[int, str], now: dict[int, str]) -> None:
+    """Refuses no trainable weights, or others than the traced step's.
+
+    Args:
+        before: Path of each weight by the variable's id, when traced.
+        now: The same for this moment.
+    """
+    if not now:
+        raise InputError(
+            "trainable",
+            "a model without trainable weights",
+            "at least one",
+            "Set trainable = True on what is to be trained and call "
+            "compile() again.",
+        )
+    both = {**before, **now}
+    changed = sorted(both[key] for key in before.keys() ^ now.keys())
     if before and changed:
         raise InputError(
             "trainable",
-            f"a change since the last fit() of {', '.join(changed[:3])}"
+            f"a change since training began of {', '.join(changed[:3])}"
             + (f" and {len(changed) - 3} more" if len(changed) > 3 else ""),
             "the trainable weights that training began with",
             "Call compile() again; the traced step would go on with the old "
@@ -109,6 +124,7 @@ def check_data(model: keras.Model, x: Any, y: Any = None) -> None:
     images, labels = element_shapes(x, y)
     if images is not None:
         _check_images(model, images)
+    _check_finite_array("x", x)
     if images and labels and images[0] and labels[0] and images[0] != labels[0]:
         raise InputError(
             "y",
@@ -119,7 +135,7 @@ def check_data(model: keras.Model, x: Any, y: Any = None) -> None:
 
 
 def _check_images(model: keras.Model, shape: tuple[int | None, ...]) -> None:
-    wanted = _input_shape(model)
+    wanted = input_shape(model)
     if wanted is None:
         return
     if len(shape) != len(wanted) or not _compatible(shape[1:], wanted[1:]):
@@ -131,10 +147,34 @@ def _check_images(model: keras.Model, shape: tuple[int | None, ...]) -> None:
         raise InputError("x", f"images of shape {shape}", f"{wanted}", hint)
 
 
+def _check_finite_array(argument: str, array: Any) -> None:
+    """Refuses NaN and infinity in a whole array.
+
+    Only TensorFlow's uncompiled steps can look at values themselves: other
+    backends cannot stop, and XLA drops assertions without a word. A file
+    mapped into memory would be read entirely, and is left alone.
+    """
+    if not isinstance(array, np.ndarray) or isinstance(array, np.memmap):
+        return
+    if not np.issubdtype(array.dtype, np.floating):
+        return
+    # NaN and infinity survive both, and nothing of the array's size is made.
+    if not np.all(np.isfinite([array.min(), array.max()])):
+        raise InputError(
+            argument,
+            "a value that is NaN or infinite",
+            "finite values",
+            "Nothing was updated. Look for broken images, or for a division "
+            "by a standard deviation of 0.",
+        )
+
+
 def data_size(x: Any) -> int | None:
     """Elements or batches of the data; None when that is not known."""
     if hasattr(x, "cardinality"):
-        size = int(x.cardinality())
+        size = x.cardinality
+        # A property of distributed datasets.
+        size = int(size() if callable(size) else size)
         return size if size >= 0 else None
     try:
         return len(x)
@@ -165,9 +205,14 @@ def _shape(part: Any) -> tuple[int | None, ...] | None:
     return tuple(shape)
 
 
-def _input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
+def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
+    """Declared shape of a model's one input, batch first; None if unknown."""
     inputs = getattr(model, "inputs", None)
-    return tuple(inputs[0].shape) if inputs and len(inputs) == 1 else None
+    if inputs:
+        return tuple(inputs[0].shape) if len(inputs) == 1 else None
+    # A subclassed model remembers what it was built with or called on.
+    built = (model.get_build_config() or {}).get("input_shape")
+    return (None, *built[1:]) if isinstance(built, (tuple, list)) else None
 
 
 def _compatible(one: Any, other: Any) -> bool:

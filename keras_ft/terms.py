@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from keras_ft import preflight
 from keras_ft.errors import InputError
 from keras_ft.feature_taps import Tap
 from keras_ft.feature_taps import find
@@ -81,6 +82,24 @@ def taps_of(
     )
 
 
+def parts(transfers: list[Transfer]) -> dict[str, keras.layers.Layer]:
+    """Layers that transfers were made with, such as a paraphraser."""
+    return {
+        name: value
+        for transfer in transfers
+        for name, value in vars(transfer).items()
+        if isinstance(value, keras.layers.Layer)
+    }
+
+
+def output_shape(model: keras.Model) -> Any:
+    """Shape of a model's outputs; a subclassed model is asked symbolically."""
+    if getattr(model, "outputs", None):
+        return model.output_shape
+    outputs = model(keras.KerasTensor(preflight.input_shape(model)))
+    return keras.tree.map_structure(lambda tensor: tensor.shape, outputs)
+
+
 def build(
     transfers: list[Transfer],
     found: list[tuple[Tap, Tap]],
@@ -93,6 +112,6 @@ def build(
         if transfer.source == "features":
             shapes = [(None, *tap.shape) for tap in next(pairs)]
         else:
-            shapes = [teacher.output_shape, student.output_shape]
+            shapes = [output_shape(teacher), output_shape(student)]
         if not transfer.built:
             transfer.build(*shapes)

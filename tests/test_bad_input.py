@@ -144,6 +144,15 @@ def test_different_classes_for_soft_targets(network):
         Distiller(network(8, classes=10), network(4), [transfers.SoftTargets()])
 
 
+def test_no_labels_for_a_loss_that_wants_some(model, batch):
+    stream = tf.data.Dataset.from_tensor_slices(batch[0]).batch(8)
+    for images in (batch[0], stream):
+        with pytest.raises(InputError, match="no labels.*without a loss"):
+            model.fit(images, verbose=0)
+    with pytest.raises(InputError, match="no labels"):
+        model.train_on_batch(batch[0])
+
+
 def test_no_data_and_empty_data(model, batch):
     images, labels = batch
     with pytest.raises(InputError, match="Received: None"):

@@ -7,7 +7,6 @@ import pytest
 from keras_ft import CoupledSGD
 from keras_ft import Distiller
 from keras_ft import FactorTransfer
-from keras_ft import InputError
 from keras_ft import Paraphraser
 from keras_ft import transfers
 
@@ -77,54 +76,6 @@ def test_each_step_runs_student_and_teacher_once(network, paraphraser, batch):
     assert float(student_runs.count) - start[1] == 9
 
 
-def test_teacher_and_paraphraser_never_change(network, paraphraser, batch):
-    teacher, student = network(8), network(4)
-    model = compiled(FactorTransfer(teacher, student, paraphraser))
-    before = values(teacher), values(paraphraser)
-    student_before, translator_before = (
-        values(student),
-        values(model.translator),
-    )
-    model.fit(*batch, batch_size=8, epochs=3, verbose=0)
-    assert_same(before[0], values(teacher))
-    assert_same(before[1], values(paraphraser))
-    assert teacher.trainable
-    assert all(differ(student_before, values(student)))
-    assert all(differ(translator_before, values(model.translator)))
-
-
-def test_evaluate_and_predict_change_nothing(network, paraphraser, batch):
-    teacher, student = network(8), network(4, dropout=0.5)
-    model = compiled(FactorTransfer(teacher, student, paraphraser))
-    model.fit(*batch, batch_size=8, verbose=0)
-    before = values(model)
-    model.evaluate(*batch, batch_size=8, verbose=0)
-    predictions = model.predict(batch[0], verbose=0)
-    assert_same(before, values(model))
-    np.testing.assert_array_equal(
-        predictions, student.predict(batch[0], verbose=0)
-    )
-
-
-def test_beta_zero_trains_like_the_student_alone(network, paraphraser, batch):
-    teacher = network(8)
-    student = network(4, l2=1e-3, dropout=0.3)
-    alone = keras.models.clone_model(student)
-    alone.set_weights(student.get_weights())
-    weights = np.linspace(0.0, 2.0, 24).astype("float32")
-    arguments = {"batch_size": 8, "epochs": 17, "verbose": 0, "shuffle": False}
-    histories = []
-    for model in (
-        alone,
-        FactorTransfer(teacher, student, paraphraser, beta=0.0),
-    ):
-        compiled(model)
-        history = model.fit(*batch, sample_weight=weights, **arguments)
-        histories.append(history.history["loss"])
-    assert_same(values(alone), values(student))
-    assert histories[0] == histories[1]
-
-
 def test_zero_sample_weights_change_nothing(network, paraphraser, batch):
     teacher, student = network(8), network(4, normalise=False)
     model = compiled(
@@ -158,26 +109,6 @@ def test_weighting_an_example_equals_repeating_it(network, paraphraser, batch):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "how", [{"run_eagerly": True}, {"steps_per_execution": 3}]
-)
-def test_every_execution_mode_gives_the_same_weights(
-    network, paraphraser, batch, how
-):
-    def train(**kwargs):
-        keras.utils.set_random_seed(5)
-        layer = Paraphraser(0.5)
-        layer.trained = True
-        student = network(4)
-        model = FactorTransfer(network(8), student, layer, beta=50.0)
-        compiled(model, **kwargs)
-        model.fit(*batch, batch_size=8, epochs=2, shuffle=False, verbose=0)
-        return values(student)
-
-    for graph, other in zip(train(), train(**how), strict=True):
-        np.testing.assert_allclose(graph, other, rtol=2e-4, atol=2e-5)
-
-
 def test_explicit_step_equals_keras_own(
     network, paraphraser, batch, monkeypatch
 ):
@@ -197,46 +128,6 @@ def test_explicit_step_equals_keras_own(
     stock, stock_history = train()
     assert_same(explicit, stock)
     assert explicit_history == stock_history
-
-
-def test_logs_name_every_part_and_add_up(network, paraphraser, batch):
-    student = network(4, l2=0.01)
-    model = compiled(
-        FactorTransfer(
-            network(8),
-            student,
-            paraphraser,
-            beta=100.0,
-            also=[transfers.SoftTargets(temperature=3.0, beta=0.5)],
-        )
-    )
-    history = model.fit(*batch, epochs=1, validation_data=batch, verbose=0)
-    logs = {key: value[-1] for key, value in history.history.items()}
-    for prefix in ("", "val_"):
-        total = (
-            logs[f"{prefix}task_loss"]
-            + 100.0 * logs[f"{prefix}factor_loss"]
-            + 0.5 * logs[f"{prefix}soft_target_loss"]
-            + logs[f"{prefix}regularization_loss"]
-        )
-        assert logs[f"{prefix}loss"] == pytest.approx(total, rel=1e-5)
-        assert logs[f"{prefix}regularization_loss"] > 0
-        assert 0 <= logs[f"{prefix}accuracy"] <= 1
-
-
-def test_beta_can_change_while_training(network, paraphraser, batch):
-    model = compiled(
-        FactorTransfer(network(8), network(4), paraphraser, beta=0.0),
-        optimizer=keras.optimizers.SGD(0.0),
-    )
-    logs = []
-    for beta in (0.0, 1000.0):
-        model.beta = beta
-        logs.append(model.fit(*batch, verbose=0).history)
-    assert logs[0]["loss"] == pytest.approx(logs[0]["task_loss"])
-    factor = logs[1]["factor_loss"][0]
-    rise = logs[1]["loss"][0] - logs[1]["task_loss"][0]
-    assert rise == pytest.approx(1000 * factor, rel=1e-4)
 
 
 def test_task_weight_scales_the_labels_only(network, batch):
@@ -286,37 +177,3 @@ def test_a_users_own_transfer_needs_no_registration(network, batch):
     )
     history = model.fit(*batch, verbose=0).history
     assert history["mean_loss"][0] > 0
-
-
-def test_a_trainable_flag_changed_between_fits_is_noticed(
-    network, paraphraser, batch
-):
-    student = network(4)
-    model = compiled(FactorTransfer(network(8), student, paraphraser))
-    model.fit(*batch, verbose=0)
-    student.get_layer("conv").trainable = False
-    with pytest.raises(InputError, match="Call compile\\(\\) again"):
-        model.fit(*batch, verbose=0)
-    compiled(model).fit(*batch, verbose=0)
-
-
-def test_nan_images_stop_before_the_update(network, paraphraser, batch):
-    student = network(4)
-    model = compiled(FactorTransfer(network(8), student, paraphraser))
-    before = values(student)
-    images = batch[0].copy()
-    images[3, 2, 2, 0] = np.nan
-    with pytest.raises(InputError, match="Invalid `x`.*NaN"):
-        model.fit(images, batch[1], batch_size=24, verbose=0)
-    assert_same(before, values(student))
-
-
-def test_a_mixed_precision_student_sets_the_policy(batch, network):
-    keras.config.set_dtype_policy("mixed_float16")
-    layer = Paraphraser(0.5)
-    layer.trained = True
-    model = compiled(FactorTransfer(network(8), network(4), layer))
-    assert model.dtype_policy.name == "mixed_float16"
-    assert type(model.optimizer).__name__ == "LossScaleOptimizer"
-    history = model.fit(*batch, epochs=2, verbose=0).history
-    assert np.all(np.isfinite(history["loss"]))

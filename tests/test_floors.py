@@ -17,13 +17,21 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # package.
 FLOORS = (
     {"errors", "_version"},
-    {"losses", "graph", "artefacts", "coupled_sgd", "preflight"},
-    {"feature_taps", "layers", "zoo", "data", "label_checks", "schedule"},
-    {"views", "guards"},
+    {"losses", "graph", "artefacts", "coupled_sgd", "preflight", "needs"},
+    {
+        "feature_taps",
+        "layers",
+        "zoo",
+        "data",
+        "epoch_checkpoint",
+        "label_checks",
+        "schedule",
+    },
+    {"views", "guards", "strategy_checks"},
     {"transfers", "frozen_teacher"},
     {"terms"},
     {"distiller", "paraphraser_trainer"},
-    {"factor_transfer"},
+    {"factor_transfer", "mirrored", "multi_worker"},
     {"recipes"},
     {"export"},
     {"runs"},
@@ -34,8 +42,8 @@ FLOORS = (
 )
 # Narrower than their floor.
 ONLY = {
-    "export": {"errors", "artefacts", "losses", "export"},
-    "data": {"errors", "artefacts", "data"},
+    "export": {"errors", "artefacts", "losses", "needs", "export"},
+    "data": {"errors", "artefacts", "needs", "data"},
     "layers": {"errors", "layers"},
     "zoo": {"errors", "artefacts", "zoo"},
 }
@@ -51,12 +59,14 @@ TENSORFLOW = {
 TENSORFLOW_IS_SUBJECT = {
     "acceleration",
     "data",
-    "distiller",
     "export",
     "feature_cache",
+    "frozen_teacher",
     "guards",
     "losses",  # asks for the number of replicas, in one function
+    "mirrored",
     "multi_worker",
+    "strategy_checks",  # asks which tf.distribute strategy there is
 }
 TFMOT_DOOR = "export/quantize_aware.py"
 

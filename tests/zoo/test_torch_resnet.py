@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 
 from keras_ft import zoo
 from keras_ft.errors import InputError
@@ -199,6 +198,7 @@ def test_refuses_other_image_channels():
 
 @pytest.fixture(scope="module")
 def cifar10_test(tfds_folder):
+    tfds = pytest.importorskip("tensorflow_datasets")
     images, labels = tfds.as_numpy(
         tfds.load(
             "cifar10",

@@ -1,0 +1,53 @@
+"""Phase 1 on two replicas."""
+
+import contextlib
+
+import keras
+import pytest
+
+from keras_ft import InputError
+from keras_ft import Paraphraser
+from keras_ft import ParaphraserTrainer
+
+
+@pytest.fixture
+def train_paraphraser(network, images, values):
+    def run(scope):
+        keras.utils.set_random_seed(0)
+        with scope():
+            teacher = network(8, normalise=False)
+            # L2: |d| has a jump in its gradient.
+            model = ParaphraserTrainer(teacher, Paraphraser(0.5), loss="l2")
+            model.compile(keras.optimizers.SGD(0.05, momentum=0.9))
+        before = values(teacher.variables)
+        history = model.fit(
+            images[0], batch_size=8, epochs=3, shuffle=False, verbose=0
+        )
+        return model, history.history["loss"], before
+
+    return run
+
+
+@pytest.mark.cell("phase 1", where="MirroredStrategy")
+def test_two_replicas_equal_one_device(
+    train_paraphraser, strategy, values, gap
+):
+    alone, alone_losses, _ = train_paraphraser(contextlib.nullcontext)
+    both, both_losses, before = train_paraphraser(strategy.scope)
+    weights = [values(m.paraphraser.variables) for m in (alone, both)]
+    assert gap(*weights) <= 1e-6
+    assert both_losses == pytest.approx(alone_losses, rel=1e-5)
+    assert both_losses[-1] < both_losses[0]
+    assert both.paraphraser.trained
+    assert gap(before, values(both.teacher.variables)) == 0
+
+
+def test_a_paraphraser_from_outside_is_named(network, strategy):
+    paraphraser = Paraphraser(0.5)
+    paraphraser.build((None, 8, 8, 8))
+    with strategy.scope():
+        teacher = network(8)
+        with pytest.raises(InputError, match=r"`paraphraser`.*with strategy"):
+            ParaphraserTrainer(teacher, paraphraser)
+        # One that has no weights yet gets them within the scope.
+        ParaphraserTrainer(teacher, Paraphraser(0.5))
