@@ -1,6 +1,7 @@
 """keras_ft: Factor Transfer for Keras 3, from a teacher to a phone."""
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -9,6 +10,7 @@ from keras_ft._version import __version__ as __version__
 if TYPE_CHECKING:
     from keras_ft import data as data
     from keras_ft import export as export
+    from keras_ft import multi_worker as multi_worker
     from keras_ft import transfers as transfers
     from keras_ft import zoo as zoo
     from keras_ft.coupled_sgd import CoupledSGD as CoupledSGD
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 # Everything is imported when it is first asked for: the command line answers
 # at once, and on the JAX and torch backends there may be no TensorFlow.
-_PACKAGES = ("data", "export", "transfers", "zoo")
+_PACKAGES = ("data", "export", "multi_worker", "transfers", "zoo")
 _HOMES = {
     "CoupledSGD": "coupled_sgd",
     "Distiller": "distiller",
@@ -51,3 +53,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if "keras" in sys.modules:
+    # `keras.models.load_model` knows our classes once they are imported.
+    for _home in ("transfers", *_HOMES.values()):
+        importlib.import_module(f"keras_ft.{_home}")

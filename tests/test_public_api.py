@@ -20,11 +20,12 @@ PROMISED = {
     "__version__",
     "data",
     "export",
+    "multi_worker",
     "taps",
     "transfers",
     "zoo",
 }
-MODULES = {"data", "export", "transfers", "zoo"}
+MODULES = {"data", "export", "multi_worker", "transfers", "zoo"}
 
 
 def _index(name):

@@ -14,6 +14,7 @@ from keras_ft.errors import InputError
 RECIPES = ("official", "paper", "repdistiller", "torchdistill")
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 BASELINES = ("alone", "kd")
+STRATEGIES = ("none", "mirrored", "multi_worker")
 
 
 def define_run(values: flags.FlagValues, run_dir: str) -> None:
@@ -30,6 +31,20 @@ def define_run(values: flags.FlagValues, run_dir: str) -> None:
         0,
         "Of initial weights, order and augmentation.",
         lower_bound=0,
+        flag_values=values,
+    )
+
+
+def define_strategy(values: flags.FlagValues) -> None:
+    """The flag that chooses the devices."""
+    flags.DEFINE_enum(
+        "strategy",
+        "none",
+        STRATEGIES,
+        "Where to train: on one device (none), on all GPUs of this machine "
+        "(mirrored), or on all machines of the cluster in TF_CONFIG "
+        "(multi_worker; run the same command on each of them, with a "
+        "--run_dir that all of them reach). A batch is shared out.",
         flag_values=values,
     )
 
@@ -154,6 +169,20 @@ def quiet_start() -> Iterator[None]:
         os.close(void)
 
 
+def place(values: flags.FlagValues) -> Any:
+    """The run's `Placement`; call it before anything of TensorFlow runs."""
+    from keras_ft import runs
+
+    name = values["strategy"].value
+    if name == "multi_worker":
+        echo("waiting for all workers of TF_CONFIG")
+    return runs.Placement(name)
+
+
 def echo(line: str) -> None:
     """Print a line of progress at once, also into a pipe."""
     print(line, flush=True)
+
+
+def silent(line: str) -> None:
+    """The `echo` of workers other than the chief."""

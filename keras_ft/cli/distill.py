@@ -45,6 +45,7 @@ def define(values: flags.FlagValues) -> None:
             "`keras-ft taps` lists them.",
             flag_values=values,
         )
+    common.define_strategy(values)
     common.define_data(values)
     common.define_schedule(
         values,
@@ -115,6 +116,8 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
         from keras_ft import runs
         from keras_ft.cli import outcome
 
+        placement = common.place(values)
+
     settings = runs.Settings(
         recipe=_recipe(values),
         dataset=values["dataset"].value,
@@ -130,9 +133,14 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
         quantizations=quantizations,
     )
     metrics = runs.distil(
-        values["run_dir"].value, settings, command_line, common.echo
+        values["run_dir"].value,
+        settings,
+        command_line,
+        common.echo if placement.is_chief else common.silent,
+        placement,
     )
-    outcome.tell(values, metrics, "student.keras")
+    if placement.is_chief:
+        outcome.tell(values, metrics, "student.keras")
 
 
 def _recipe(values: flags.FlagValues) -> Any:

@@ -1,7 +1,8 @@
 """`keras-ft <command> --flags`: one line per error, exit codes as documented.
 
-Exit codes: 0 done; 1 a defect, with a trace; 2 bad input, one line; 130
-interrupted by Ctrl-C.
+Exit codes: 0 done; 1 a defect, with a trace; 2 bad input, one line; 75
+another worker of the cluster stopped, start all again; 130 interrupted by
+Ctrl-C.
 """
 
 import difflib
@@ -14,6 +15,7 @@ from types import ModuleType
 from absl import flags
 from absl import logging
 
+from keras_ft import needs
 from keras_ft.cli.help import command_help
 from keras_ft.cli.help import overview
 from keras_ft.cli.near_miss import explain_flag
@@ -56,6 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _dispatch(words)
     except (InputError, flags.Error) as error:
         return _refuse(str(error))
+    except RuntimeError as error:
+        # By name: the class's module needs Keras, which --help must not.
+        if type(error).__name__ != "WorkerLostError":
+            raise
+        _tell(str(error))
+        return 75
     except KeyboardInterrupt:
         print(
             f"\n{PROGRAM}: interrupted. Run the same command again to "
@@ -107,11 +115,19 @@ def _run(command: ModuleType, name: str, words: list[str]) -> int:
             "flags only",
             f"Write --flag=value; {PROGRAM} {name} --help lists the flags.",
         )
+    needs.tensorflow(
+        f"{PROGRAM} {name}",
+        "Train from Python instead, as examples/jax_quickstart.py does.",
+    )
     command.run(values, [PROGRAM, name, *words])
     return 0
 
 
 def _refuse(message: str) -> int:
+    _tell(message)
+    return 2
+
+
+def _tell(message: str) -> None:
     line = " ".join(message.split())
     print(f"{PROGRAM}: error: {line}", file=sys.stderr)
-    return 2

@@ -24,6 +24,7 @@ def define(values: flags.FlagValues) -> None:
         "Name of a network of the zoo, such as resnet56, wrn40_2 or vgg13.",
         flag_values=values,
     )
+    common.define_strategy(values)
     common.define_data(values)
     common.define_schedule(
         values, "Passes over the training images, instead of the recipe's."
@@ -37,6 +38,7 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
         from keras_ft.cli import outcome
         from keras_ft.recipes import Recipe
 
+        placement = common.place(values)
     recipe = Recipe.preset(values["recipe"].value)
     teacher = common.changed(recipe.teacher, values, epochs=True)
     settings = runs.Settings(
@@ -49,6 +51,11 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
         teacher_network=values["network"].value,
     )
     metrics = runs.train_teacher(
-        values["run_dir"].value, settings, command_line, common.echo
+        values["run_dir"].value,
+        settings,
+        command_line,
+        common.echo if placement.is_chief else common.silent,
+        placement,
     )
-    outcome.tell(values, metrics, "teacher.keras")
+    if placement.is_chief:
+        outcome.tell(values, metrics, "teacher.keras")

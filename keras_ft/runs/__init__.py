@@ -5,6 +5,8 @@ from keras_ft.runs.distillation import distil as distil
 from keras_ft.runs.distillation import train_teacher as train_teacher
 from keras_ft.runs.exporting import export_file as export_file
 from keras_ft.runs.exporting import export_run as export_run
+from keras_ft.runs.placement import STRATEGIES as STRATEGIES
+from keras_ft.runs.placement import Placement as Placement
 from keras_ft.runs.run_folder import RunFolder as RunFolder
 from keras_ft.runs.settings import Settings as Settings
 from keras_ft.runs.workbench import load_run_data as load_run_data

@@ -5,8 +5,10 @@ from typing import Any
 
 from keras_ft import artefacts
 from keras_ft.export import ExportError
+from keras_ft.runs.follower import Follower
 from keras_ft.runs.phases import STUDENTS
 from keras_ft.runs.phases import Phases
+from keras_ft.runs.placement import Placement
 from keras_ft.runs.progress import Echo
 from keras_ft.runs.progress import silent
 from keras_ft.runs.run_folder import RunFolder
@@ -22,6 +24,7 @@ def train_teacher(
     settings: Settings,
     command_line: Iterable[str] = (),
     echo: Echo = silent,
+    placement: Placement | None = None,
 ) -> dict[str, Any]:
     """Train a teacher, or continue to.
 
@@ -30,6 +33,8 @@ def train_teacher(
         settings: Must name a `teacher_network`.
         command_line: Kept for the record.
         echo: Takes lines of progress.
+        placement: Where it trains; one device if left out. On several
+            machines the workers other than the chief get no metrics.
 
     Returns:
         What `metrics.json` holds: `teacher_accuracy`, `teacher_parameters`,
@@ -43,10 +48,11 @@ def train_teacher(
     >>> settings = Settings(recipe=recipe, teacher_network="resnet56")
     >>> train_teacher("runs/teacher", settings, echo=print)
     """
-    configuration = _configuration("train_teacher", settings)
-    with RunFolder(run_dir, configuration, command_line) as run:
-        Phases(run, settings, echo).teacher()
-        return _write_metrics(run)
+    placement = placement or Placement()
+    configuration = _configuration("train_teacher", settings, placement)
+    with _open(run_dir, configuration, command_line, placement) as run:
+        Phases(run, settings, echo, placement).teacher()
+        return _write_metrics(run, placement)
 
 
 def distil(
@@ -54,6 +60,7 @@ def distil(
     settings: Settings,
     command_line: Iterable[str] = (),
     echo: Echo = silent,
+    placement: Placement | None = None,
 ) -> dict[str, Any]:
     """Run both phases, the baselines and the export, or continue to.
 
@@ -62,6 +69,8 @@ def distil(
         settings: What to do.
         command_line: Kept for the record.
         echo: Takes lines of progress.
+        placement: Where it trains; one device if left out. On several
+            machines the workers other than the chief get no metrics.
 
     Returns:
         What `metrics.json` holds. Accuracies are on the test split and go
@@ -81,9 +90,10 @@ def distil(
     >>> metrics = distil("runs/first", settings, echo=print)
     >>> metrics["ft_accuracy"] - metrics["student_accuracy"]
     """
-    configuration = _configuration("distill", settings)
-    with RunFolder(run_dir, configuration, command_line) as run:
-        phases = Phases(run, settings, echo)
+    placement = placement or Placement()
+    configuration = _configuration("distill", settings, placement)
+    with _open(run_dir, configuration, command_line, placement) as run:
+        phases = Phases(run, settings, echo, placement)
         teacher = phases.teacher()
         paraphraser = phases.paraphrase(teacher)
         student = phases.distil(teacher, paraphraser)
@@ -98,16 +108,36 @@ def distil(
             except ExportError as error:
                 # The other results stand; the caller is told at the end.
                 refused[quantization] = str(error)
-        return _write_metrics(run, refused)
+        return _write_metrics(run, placement, refused)
 
 
-def _configuration(command: str, settings: Settings) -> dict[str, Any]:
-    return {"command": command, **settings.configuration()}
+def _configuration(
+    command: str, settings: Settings, placement: Placement
+) -> dict[str, Any]:
+    content = {"command": command, **settings.configuration()}
+    return content | {"strategy": placement.name}
+
+
+def _open(
+    run_dir: artefacts.PathLike,
+    configuration: dict[str, Any],
+    command_line: Iterable[str],
+    placement: Placement,
+) -> RunFolder | Follower:
+    if placement.is_chief:
+        return RunFolder(run_dir, configuration, command_line)
+    return Follower(run_dir)
 
 
 def _write_metrics(
-    run: RunFolder, refused: dict[str, str] | None = None
+    run: RunFolder | Follower,
+    placement: Placement,
+    refused: dict[str, str] | None = None,
 ) -> dict[str, Any]:
+    # Nobody leaves before the chief is done.
+    placement.agree(None)
+    if not isinstance(run, RunFolder):
+        return {}
     teacher = run.result("teacher")
     metrics: dict[str, Any] = {"teacher_accuracy": teacher["accuracy"]}
     for phase in STUDENTS:

@@ -13,6 +13,8 @@ from keras_ft.runs import models
 from keras_ft.runs.evaluation import Evaluation
 from keras_ft.runs.exporting import export_student
 from keras_ft.runs.exporting import file_name
+from keras_ft.runs.follower import Follower
+from keras_ft.runs.placement import Placement
 from keras_ft.runs.progress import Echo
 from keras_ft.runs.progress import silent
 from keras_ft.runs.run_folder import RunFolder
@@ -38,6 +40,7 @@ class Phases:
         run: The run's folder, entered.
         settings: What to do.
         echo: Takes lines of progress.
+        placement: Where it trains; one device if left out.
 
     Example:
 
@@ -49,12 +52,17 @@ class Phases:
     """
 
     def __init__(
-        self, run: RunFolder, settings: Settings, echo: Echo = silent
+        self,
+        run: RunFolder | Follower,
+        settings: Settings,
+        echo: Echo = silent,
+        placement: Placement | None = None,
     ) -> None:
         self.folder = run.path
         self.settings = settings
         self.echo = echo
-        self._bench = Workbench(run, settings, echo)
+        self._placement = placement or Placement()
+        self._bench = Workbench(run, settings, echo, self._placement)
 
     def teacher(self) -> keras.Model:
         """Trains the teacher, or takes the one that was named."""
@@ -71,7 +79,8 @@ class Phases:
                 "the dataset's normalization fit this teacher, and are its "
                 "classes in the same order?"
             )
-        return models.load_recorded(self.folder, "teacher.keras")
+        with self._placement.scope():
+            return models.load_recorded(self.folder, "teacher.keras")
 
     def paraphrase(self, teacher: keras.Model) -> Paraphraser:
         """Phase 1: the paraphraser learns to reconstruct the features."""
@@ -80,8 +89,11 @@ class Phases:
         def make() -> dict[str, Any]:
             recipe = self.settings.recipe
             keras.utils.set_random_seed(self.settings.seed)
-            paraphraser = recipe.paraphraser()
-            trainer = recipe.paraphraser_trainer(teacher, paraphraser, layer)
+            with self._placement.scope():
+                paraphraser = recipe.paraphraser()
+                trainer = recipe.paraphraser_trainer(
+                    teacher, paraphraser, layer
+                )
             result = self._bench.train("paraphrase", trainer, recipe.paraphrase)
             # A run killed after its last epoch never came to the end of fit.
             paraphraser.trained = True
@@ -90,7 +102,8 @@ class Phases:
             return result
 
         self._bench.once("paraphrase", name, make)
-        network = models.load_recorded(self.folder, name)
+        with self._placement.scope():
+            network = models.load_recorded(self.folder, name)
         paraphraser: Paraphraser = network.layers[-1]
         return paraphraser
 
@@ -126,7 +139,9 @@ class Phases:
         return self._student("kd", wrap)
 
     def export(self, student: keras.Model, quantization: str) -> None:
-        """One `.tflite` file of the student."""
+        """One `.tflite` file of the student; the chief's part."""
+        if not self._placement.is_chief:
+            return
         name = file_name(quantization)
         result = self._bench.once(
             f"export_{quantization}",
@@ -134,6 +149,7 @@ class Phases:
             lambda: export_student(
                 student, self.folder / name, self._bench.main_data, quantization
             ),
+            together=False,
         )
         self.echo(
             f"export: {name}, {result['bytes']:,} bytes, the same answer as "
@@ -149,11 +165,12 @@ class Phases:
         else:
             assert settings.teacher_network is not None
             keras.utils.set_random_seed(settings.seed)
-            teacher = models.build(settings.teacher_network, loaded)
+            with self._placement.scope():
+                teacher = models.build(settings.teacher_network, loaded)
             schedule = settings.recipe.teacher
             result = self._bench.train("teacher", teacher, schedule)
-        models.save(teacher, self.folder / "teacher.keras")
-        return result | self._bench.evaluated(teacher)
+        self._bench.save(teacher, "teacher.keras")
+        return result | self._bench.evaluated("teacher.keras")
 
     def _student(
         self,
@@ -166,13 +183,15 @@ class Phases:
         def make() -> dict[str, Any]:
             # One seed, so that all students start from the same weights.
             keras.utils.set_random_seed(self.settings.seed)
-            student = models.build(self.settings.student, self._bench.main_data)
-            model = wrap(student)
+            loaded = self._bench.main_data
+            with self._placement.scope():
+                student = models.build(self.settings.student, loaded)
+                model = wrap(student)
             schedule = self.settings.recipe.distil
             result = self._bench.train(phase, model, schedule)
-            models.save(student, self.folder / name)
+            self._bench.save(student, name)
             more = {"more_files": save_more(model)}
-            return result | more | self._bench.evaluated(student)
+            return result | more | self._bench.evaluated(name)
 
         result = self._bench.once(phase, name, make)
         self.echo(f"{phase}: {result['accuracy']:.2%} of the test images right")
@@ -189,4 +208,4 @@ class Phases:
         self, layer: keras.layers.Layer, shape: Any, name: str
     ) -> None:
         network = keras.Sequential([keras.Input(shape), layer])
-        models.save(network, self.folder / name)
+        self._bench.save(network, name)

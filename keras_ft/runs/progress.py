@@ -25,7 +25,6 @@ class Progress(keras.callbacks.Callback):
         phase: Name shown in front.
         epochs: All epochs of the phase.
         steps_per_epoch: Batches in an epoch.
-        first: Epochs already done by an earlier process.
         echo: Takes one line of text; `None` shows nothing at all.
 
     Example:
@@ -38,25 +37,29 @@ class Progress(keras.callbacks.Callback):
         phase: str,
         epochs: int,
         steps_per_epoch: int,
-        first: int = 0,
         echo: Echo | None = print,
     ) -> None:
         super().__init__()
         self.phase = phase
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
-        self.first = first
         self.echo = echo
+        self._first: int | None = None
         self._bar: Any = None
         self._started = 0.0
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._first is not None or self.echo is None:
+            return
+        self._first = epoch
         self._started = time.monotonic()
-        if self.echo is not None and sys.stderr.isatty():
+        if epoch > 0:
+            self.echo(done_before(self.phase, epoch, self.epochs))
+        if sys.stderr.isatty():
             self._bar = tqdm.tqdm(
                 desc=self.phase,
                 total=self.epochs * self.steps_per_epoch,
-                initial=self.first * self.steps_per_epoch,
+                initial=epoch * self.steps_per_epoch,
                 unit="batch",
                 dynamic_ncols=True,
             )
@@ -70,7 +73,7 @@ class Progress(keras.callbacks.Callback):
         if self._bar is not None:
             self._bar.set_postfix_str(numbers)
         elif self.echo is not None:
-            done = epoch + 1 - self.first
+            done = epoch + 1 - (self._first or 0)
             spent = time.monotonic() - self._started
             left = spent / done * (self.epochs - epoch - 1)
             self.echo(
@@ -82,6 +85,11 @@ class Progress(keras.callbacks.Callback):
     def on_train_end(self, logs: Any = None) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+def done_before(phase: str, done: int, epochs: int) -> str:
+    """The line of a phase that continues."""
+    return f"{phase}: {done} of {epochs} epochs were done before"
 
 
 def summary(logs: dict[str, float]) -> str:

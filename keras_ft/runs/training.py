@@ -10,22 +10,27 @@ from typing import Any
 import keras
 
 from keras_ft import artefacts
+from keras_ft import multi_worker
+from keras_ft.epoch_checkpoint import EpochCheckpoint
+from keras_ft.epoch_checkpoint import Row
 from keras_ft.errors import InputError
-from keras_ft.runs.checkpoint import EpochCheckpoint
-from keras_ft.runs.checkpoint import Row
+from keras_ft.runs.follower import Follower
+from keras_ft.runs.placement import Placement
 from keras_ft.runs.progress import Echo
 from keras_ft.runs.progress import Progress
+from keras_ft.runs.progress import done_before
 from keras_ft.runs.run_folder import CHECKPOINTS
 from keras_ft.runs.run_folder import RunFolder
 
 
 def train(
-    run: RunFolder,
+    run: RunFolder | Follower,
     phase: str,
     model: keras.Model,
     data: Any,
     epochs: int,
     echo: Echo | None = None,
+    placement: Placement | None = None,
 ) -> list[Row]:
     """Fit a compiled model, continuing where a killed process stopped.
 
@@ -37,13 +42,15 @@ def train(
     Args:
         run: The run's folder, entered.
         phase: Names the files.
-        model: Built and compiled.
+        model: Built and compiled, in the placement's scope.
         data: What `data.load` returned.
         epochs: All epochs of the phase, those already done included.
         echo: Takes lines of progress; `None` shows nothing.
+        placement: Where it trains; one device if left out.
 
     Returns:
-        One row per epoch: `epoch`, `seconds` and the training's metrics.
+        One row per epoch: `epoch`, `seconds` and the training's metrics;
+        none on workers other than the chief.
 
     Raises:
         InputError: The checkpoint is damaged, or the loss is not finite.
@@ -58,31 +65,40 @@ def train(
     checkpoint = EpochCheckpoint(
         checkpoint_folder(run, phase), lambda rows: _write_csv(path, rows)
     )
-    first = checkpoint.restore(model)
-    if first and echo is not None:
-        echo(f"{phase}: {first} of {epochs} epochs were done before")
-    if first < epochs:
-        steps = data.steps_per_epoch
-        board = keras.callbacks.TensorBoard(
+    callbacks = [
+        Progress(phase, epochs, data.steps_per_epoch, echo),
+        keras.callbacks.TensorBoard(
             run.path / "tensorboard" / phase, write_graph=False
+        ),
+        _FiniteLoss(),
+    ]
+    if placement is not None and placement.name == "multi_worker":
+        multi_worker.fit(
+            model,
+            data.train_from,
+            epochs=epochs,
+            steps_per_epoch=data.steps_per_epoch,
+            validation_data=data.validation,
+            callbacks=callbacks,
+            checkpoint_dir=checkpoint,
+            verbose=0,
         )
-        # The checkpoint comes last: it commits what the others wrote.
-        callbacks = [
-            Progress(phase, epochs, steps, first, echo),
-            board,
-            _FiniteLoss(),
-            checkpoint,
-        ]
+        return checkpoint.rows
+    first = checkpoint.restore(model)
+    if first < epochs:
         model.fit(
             data.train_from(first),
             validation_data=data.validation,
             initial_epoch=first,
             epochs=epochs,
-            steps_per_epoch=steps,
+            steps_per_epoch=data.steps_per_epoch,
             shuffle=False,
             verbose=0,
-            callbacks=callbacks,
+            # The checkpoint comes last: it commits what the others wrote.
+            callbacks=[*callbacks, checkpoint],
         )
+    elif echo is not None:
+        echo(done_before(phase, first, epochs))
     return checkpoint.rows
 
 
@@ -104,12 +120,12 @@ def history(phase: str) -> str:
     return f"history/{phase}.csv"
 
 
-def checkpoint_folder(run: RunFolder, phase: str) -> Path:
+def checkpoint_folder(run: RunFolder | Follower, phase: str) -> Path:
     """Where the phase's checkpoint is kept while it trains."""
     return run.path / CHECKPOINTS / phase
 
 
-def remove_checkpoint(run: RunFolder, phase: str) -> None:
+def remove_checkpoint(run: RunFolder | Follower, phase: str) -> None:
     """Remove the checkpoint of a finished phase."""
     shutil.rmtree(checkpoint_folder(run, phase), ignore_errors=True)
 

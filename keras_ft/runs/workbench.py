@@ -10,6 +10,8 @@ from keras_ft import artefacts
 from keras_ft import data
 from keras_ft.runs import models
 from keras_ft.runs.evaluation import evaluate
+from keras_ft.runs.follower import Follower
+from keras_ft.runs.placement import Placement
 from keras_ft.runs.progress import Echo
 from keras_ft.runs.run_folder import RunFolder
 from keras_ft.runs.settings import Settings
@@ -26,23 +28,36 @@ class Workbench:
         run: The run's folder, entered.
         settings: What to do.
         echo: Takes lines of progress.
+        placement: Where it trains.
 
     Example:
 
-    >>> bench = Workbench(run, settings, print)
+    >>> bench = Workbench(run, settings, print, Placement())
     >>> bench.once("distil", "student.keras", make)
     """
 
-    def __init__(self, run: RunFolder, settings: Settings, echo: Echo) -> None:
+    def __init__(
+        self,
+        run: RunFolder | Follower,
+        settings: Settings,
+        echo: Echo,
+        placement: Placement,
+    ) -> None:
         self.run = run
         self.settings = settings
         self.echo = echo
+        self.placement = placement
         self._loaded: dict[int, Any] = {}
 
     def data(self, batch_size: int) -> Any:
         """The dataset in batches of that size, loaded once."""
         if batch_size not in self._loaded:
-            self._loaded[batch_size] = load_data(self.settings, batch_size)
+            self._loaded[batch_size] = load_data(
+                self.settings,
+                batch_size,
+                # Several devices share a batch, which must divide.
+                drop_remainder=self.placement.strategy is not None,
+            )
         return self._loaded[batch_size]
 
     @functools.cached_property
@@ -61,9 +76,10 @@ class Workbench:
             },
         }
         self.run.note("dataset", about)
-        labels = "".join(f"{name}\n" for name in loaded.class_names)
-        artefacts.write_text(self.run.path / "labels.txt", labels)
-        artefacts.record(self.run.path, ["labels.txt"])
+        if self.placement.is_chief:
+            labels = "".join(f"{name}\n" for name in loaded.class_names)
+            artefacts.write_text(self.run.path / "labels.txt", labels)
+            artefacts.record(self.run.path, ["labels.txt"])
         return loaded
 
     def once(
@@ -71,6 +87,7 @@ class Workbench:
         phase: str,
         name: str,
         make: Callable[[], dict[str, Any]],
+        together: bool = True,
     ) -> dict[str, Any]:
         """Do a phase unless its result is there.
 
@@ -79,6 +96,7 @@ class Workbench:
             name: The file it makes, relative to the run's folder.
             make: Makes the file and returns what to keep about it; further
                 files are named under `more_files`.
+            together: Whether every worker makes this call; else the chief.
 
         Returns:
             What was kept.
@@ -86,7 +104,9 @@ class Workbench:
         Raises:
             InputError: A file of the finished phase is missing or damaged.
         """
-        if self.run.is_finished(phase):
+        chief = self.placement.is_chief
+        agree = self.placement.agree if together else _alone
+        if agree(self.run.is_finished(phase)):
             self.run.verify(phase)
             self.echo(f"{phase}: done before, taken from {name}")
         else:
@@ -95,8 +115,17 @@ class Workbench:
             if (self.run.path / history(phase)).is_file():
                 names.append(history(phase))
             self.run.finish(phase, names, result)
-        remove_checkpoint(self.run, phase)
-        return self.run.result(phase)
+        result = agree(self.run.result(phase) if chief else None)
+        if chief:
+            remove_checkpoint(self.run, phase)
+        else:
+            self.run.finish(phase, [name], result)
+        return result
+
+    def save(self, model: keras.Model, name: str) -> None:
+        """Save a network of the run; the chief's part."""
+        if self.placement.is_chief:
+            models.save(model, self.run.path / name)
 
     def train(
         self, phase: str, model: keras.Model, schedule: Schedule
@@ -104,24 +133,44 @@ class Workbench:
         """Train a model as the schedule says; see `training.train`.
 
         Returns:
-            `seconds` and `epochs`.
+            `seconds` and `epochs`, on the chief.
         """
         loaded = self.data(schedule.batch_size)
-        optimizer = schedule.optimizer(loaded.steps_per_epoch)
-        if phase == "paraphrase":
-            model.compile(optimizer)
-        else:
-            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            model.compile(optimizer, loss, metrics=["accuracy"])
-        rows = train(self.run, phase, model, loaded, schedule.epochs, self.echo)
+        with self.placement.scope():
+            optimizer = schedule.optimizer(loaded.steps_per_epoch)
+            if phase == "paraphrase":
+                model.compile(optimizer)
+            else:
+                loss = keras.losses.SparseCategoricalCrossentropy(
+                    from_logits=True
+                )
+                model.compile(optimizer, loss, metrics=["accuracy"])
+        with self.placement.whole_batch_statistics(model):
+            rows = train(
+                self.run,
+                phase,
+                model,
+                loaded,
+                schedule.epochs,
+                self.echo,
+                self.placement,
+            )
         return {
             "seconds": round(sum(row["seconds"] for row in rows), 1),
             "epochs": len(rows),
         }
 
-    def evaluated(self, model: keras.Model) -> dict[str, Any]:
-        """`accuracy`, `examples`, `confusion` on the test split, and size."""
+    def evaluated(self, name: str) -> dict[str, Any]:
+        """`accuracy`, `examples`, `confusion` on the test split, and size.
+
+        Args:
+            name: A file of the run; nothing is measured but by the chief.
+        """
         loaded = self.main_data
+        if not self.placement.is_chief:
+            return {}
+        # Read anew: the trained one is spread over its devices.
+        model = models.load(self.run.path / name)
         evaluation = evaluate(model, loaded.test, loaded.classes)
         return {
             "accuracy": evaluation.accuracy,
@@ -131,7 +180,13 @@ class Workbench:
         }
 
 
-def load_data(settings: Settings, batch_size: int) -> Any:
+def _alone(content: Any) -> Any:
+    return content
+
+
+def load_data(
+    settings: Settings, batch_size: int, drop_remainder: bool = False
+) -> Any:
     """The settings' dataset, normalised as the teacher was trained."""
     return data.load(
         settings.dataset,
@@ -141,6 +196,7 @@ def load_data(settings: Settings, batch_size: int) -> Any:
         normalization=models.teacher_normalization(settings.teacher),
         validation_fraction=settings.validation_fraction,
         train_examples=settings.train_examples,
+        drop_remainder=drop_remainder,
     )
 
 
