@@ -1,17 +1,24 @@
 # Every verb prints the plain commands it runs, so they can be copied by hand.
 # VENV and PYTHON may be set: `make test VENV=/tmp/venv PYTHON=python3.12`.
 VENV ?= .venv
+# The same package on JAX, without TensorFlow: its absence is tested.
+JAX_VENV ?= .venv-jax
 PYTHON ?= python3
 ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+JAX_BIN := $(JAX_VENV)/bin
+JAX_STAMP := $(JAX_VENV)/.installed
+JAX_NEEDS := absl-py|grain|jax|keras|numpy|pytest
 
-.PHONY: help install demo test test-fast lint format typecheck wheel clean
+.PHONY: help install install-jax demo test test-fast table
+.PHONY: lint format typecheck wheel clean
 
 help:
 	@echo "make demo       distil a student on embedded images, export, report"
 	@echo "make test       run every test"
 	@echo "make test-fast  run the tests, stop at the first failure"
+	@echo "make table      run every test, write docs/what_works_where.md"
 	@echo "make lint       check style and formatting"
 	@echo "make format     rewrite the code in the house style"
 	@echo "make typecheck  check the type hints"
@@ -23,16 +30,31 @@ $(STAMP): setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $(STAMP)
 
+# Versions are read off setup.cfg; pip would install TensorFlow with the rest.
+$(JAX_STAMP): setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(JAX_VENV)
+	$(JAX_BIN)/python -m pip install --quiet \
+	    $$(sed -nE 's/^    (($(JAX_NEEDS))>=.*)/\1/p' setup.cfg | sort -u)
+	$(JAX_BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $(JAX_STAMP)
+
 install: $(STAMP)
+
+install-jax: $(JAX_STAMP)
 
 demo: $(STAMP)
 	$(BIN)/keras-ft demo $(ARGS)
 
-test: $(STAMP)
+test test-fast table: export KERAS_FT_JAX_PYTHON = $(abspath $(JAX_BIN)/python)
+
+test: $(STAMP) $(JAX_STAMP)
 	$(BIN)/python -m pytest $(ARGS)
 
-test-fast: $(STAMP)
+test-fast: $(STAMP) $(JAX_STAMP)
 	$(BIN)/python -m pytest -m "not slow" --exitfirst $(ARGS)
+
+table: $(STAMP) $(JAX_STAMP)
+	$(BIN)/python -m pytest --write-table $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -49,5 +71,6 @@ wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(JAX_VENV) build dist *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
