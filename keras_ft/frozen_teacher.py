@@ -119,7 +119,9 @@ class FrozenTeacherModel(keras.Model):
             preflight.explained_errors(),
             strategy_checks.explained_errors(strategy),
         ):
-            return super().fit(self._guarded_stream(x), y, *args, **kwargs)
+            history = super().fit(self._guarded_stream(x), y, *args, **kwargs)
+        self._after_fit()
+        return history
 
     def evaluate(
         self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
@@ -209,6 +211,9 @@ class FrozenTeacherModel(keras.Model):
             if isinstance(x, tf.data.Dataset):
                 return x.map(lambda *batch: self._guarded(batch))
         return x
+
+    def _after_fit(self) -> None:
+        """What a completed `fit` means for the parts."""
 
     def _check_models(self) -> None:
         strategy_checks.check_training(self, self._made_under())

@@ -101,13 +101,8 @@ class ParaphraserTrainer(FrozenTeacherModel):
             total = total + self._aggregate_additional_loss(loss)
         return total
 
-    def fit(
-        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
-    ) -> Any:
-        """Keras' `fit`; afterwards the paraphraser counts as trained."""
-        history = super().fit(x, y, *args, **kwargs)
+    def _after_fit(self) -> None:
         self.paraphraser.trained = True
-        return history
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -122,6 +122,8 @@ def fit(
         history = loop.run(x, loop.resume(checkpoint), epochs, kept, shown)
         # Nobody leaves while the chief still writes.
         exchange.text_from_chief(strategy, "")
+    if isinstance(model, FrozenTeacherModel):
+        model._after_fit()
     return history
 
 

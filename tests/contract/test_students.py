@@ -165,7 +165,7 @@ def test_a_subclassed_student_of_other_classes_is_refused(network, batch):
         Distiller(network(8, classes=7), student, [transfers.SoftTargets()])
 
 
-@pytest.mark.cell("trainable changed between fits")
+@pytest.mark.cell("trainable changed between fits", "refused")
 @pytest.mark.parametrize("how", ["fit", "train_on_batch"])
 def test_a_trainable_flag_changed_after_training_began_is_explained(
     build, compiled, batch, values, same, how
@@ -190,7 +190,7 @@ def test_a_trainable_flag_changed_after_training_began_is_explained(
         assert np.array_equal(kernel, conv.get_weights()[0]) != flag
 
 
-@pytest.mark.cell("trainable changed between fits")
+@pytest.mark.cell("trainable changed between fits", "refused")
 def test_a_flag_changed_between_compile_and_training_counts(
     build, compiled, batch
 ):
@@ -202,7 +202,7 @@ def test_a_flag_changed_between_compile_and_training_counts(
     np.testing.assert_array_equal(before, conv.get_weights()[0])
 
 
-@pytest.mark.cell("trainable changed between fits")
+@pytest.mark.cell("trainable changed between fits", "refused")
 def test_layers_of_one_path_are_told_apart(build, compiled, batch):
     image = keras.Input((8, 8, 3))
     one, other = backbone("one"), backbone("other")

@@ -21,7 +21,6 @@ def model_in_half_precision():
     teacher, student = train.network(8, True), train.network(4, True)
     phase1 = keras_ft.ParaphraserTrainer(teacher, paraphraser)
     phase1.compile(keras.optimizers.SGD(0.05))
-    paraphraser.trained = True
     model = keras_ft.FactorTransfer(teacher, student, paraphraser)
     model.compile(
         keras.optimizers.AdamW(0.01, use_ema=True),

@@ -86,3 +86,19 @@ def test_bad_input_is_refused_before_the_first_step(start, script):
         for name, part in expected.items():
             assert part in messages[name], (name, messages[name])
         assert messages.keys() == expected.keys()
+
+
+@pytest.mark.slow
+def test_the_example_runs_on_two_workers(root, tmp_path):
+    launcher = [sys.executable, str(root / "examples" / "launch_workers.py")]
+    example = [sys.executable, str(root / "examples" / "several_machines.py")]
+    words = ["--epochs=1", "--train_examples=128", f"--folder={tmp_path}"]
+    done = subprocess.run(
+        [*launcher, "--", *example, *words],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert (tmp_path / "student.keras").is_file()
+    # One line per epoch, from the chief alone.
+    assert done.stdout.count("val_accuracy:") == 1

@@ -84,10 +84,15 @@ NOTHING = "–"
 HEAD = """# What works where
 
 Every cell is written by a test that passed: "yes" for what works, "refused"
-for what ends in a `keras_ft.InputError` before the first step, a bound where
-numbers differ from one device by more than rounding. "–" means that no test
-shows anything. `make table` writes this file anew; `make test` fails when it
-is not true.
+for what ends in a `keras_ft.InputError` before the first step (for NaN images:
+before the update), a bound where numbers differ from one device by more than
+rounding. "–" means that no test shows anything. `make table` writes this file
+anew; `make test` fails when it is not true.
+
+TensorFlow and JAX are one device; JAX runs where TensorFlow is not installed.
+"Per replica": statistics or clipping see one replica's share of a batch.
+"Other masks": dropout is right, but not one device's. The PyTorch column is
+written and compared where `KERAS_FT_TORCH_PYTHON` names such an environment.
 
 """
 
