@@ -182,13 +182,13 @@ class FrozenTeacherModel(keras.Model):
             batch = tf.shape(keras.tree.flatten(x)[0])[0]
             self._loss_tracker.update_state(loss * losses.replicas(), batch)
             scaled = self.optimizer.scale_loss(loss)
-        # A step whose loss is not finite must change nothing, so the backward
-        # pass waits before it begins. Waiting at its end, for each gradient,
-        # changes how TensorFlow's graph optimizer rounds their use.
+        # A step whose loss is not finite must change nothing: the backward pass
+        # waits to begin. Waiting for each gradient would change their rounding.
         finite = guards.finite(loss, "loss")
         (start,) = guards.after([finite], [tf.ones_like(scaled)])
         weights = self.trainable_weights
         gradients = tape.gradient(scaled, weights, output_gradients=start)
+        gradients = guards.overflow_for_all(self.optimizer, gradients)
         self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return self.compute_metrics(x, y, y_pred, sample_weight)
 

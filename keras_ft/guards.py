@@ -84,6 +84,32 @@ def after(assertions: list[Any], tensors: list[Any]) -> list[Any]:
         return [tf.identity(tensor) for tensor in tensors]
 
 
+def overflow_for_all(
+    optimizer: keras.optimizers.Optimizer, gradients: list[Any]
+) -> list[Any]:
+    """For loss scaling: gradients finite on every replica, or on none.
+
+    Keras' `LossScaleOptimizer` skips a step whose gradients overflowed, and
+    believes that the replicas have already been summed up. They have not:
+    workers that decide differently wait for each other without end, and
+    `MirroredStrategy` asks its first replica only.
+    """
+    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return gradients
+    import tensorflow as tf
+
+    places = [i for i, g in enumerate(gradients) if g is not None]
+    if losses.replicas() == 1 or not places:
+        return gradients
+    finite = [tf.reduce_all(tf.math.is_finite(gradients[i])) for i in places]
+    lost = tf.cast(tf.logical_not(tf.reduce_all(finite)), "float32")
+    context = tf.distribute.get_replica_context()
+    anywhere = context.all_reduce(tf.distribute.ReduceOp.SUM, lost) > 0
+    first = gradients[places[0]]
+    shared = tf.where(anywhere, tf.cast(float("nan"), first.dtype), first)
+    return [shared if i == places[0] else g for i, g in enumerate(gradients)]
+
+
 def _is_float(tensor: Any) -> bool:
     return keras.backend.is_float_dtype(
         keras.backend.standardize_dtype(tensor.dtype)

@@ -237,3 +237,17 @@ def test_a_single_batch_goes_to_every_replica(build, strategy, images, gap):
     assert logs[1] == pytest.approx(logs[0], rel=1e-5, abs=1e-6)
     weights = [[np.array(v) for v in m.trainable_variables] for m in both]
     assert gap(*weights) <= TOLERANCE
+
+
+@cell("mixed_float16", "<= 1e-3")
+def test_an_overflow_on_one_replica_skips_the_step_on_all(build, strategy):
+    keras.config.set_dtype_policy("mixed_float16")
+    model = build(strategy.scope)
+    before = [np.array(v) for v in model.trainable_variables]
+    images = np.ones((8, 8, 8, 3), "float32")
+    weights = np.r_[np.ones(4), np.full(4, 1e9)].astype("float32")
+    batches = tf.data.Dataset.from_tensors((images, np.arange(8) % 4, weights))
+    model.fit(batches, verbose=0)
+    for variable, value in zip(model.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    assert model.optimizer.dynamic_scale.value.numpy() == 2.0**14
