@@ -39,6 +39,8 @@ def explained(remedy: str) -> Iterator[None]:
         yield
     except Exception as error:
         # By name, because InternalError & Co. are all OpError.
+        if isinstance(error, WorkerLostError):
+            raise
         if type(error).__name__ not in _LOST and _ABORTED not in str(error):
             raise
         raise WorkerLostError(

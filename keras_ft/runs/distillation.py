@@ -50,7 +50,10 @@ def train_teacher(
     """
     placement = placement or Placement()
     configuration = _configuration("train_teacher", settings, placement)
-    with _open(run_dir, configuration, command_line, placement) as run:
+    with (
+        placement.explained(run_dir),
+        _open(run_dir, configuration, command_line, placement) as run,
+    ):
         Phases(run, settings, echo, placement).teacher()
         return _write_metrics(run, placement)
 
@@ -92,7 +95,10 @@ def distil(
     """
     placement = placement or Placement()
     configuration = _configuration("distill", settings, placement)
-    with _open(run_dir, configuration, command_line, placement) as run:
+    with (
+        placement.explained(run_dir),
+        _open(run_dir, configuration, command_line, placement) as run,
+    ):
         phases = Phases(run, settings, echo, placement)
         teacher = phases.teacher()
         paraphraser = phases.paraphrase(teacher)

@@ -6,10 +6,12 @@ from typing import Any
 
 import keras
 
+from keras_ft import artefacts
 from keras_ft import mirrored
 from keras_ft import multi_worker
 from keras_ft.errors import InputError
 from keras_ft.multi_worker import exchange
+from keras_ft.multi_worker import worker_lost_error
 
 STRATEGIES = ("none", "mirrored", "multi_worker")
 
@@ -53,6 +55,22 @@ class Placement:
         if self.strategy is None:
             return contextlib.nullcontext()
         return self.strategy.scope()
+
+    def explained(self, folder: artefacts.PathLike) -> Any:
+        """In it, a run that lost a worker stops with a `WorkerLostError`.
+
+        Networks are made and results agreed on together, so that a worker can
+        be missed between the phases as well as in them.
+
+        Args:
+            folder: The run's folder, for the message.
+        """
+        if self.name != "multi_worker":
+            return contextlib.nullcontext()
+        return worker_lost_error.explained(
+            "Start all workers again: they continue after the last complete "
+            f"epoch in {folder}."
+        )
 
     def agree(self, content: Any) -> Any:
         """The chief's content (JSON values), on every worker.

@@ -115,8 +115,13 @@ def test_two_devices_of_one_machine(arguments, alone, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_workers_one_of_which_is_killed(arguments, alone, tmp_path, root):
-    """The launcher starts all again, and they continue."""
+@pytest.mark.parametrize(
+    "moment", ["history/paraphrase.csv", "paraphraser.keras"]
+)
+def test_two_workers_one_of_which_is_killed(
+    arguments, alone, tmp_path, root, moment
+):
+    """In a phase or after it: all are started again, and continue."""
     folder = tmp_path / "run"
     process = subprocess.Popen(
         [
@@ -130,7 +135,7 @@ def test_two_workers_one_of_which_is_killed(arguments, alone, tmp_path, root):
         stderr=subprocess.STDOUT,
         text=True,
     )
-    while not (folder / "history" / "paraphrase.csv").exists():
+    while not (folder / moment).exists():
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.02)
     pids = subprocess.run(
@@ -140,6 +145,6 @@ def test_two_workers_one_of_which_is_killed(arguments, alone, tmp_path, root):
     os.kill(int(pids[1]), signal.SIGKILL)
     output = process.communicate()[0]
     assert process.returncode == 0, output
-    assert "keras-ft: error: Another worker stopped" in output
-    assert "attempt 1: exit codes [75, -9]" in output
+    assert "keras-ft: error: Another worker stopped" in output, output
+    assert "attempt 1: exit codes [75, -9]" in output, output
     assert_same_run(folder, alone)
