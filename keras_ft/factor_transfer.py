@@ -39,6 +39,7 @@ class FactorTransfer(Distiller):
         also: Further transfers to add, for example `SoftTargets` for FT+KD or
             a second `FactorMatch` with its own tap, rate and beta.
         name: Model name.
+        acceleration: `"none"` or `"auto"`; see `Distiller`.
 
     Logged: `loss`, `task_loss`, `factor_loss` (without beta), further terms,
     `regularization_loss`, and the compiled metrics of the student.
@@ -75,6 +76,7 @@ class FactorTransfer(Distiller):
         p: int = 1,
         also: Sequence[Transfer] = (),
         name: str | None = None,
+        acceleration: str = "auto",
     ) -> None:
         factor = FactorMatch(
             paraphraser,
@@ -84,7 +86,13 @@ class FactorTransfer(Distiller):
             teacher_layer_name=teacher_layer_name,
             student_layer_name=student_layer_name,
         )
-        super().__init__(teacher, student, [factor, *also], name=name)
+        super().__init__(
+            teacher,
+            student,
+            [factor, *also],
+            name=name,
+            acceleration=acceleration,
+        )
 
     @property
     def factor(self) -> FactorMatch:

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_ft import guards
 from keras_ft import losses
 from keras_ft import preflight
 from keras_ft import strategy_checks
+from keras_ft.acceleration.acceleration import Acceleration
 from keras_ft.feature_taps import Tap
-from keras_ft.views import view
+from keras_ft.teacher_pass import TeacherPass
 
 WEIGHTS_FILE = "teacher.weights.h5"
 
@@ -28,16 +28,24 @@ class FrozenTeacherModel(keras.Model):
     Args:
         teacher: A built Functional or Sequential model.
         teacher_taps: The taps whose features are wanted.
+        outputs: Whether the teacher's outputs are wanted, too.
+        acceleration: `"none"`, or `"auto"` for what is faster here.
     """
 
     def __init__(
-        self, teacher: keras.Model, teacher_taps: list[Tap], **kwargs: Any
+        self,
+        teacher: keras.Model,
+        teacher_taps: list[Tap],
+        outputs: bool = False,
+        acceleration: str = "auto",
+        **kwargs: Any,
     ) -> None:
         # Autocasting would feed the teacher images rounded to float16.
         super().__init__(autocast=False, **kwargs)
-        watched = view(teacher, teacher_taps) if teacher_taps else teacher
-        # Keras tracks attributes that are layers; a closure is not one.
-        self._frozen = lambda: (teacher, watched, len(teacher_taps))
+        # Keras tracks attributes that are layers; this is none.
+        self._teacher_pass = TeacherPass(teacher, teacher_taps, outputs)
+        fold = self._teacher_pass.accelerate
+        self._acceleration = Acceleration(acceleration, fold)
         self._traced: Callable[[], dict[int, str]] = dict
         strategy = strategy_checks.current()
         self._made_under = lambda: strategy
@@ -54,7 +62,7 @@ class FrozenTeacherModel(keras.Model):
     @property
     def teacher(self) -> keras.Model:
         """The teacher as it was handed in."""
-        return self._frozen()[0]
+        return self._teacher_pass.teacher
 
     def __dir__(self) -> list[str]:
         # Keras saves whatever `dir()` lists: the teacher stays out of it.
@@ -62,13 +70,7 @@ class FrozenTeacherModel(keras.Model):
 
     def run_teacher(self, x: Any) -> tuple[list[Any], Any]:
         """Teacher features (one per tap) and outputs, as constants."""
-        _, watched, count = self._frozen()
-        results = watched(x, training=False)
-        if not count:
-            return [], _stopped(results)
-        features = [ops.stop_gradient(feature) for feature in results[:count]]
-        outputs = results[count:]
-        return features, _stopped(outputs[0] if len(outputs) == 1 else outputs)
+        return self._teacher_pass(x)
 
     @property
     def frozen_variables(self) -> list[Any]:
@@ -90,8 +92,7 @@ class FrozenTeacherModel(keras.Model):
 
     @property
     def trainable_weights(self) -> list[Any]:
-        frozen = {id(variable) for variable in self.frozen_variables}
-        return [v for v in super().trainable_weights if id(v) not in frozen]
+        return self.trainable_variables
 
     @property
     def non_trainable_variables(self) -> list[Any]:
@@ -111,15 +112,17 @@ class FrozenTeacherModel(keras.Model):
         self._check_trainable()
         self._check_data(x, y)
         strategy = self._made_under()
+        self._acceleration.prepare(self, strategy)
         strategy_checks.check_fit(self, strategy, x, y, *args, **kwargs)
         if hasattr(x, "element_spec") and not args:
             # Keras warns that its own default, True, means nothing here.
             kwargs.setdefault("shuffle", False)
+        stream = guards.stream(x, self._guarded) if self.jit_compile else x
         with (
             preflight.explained_errors(),
             strategy_checks.explained_errors(strategy),
         ):
-            history = super().fit(self._guarded_stream(x), y, *args, **kwargs)
+            history = super().fit(stream, y, *args, **kwargs)
         self._after_fit()
         return history
 
@@ -130,6 +133,8 @@ class FrozenTeacherModel(keras.Model):
         strategy = self._made_under()
         strategy_checks.check_inference(self, strategy)
         self._check_data(x, y)
+        if not kwargs.get("_use_cached_eval_dataset"):  # not from `fit`
+            self._acceleration.prepare(self, strategy)
         strategy_checks.check_evaluate(self, strategy, x, y, *args, **kwargs)
         with (
             preflight.explained_errors(),
@@ -147,6 +152,7 @@ class FrozenTeacherModel(keras.Model):
         """
         if self.train_function is None:
             self._check_models()
+            self._acceleration.prepare(self, self._made_under())
         self._check_trainable()
         self._check_data(x, y)
         with preflight.explained_errors():
@@ -177,7 +183,8 @@ class FrozenTeacherModel(keras.Model):
             self._guarded(data)
         )
         with tf.GradientTape() as tape:
-            y_pred = self(x, training=True)
+            with self._acceleration.forward(self):
+                y_pred = self(x, training=True)
             loss = self.compute_loss(x, y, y_pred, sample_weight)
             batch = tf.shape(keras.tree.flatten(x)[0])[0]
             self._loss_tracker.update_state(loss * losses.replicas(), batch)
@@ -202,18 +209,13 @@ class FrozenTeacherModel(keras.Model):
         """A TensorFlow batch that waits for the checks of its values."""
         return guards.checked_batch(data)
 
-    def _guarded_stream(self, x: Any) -> Any:
-        # XLA drops the assertions of a step without a word: a compiled step
-        # needs them in the stream that feeds it.
-        if keras.backend.backend() == "tensorflow" and self.jit_compile:
-            import tensorflow as tf
-
-            if isinstance(x, tf.data.Dataset):
-                return x.map(lambda *batch: self._guarded(batch))
-        return x
-
     def _after_fit(self) -> None:
         """What a completed `fit` means for the parts."""
+
+    @property
+    def accelerated(self) -> dict[str, str]:
+        """What the last `fit` did about `"teacher"` and `"student"`."""
+        return dict(self._acceleration.report)
 
     def _check_models(self) -> None:
         strategy_checks.check_training(self, self._made_under())
@@ -221,6 +223,7 @@ class FrozenTeacherModel(keras.Model):
 
     def _check_data(self, x: Any, y: Any) -> None:
         preflight.check_data(self.teacher, x, y)
+        self._teacher_pass.check(x)
 
     def _check_trainable(self) -> None:
         # By identity: layers of nested models may have equal paths.
@@ -237,14 +240,11 @@ class FrozenTeacherModel(keras.Model):
         self.teacher.load_weights(os.path.join(directory, WEIGHTS_FILE))
 
     def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
-        return {"name": self.name, "teacher": serialize(self.teacher)}
+        teacher = keras.saving.serialize_keras_object(self.teacher)
+        choice = self._acceleration.choice
+        return {"name": self.name, "teacher": teacher, "acceleration": choice}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "FrozenTeacherModel":
         load = keras.saving.deserialize_keras_object
         return cls(**{key: load(value) for key, value in config.items()})
-
-
-def _stopped(tensors: Any) -> Any:
-    return keras.tree.map_structure(ops.stop_gradient, tensors)

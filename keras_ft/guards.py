@@ -9,6 +9,7 @@ itself carries the check of the batch (`FrozenTeacherModel.fit`); a loss that is
 not finite goes unnoticed there, as in Keras.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -43,6 +44,20 @@ def checked_batch(
         assertions.append(_labels_in_range(y, shape[-1]))
     waiting = keras.tree.pack_sequence_as(x, after(assertions, leaves))
     return keras.utils.pack_x_y_sample_weight(waiting, y, sample_weight)
+
+
+def stream(x: Any, guard: Callable[[Any], Any]) -> Any:
+    """A `tf.data` stream whose batches wait for their checks; else x itself.
+
+    XLA drops the assertions of a step without a word: a compiled step needs
+    them in the stream that feeds it.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if isinstance(x, tf.data.Dataset):
+            return x.map(lambda *batch: guard(batch))
+    return x
 
 
 def _own(share: Any) -> Any:

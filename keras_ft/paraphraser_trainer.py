@@ -28,6 +28,7 @@ class ParaphraserTrainer(FrozenTeacherModel):
             `"l2"`, the mean squared error (the paper's equation divided by
             the number of entries, as RepDistiller trains it).
         name: Model name.
+        acceleration: `"none"` or `"auto"`; see `Distiller`.
 
     Logged: `loss`, the mean reconstruction error.
 
@@ -53,6 +54,7 @@ class ParaphraserTrainer(FrozenTeacherModel):
         teacher_layer_name: str | None = None,
         loss: str = "l1",
         name: str | None = None,
+        acceleration: str = "auto",
     ) -> None:
         preflight.check_model("teacher", teacher)
         if loss not in losses.RECONSTRUCTION_LOSSES:
@@ -64,7 +66,11 @@ class ParaphraserTrainer(FrozenTeacherModel):
             )
         tap = find(teacher, teacher_layer_name, "teacher_layer_name")
         super().__init__(
-            teacher, [tap], dtype=paraphraser.dtype_policy, name=name
+            teacher,
+            [tap],
+            acceleration=acceleration,
+            dtype=paraphraser.dtype_policy,
+            name=name,
         )
         self.paraphraser = paraphraser
         self.teacher_layer_name = teacher_layer_name

@@ -199,6 +199,9 @@ def element_shapes(
 
 
 def _shape(part: Any) -> tuple[int | None, ...] | None:
+    if isinstance(part, dict):
+        # A batch that carries the teacher's outputs beside its images.
+        part = part.get("images")
     shape = getattr(part, "shape", None)
     if shape is None or getattr(shape, "rank", 0) is None:
         return None

@@ -111,6 +111,7 @@ class Recipe:
         teacher: keras.Model,
         paraphraser: Paraphraser,
         teacher_layer_name: str | None = None,
+        acceleration: str = "auto",
     ) -> ParaphraserTrainer:
         """The model of phase 1, not compiled."""
         return ParaphraserTrainer(
@@ -118,6 +119,7 @@ class Recipe:
             paraphraser,
             teacher_layer_name=teacher_layer_name,
             loss=self.reconstruction_loss,
+            acceleration=acceleration,
         )
 
     def distiller(
@@ -128,6 +130,7 @@ class Recipe:
         teacher_layer_name: str | None = None,
         student_layer_name: str | None = None,
         also: tuple[Transfer, ...] = (),
+        acceleration: str = "auto",
     ) -> Distiller:
         """The model of phase 2, not compiled."""
         translator = Translator(
@@ -140,11 +143,13 @@ class Recipe:
             "student_layer_name": student_layer_name,
         }
         if self.form == "flat":
-            return FactorTransfer(
-                teacher, student, paraphraser, translator, also=also, **shared
-            )
+            models = teacher, student, paraphraser, translator
+            shared |= {"also": also, "acceleration": acceleration}
+            return FactorTransfer(*models, **shared)
         match = FactorMatch(paraphraser, translator, form=self.form, **shared)
-        return Distiller(teacher, student, [match, *also])
+        return Distiller(
+            teacher, student, [match, *also], acceleration=acceleration
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, for a run folder's configuration."""

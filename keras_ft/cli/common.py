@@ -15,6 +15,7 @@ RECIPES = ("official", "paper", "repdistiller", "torchdistill")
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 BASELINES = ("alone", "kd")
 STRATEGIES = ("none", "mirrored", "multi_worker")
+ACCELERATIONS = ("auto", "none")
 
 
 def define_run(values: flags.FlagValues, run_dir: str) -> None:
@@ -45,6 +46,19 @@ def define_strategy(values: flags.FlagValues) -> None:
         "(mirrored), or on all machines of the cluster in TF_CONFIG "
         "(multi_worker; run the same command on each of them, with a "
         "--run_dir that all of them reach). A batch is shared out.",
+        flag_values=values,
+    )
+
+
+def define_acceleration(values: flags.FlagValues) -> None:
+    """The flag that chooses between speed and Keras' own path."""
+    flags.DEFINE_enum(
+        "acceleration",
+        "auto",
+        ACCELERATIONS,
+        "auto computes the teacher and the student's batch normalization "
+        "faster where this processor gains from it; none is Keras' own path, "
+        "bit for bit.",
         flag_values=values,
     )
 

@@ -46,6 +46,7 @@ def define(values: flags.FlagValues) -> None:
             flag_values=values,
         )
     common.define_strategy(values)
+    common.define_acceleration(values)
     common.define_data(values)
     common.define_schedule(
         values,
@@ -131,6 +132,7 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
         student_layer=values["student_layer"].value,
         baselines=baselines,
         quantizations=quantizations,
+        acceleration=values["acceleration"].value,
     )
     metrics = runs.distil(
         values["run_dir"].value,

@@ -92,7 +92,7 @@ class Phases:
             with self._placement.scope():
                 paraphraser = recipe.paraphraser()
                 trainer = recipe.paraphraser_trainer(
-                    teacher, paraphraser, layer
+                    teacher, paraphraser, layer, self.settings.acceleration
                 )
             result = self._bench.train("paraphrase", trainer, recipe.paraphrase)
             # A run killed after its last epoch never came to the end of fit.
@@ -119,6 +119,7 @@ class Phases:
                 paraphraser,
                 teacher_layer_name=self.settings.teacher_layer,
                 student_layer_name=self.settings.student_layer,
+                acceleration=self.settings.acceleration,
             )
 
         return self._student("distil", wrap, self._save_translator)
@@ -133,7 +134,11 @@ class Phases:
         def wrap(student: keras.Model) -> Distiller:
             term = transfers.SoftTargets(KD_TEMPERATURE, beta=KD_BETA)
             return Distiller(
-                teacher, student, [term], task_weight=KD_TASK_WEIGHT
+                teacher,
+                student,
+                [term],
+                task_weight=KD_TASK_WEIGHT,
+                acceleration=self.settings.acceleration,
             )
 
         return self._student("kd", wrap)

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from keras_ft.acceleration.acceleration import check_choice
 from keras_ft.errors import InputError
 from keras_ft.recipes import Recipe
 
@@ -30,6 +31,8 @@ class Settings:
         student_layer: Tap of the student; `None` for the last feature map.
         baselines: The same student trained otherwise for comparison:
             `"alone"` (labels only) and `"kd"` (labels and soft targets).
+        acceleration: `"auto"` or `"none"`, see `Distiller`. Of both phases,
+            not of training without a teacher.
         quantizations: Formats of the `.tflite` files, see `export.to_tflite`.
 
     Raises:
@@ -55,10 +58,12 @@ class Settings:
     student_layer: str | None = None
     baselines: tuple[str, ...] = ()
     quantizations: tuple[str, ...] = ("none",)
+    acceleration: str = "auto"
 
     def __post_init__(self) -> None:
         _check_members("baselines", self.baselines, BASELINES)
         _check_members("quantizations", self.quantizations, QUANTIZATIONS)
+        check_choice(self.acceleration)
         if (self.teacher is None) == (self.teacher_network is None):
             raise InputError(
                 "teacher",

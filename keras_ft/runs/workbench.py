@@ -133,7 +133,8 @@ class Workbench:
         """Train a model as the schedule says; see `training.train`.
 
         Returns:
-            `seconds` and `epochs`, on the chief.
+            `seconds` and `epochs`, on the chief; and `acceleration`, what
+            `FactorTransfer.accelerated` says, where a teacher was used.
         """
         loaded = self.data(schedule.batch_size)
         with self.placement.scope():
@@ -155,10 +156,12 @@ class Workbench:
                 self.echo,
                 self.placement,
             )
-        return {
+        result: dict[str, Any] = {
             "seconds": round(sum(row["seconds"] for row in rows), 1),
             "epochs": len(rows),
         }
+        accelerated = getattr(model, "accelerated", {})
+        return result | ({"acceleration": accelerated} if accelerated else {})
 
     def evaluated(self, name: str) -> dict[str, Any]:
         """`accuracy`, `examples`, `confusion` on the test split, and size.

@@ -25,7 +25,8 @@ def both(network, build, compiled, batch):
         alone = keras.models.clone_model(student)
         alone.set_weights(student.get_weights())
         losses = []
-        for model in (alone, build(student, beta=0.0)):
+        wrapper = build(student, beta=0.0, acceleration="none")
+        for model in (alone, wrapper):
             compiled(model, optimizer=OPTIMIZERS[optimizer]())
             history = model.fit(
                 *batch,

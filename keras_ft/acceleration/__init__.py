@@ -1,0 +1,1 @@
+"""Faster networks and layers that compute the same."""

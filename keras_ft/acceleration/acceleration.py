@@ -1,0 +1,91 @@
+"""What of a training is made faster, and what says so."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from contextlib import nullcontext
+from typing import Any
+
+import keras
+
+from keras_ft.acceleration import fused_kernel
+from keras_ft.acceleration.fused_norm import fused
+from keras_ft.errors import InputError
+
+CHOICES = ("auto", "none")
+
+
+class Acceleration:
+    """Chooses once per training, and tells what it chose.
+
+    Args:
+        choice: `"none"`, or `"auto"` for what is faster on this machine.
+        fold: Makes the teacher faster and says how, or why not.
+
+    Attributes:
+        report: For `"teacher"` and `"student"`, what was done or why not.
+
+    Raises:
+        InputError: `choice` is neither.
+
+    Example:
+
+    >>> acceleration = Acceleration("auto", teacher_pass.accelerate)
+    >>> acceleration.prepare(model, strategy=None)
+    >>> with acceleration.forward(model):
+    ...     outputs = model(images, training=True)
+    """
+
+    def __init__(self, choice: str, fold: Callable[[], str]) -> None:
+        check_choice(choice)
+        self.choice = choice
+        self._fold = fold
+        self.report: dict[str, str] = {}
+        self._fuses = False
+
+    def prepare(self, model: keras.Model, strategy: Any) -> None:
+        """Decide, before a step is traced or traced steps go on.
+
+        Args:
+            model: The compiled model that trains.
+            strategy: The one it was made under, or None.
+        """
+        reason = self._why_not(model, strategy)
+        if reason is not None:
+            kept = f"Keras' own path: {reason}"
+            self.report = {"teacher": kept, "student": kept}
+            return
+        self._fuses = fused_kernel.pays(model.compute_dtype)
+        self.report = {
+            "teacher": self._fold(),
+            "student": "fused batch normalization"
+            if self._fuses
+            else "Keras' own path: the fused kernel is not faster here",
+        }
+
+    def forward(self, model: keras.Model) -> AbstractContextManager[None]:
+        """Enter it around a forward pass while a training step is traced."""
+        return fused(model) if self._fuses else nullcontext()
+
+    def _why_not(self, model: keras.Model, strategy: Any) -> str | None:
+        if self.choice == "none":
+            return 'acceleration="none"'
+        if keras.backend.backend() != "tensorflow":
+            return f"{keras.backend.backend()} compiles the whole step"
+        if strategy is not None:
+            return "replicas keep Keras' own layers"
+        if not fused_kernel.applies():
+            return "GPUs have fused kernels of their own"
+        if model.jit_compile:
+            return "XLA compiles the whole step"
+        return None
+
+
+def check_choice(choice: str) -> None:
+    """Refuses what `Acceleration` does not know."""
+    if choice not in CHOICES:
+        raise InputError(
+            "acceleration",
+            repr(choice),
+            f"one of {', '.join(map(repr, CHOICES))}",
+            'Use "none" for Keras\' own path.',
+        )
