@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_ft.distiller import Distiller as Distiller
     from keras_ft.errors import InputError as InputError
     from keras_ft.factor_transfer import FactorTransfer as FactorTransfer
+    from keras_ft.feature_cache import FeatureCache as FeatureCache
     from keras_ft.feature_taps import taps as taps
     from keras_ft.layers import Paraphraser as Paraphraser
     from keras_ft.layers import Translator as Translator
@@ -32,6 +33,7 @@ _HOMES = {
     "CoupledSGD": "coupled_sgd",
     "Distiller": "distiller",
     "FactorTransfer": "factor_transfer",
+    "FeatureCache": "feature_cache",
     "InputError": "errors",
     "Paraphraser": "layers",
     "ParaphraserTrainer": "paraphraser_trainer",

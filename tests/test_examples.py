@@ -23,6 +23,20 @@ def test_own_transfer(root):
     assert "similarity_loss" in output and "<- default" in output
 
 
+@pytest.mark.slow
+def test_cached_training(root, tmp_path):
+    script = root / "examples" / "cached_training.py"
+    more = [f"--cache={tmp_path / 'cache'}", "--paraphrase_epochs=1"]
+    more += ["--views=2"]
+    output = _run(script, *SMALL, *more, "--rate=0.5")
+    assert "rate 0.5: " in output
+    assert "feature cache: batch 22/22" in output
+    # The second one finds all that was computed.
+    output = _run(script, *SMALL, *more, "--rate=1")
+    assert "rate 1: " in output
+    assert "feature cache: batch" not in output
+
+
 def _run(*arguments):
     words = [sys.executable, *map(str, arguments)]
     done = subprocess.run(words, capture_output=True, text=True)

@@ -12,6 +12,7 @@ PROMISED = {
     "CoupledSGD",
     "Distiller",
     "FactorTransfer",
+    "FeatureCache",
     "InputError",
     "Paraphraser",
     "ParaphraserTrainer",

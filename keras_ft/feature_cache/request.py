@@ -1,0 +1,169 @@
+"""What a cache is asked to hold, checked before anything is computed."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_ft import feature_taps
+from keras_ft import preflight
+from keras_ft.data.dataset import ImageData
+from keras_ft.errors import InputError
+from keras_ft.feature_cache import forward as forwards
+from keras_ft.feature_cache import key as keys
+from keras_ft.feature_cache import shard as shards
+from keras_ft.feature_cache import stand_in
+from keras_ft.feature_cache.layout import BYTES
+from keras_ft.feature_cache.layout import LOGITS
+from keras_ft.feature_cache.layout import Layout
+from keras_ft.feature_cache.survey import survey
+
+# Below these the cache is not what the live teacher says.
+COSINE = 0.999
+COSINE_FLOAT32 = 0.9999
+
+
+class Request:
+    """Teacher, data and form of a cache.
+
+    Args: See `FeatureCache.build`; `views` is None for no limit, and the
+        plan then holds the first one.
+
+    Raises:
+        InputError: One of them cannot be used.
+    """
+
+    def __init__(
+        self,
+        teacher: keras.Model,
+        data: ImageData,
+        taps: Sequence[str | None],
+        logits: bool,
+        views: int | None,
+        dtype: str,
+        forward: forwards.Forward | None,
+    ) -> None:
+        _check(teacher, data, views, dtype)
+        self.data = data
+        self.views = views
+        self.accelerated = forward is not None
+        found = find_taps(teacher, taps)
+        if not found and not logits:
+            raise InputError(
+                "taps", taps, "a tap, or logits=True", "Use taps=(None,)."
+            )
+        self.live = forwards.live(teacher, [tap for _, tap in found], logits)
+        self.forward = forward or self.live
+        self.survey = survey(data, views)
+        names = tuple(tap.name for _, tap in found)
+        self.layout = Layout(
+            names=(*names, LOGITS) if logits else names,
+            shapes=forwards.shapes(self.live, self.survey.batches[0][0]),
+            logits=bool(logits),
+            dtype=dtype,
+        )
+        self.compress = self.layout.compressor()
+        self.template = shards.template(self.layout, self.survey.sizes)
+        self.plan = shards.plan(self.template, views or 1)
+        self.outline = stand_in.outline(teacher)
+        self.key: keys.Key = {
+            **keys.of_form(dtype, views, logits, [index for index, _ in found]),
+            **keys.of_teacher(teacher),
+            **keys.of_data(data, self.survey),
+        }
+
+    @property
+    def bytes(self) -> int:
+        """What all planned shards take."""
+        return sum(shard.bytes(self.layout) for shard in self.plan)
+
+    @property
+    def limit(self) -> float:
+        """The smallest cosine between a cached and a live row."""
+        return smallest_cosine(self.layout.dtype, self.accelerated)
+
+    def content(self) -> dict[str, Any]:
+        """What the manifest says beside the finished shards."""
+        return {
+            "key": self.key,
+            "layout": vars(self.layout),
+            "accelerated": self.accelerated,
+            "template": [vars(shard) for shard in self.template],
+            "teacher": self.outline,
+        }
+
+    def check_views(self) -> None:
+        """Refuses a cache without limit, which cannot be built at once."""
+        if self.views is None:
+            raise InputError(
+                "views",
+                None,
+                "a whole number of at least 1",
+                "Use FeatureCache.lazy, which has a view for every epoch.",
+            )
+
+    def check_memory(self) -> None:
+        """Refuses what the machine cannot hold, before it is computed."""
+        have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if self.bytes > have:
+            raise InputError(
+                "folder",
+                f"None, for a cache of {self.bytes:,} bytes",
+                f"at most the {have:,} bytes of memory there are",
+                "Name a folder, or use fewer views or dtype='int8'.",
+            )
+
+
+def smallest_cosine(dtype: str, accelerated: bool) -> float:
+    """The limit of the self-check."""
+    exact = dtype == "float32" and not accelerated
+    return COSINE_FLOAT32 if exact else COSINE
+
+
+def _check(teacher: Any, data: Any, views: Any, dtype: Any) -> None:
+    check_data(data)
+    preflight.check_model("teacher", teacher)
+    preflight.check_finite("teacher", teacher)
+    preflight.check_data(teacher, data.validation)
+    if dtype not in BYTES:
+        raise InputError(
+            "dtype", dtype, f"one of {', '.join(BYTES)}", "Use 'float16'."
+        )
+    number = isinstance(views, int) and not isinstance(views, bool)
+    if views is not None and not (number and views >= 1):
+        raise InputError(
+            "views", views, "a whole number of at least 1", "Use views=8."
+        )
+
+
+def check_data(data: Any) -> None:
+    """Refuses data whose batches are not known to be repeatable."""
+    if not isinstance(data, ImageData):
+        raise InputError(
+            "data",
+            f"a {type(data).__name__}",
+            "what keras_ft.data.load returns",
+            "A cache needs batches that are a function of seed and epoch.",
+        )
+
+
+def find_taps(
+    teacher: keras.Model, taps: Sequence[str | None]
+) -> list[tuple[int, feature_taps.Tap]]:
+    """Place in the teacher and tap, for each name."""
+    if isinstance(taps, str):
+        raise InputError(
+            "taps", repr(taps), "a sequence of names", f"Use ({taps!r},)."
+        )
+    table = feature_taps.taps(teacher)
+    found = []
+    for name in taps:
+        tap = feature_taps.find(teacher, name, "taps")
+        index = next(i for i, t in enumerate(table) if t.tensor is tap.tensor)
+        found.append((index, tap))
+    if len({index for index, _ in found}) < len(found):
+        raise InputError(
+            "taps", taps, "every tap once", "Leave the repeated one out."
+        )
+    return found

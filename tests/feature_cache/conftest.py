@@ -1,0 +1,115 @@
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from keras_ft.data import indexed
+from keras_ft.data import pipeline
+from keras_ft.data.normalization import Normalization
+from keras_ft.data.settings import Settings
+from keras_ft.data.split import Split
+from keras_ft.feature_cache import FeatureCache
+from keras_ft.feature_cache import shard
+
+NAMES = ("a", "b", "c", "d")
+SIZES = {"train": 40, "validation": 20, "test": 12}
+
+
+def _data(pixel=None, label=None, swap=False, size=8, mean=0.5, **settings):
+    """40 + 20 + 12 random images in batches of 16; changed as asked."""
+    rng = np.random.default_rng(0)
+    splits = {}
+    for split, count in SIZES.items():
+        images = rng.integers(0, 256, (count, size, size, 3)).astype("uint8")
+        labels = rng.integers(0, 4, count).astype("int32")
+        if split == "train" and pixel is not None:
+            images[pixel] ^= 1
+        if split == "train" and label is not None:
+            labels[label] = (labels[label] + 1) % 4
+        if split == "train" and swap:
+            images, labels = images[::-1].copy(), labels[::-1].copy()
+        fetch = pipeline.from_memory(images)
+        splits[split] = Split(fetch, labels, np.arange(count))
+    normalization = Normalization((mean,) * 3, (0.25,) * 3)
+    asked = Settings(
+        **{"batch_size": 16, "normalization": normalization, **settings}
+    )
+    return indexed.image_data("tiny", splits, NAMES, asked)
+
+
+@pytest.fixture(scope="session")
+def make_data():
+    return _data
+
+
+@pytest.fixture(scope="session")
+def data():
+    return _data()
+
+
+@pytest.fixture
+def teacher(network):
+    return network(name="teacher")
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    """One batch per shard."""
+    monkeypatch.setattr(shard, "SHARD_BYTES", 1)
+
+
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory, network, data):
+    folder = tmp_path_factory.mktemp("finished") / "cache"
+    keras.utils.set_random_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shard, "SHARD_BYTES", 1)
+        teacher = network(name="teacher")
+        FeatureCache.build(folder, teacher, data, views=2, echo=None)
+    return folder
+
+
+@pytest.fixture
+def folder(_finished, tmp_path):
+    """A finished cache of `teacher` and `data`: nine shards of one batch."""
+    shutil.copytree(_finished, tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def build():
+    """`FeatureCache.build` without a word."""
+
+    def quietly(*args, **kwargs):
+        return FeatureCache.build(*args, **{"echo": None, "views": 2, **kwargs})
+
+    return quietly
+
+
+@pytest.fixture
+def shards_of():
+    """Names and bytes of a cache's shards."""
+    return lambda folder: {
+        path.name: path.read_bytes() for path in folder.glob("*.tfrecord")
+    }
+
+
+@pytest.fixture
+def counting(teacher):
+    """The teacher as `forward`, which counts and can be made to fail."""
+    from keras_ft import feature_taps
+    from keras_ft.feature_cache import forward
+
+    run = forward.live(teacher, [feature_taps.find(teacher, None, "taps")], 0)
+
+    class Counting:
+        calls = 0
+        before = {}
+
+        def __call__(self, images):
+            self.calls += 1
+            self.before.get(self.calls, lambda: None)()
+            return run(images)
+
+    return Counting()

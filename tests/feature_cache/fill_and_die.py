@@ -1,0 +1,38 @@
+"""Reads a lazy cache and kills itself while batch N is computed."""
+
+import os
+import signal
+import sys
+
+import keras
+
+import keras_ft
+from keras_ft import feature_taps
+from keras_ft.feature_cache import FeatureCache
+from keras_ft.feature_cache import forward
+from keras_ft.feature_cache import shard
+
+MEASURED = 4
+
+
+def main(path: str, folder: str, batches: int) -> None:
+    shard.SHARD_BYTES = 1
+    teacher = keras.models.load_model(path)
+    data = keras_ft.data.load("fashion_mini", train_examples=96, batch_size=32)
+    live = forward.live(teacher, [feature_taps.find(teacher, None, "")], False)
+    left = MEASURED + batches
+
+    def dying(images):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return live(images)
+
+    cache = FeatureCache.lazy(folder, teacher, data, forward=dying)
+    for _ in cache.train_from(0):
+        pass
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
