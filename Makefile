@@ -3,15 +3,22 @@
 VENV ?= .venv
 # The same package on JAX, without TensorFlow: its absence is tested.
 JAX_VENV ?= .venv-jax
+# PyTorch and torchdistill, for benchmarks/peers alone. TORCH pins versions:
+# `make install-torch TORCH="torch==2.14.1 torchvision torchdistill"`.
+TORCH_VENV ?= .venv-torch
+TORCH ?= torch torchvision torchdistill
+# May name PyTorch's index of wheels without CUDA; the usual ones take 5 GB.
+TORCH_INDEX ?=
 PYTHON ?= python3
 ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JAX_BIN := $(JAX_VENV)/bin
 JAX_STAMP := $(JAX_VENV)/.installed
+TORCH_STAMP := $(TORCH_VENV)/.installed
 JAX_NEEDS := absl-py|grain|jax|keras|numpy|pytest
 
-.PHONY: help install install-jax demo test test-fast table
+.PHONY: help install install-jax install-torch demo test test-fast table
 .PHONY: lint format typecheck wheel clean
 
 help:
@@ -23,6 +30,7 @@ help:
 	@echo "make format     rewrite the code in the house style"
 	@echo "make typecheck  check the type hints"
 	@echo "make wheel      build dist/*.whl"
+	@echo "make install-torch  PyTorch, for benchmarks/peers alone"
 	@echo "make clean      remove what the other verbs made"
 
 $(STAMP): setup.cfg pyproject.toml
@@ -38,9 +46,17 @@ $(JAX_STAMP): setup.cfg pyproject.toml
 	$(JAX_BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $(JAX_STAMP)
 
+$(TORCH_STAMP):
+	$(PYTHON) -m venv $(TORCH_VENV)
+	$(TORCH_VENV)/bin/python -m pip install --quiet \
+	    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
+	touch $(TORCH_STAMP)
+
 install: $(STAMP)
 
 install-jax: $(JAX_STAMP)
+
+install-torch: $(TORCH_STAMP)
 
 demo: $(STAMP)
 	$(BIN)/keras-ft demo $(ARGS)
@@ -71,6 +87,6 @@ wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(JAX_VENV) build dist *.egg-info
+	rm -rf $(VENV) $(JAX_VENV) $(TORCH_VENV) build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
