@@ -70,6 +70,8 @@ class TeacherPass:
         Returns:
             What was done, or why not, for people.
         """
+        if not self.teacher.variables:
+            return "as it is: it has no weights"
         dtype = "bfloat16" if gains_from_bfloat16() else "float32"
         self.renew()
         try:

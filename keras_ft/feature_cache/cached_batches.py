@@ -1,5 +1,6 @@
 """What a training takes from a cache."""
 
+import functools
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -28,7 +29,6 @@ class CachedBatches:
 
         Args:
             epoch: Whole epochs to pass over, counted from 0.
-
         """
         if epoch < 0:
             raise InputError(
@@ -36,12 +36,13 @@ class CachedBatches:
             )
         return self._stream.train_from(epoch)
 
-    @property
+    # Once each: a pipeline takes longer to make than to begin anew.
+    @functools.cached_property
     def validation(self) -> Any:
         """Validation batches in fixed order, not augmented."""
         return self._stream.ordered("validation")
 
-    @property
+    @functools.cached_property
     def test(self) -> Any:
         """Test batches in fixed order, not augmented."""
         return self._stream.ordered("test")

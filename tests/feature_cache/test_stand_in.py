@@ -82,6 +82,7 @@ def test_nothing_holds_the_teacher(network, even, build):
     assert not [it for it in seen if it() is not None]
     assert cache.teacher.variables == []
     assert phase1.frozen_variables == []
+    assert phase1.accelerated["teacher"] == "as it is: it has no weights"
 
 
 def test_it_has_the_taps_the_input_and_the_output(teacher, data, build):
