@@ -38,11 +38,11 @@ class Distiller(FrozenTeacherModel):
         name: Model name.
         acceleration: `"none"`, Keras' own path; or `"auto"`, where TensorFlow
             runs on processors: the teacher is folded for inference, in
-            bfloat16 where the processor gains from it (factors differ by a
-            cosine of 0.9995 at most, in float32 by 1e-4), and the student's
-            batch normalization is computed by TensorFlow's fused kernel where
-            that is faster. The models stay what they are. A teacher whose
-            weights change is noticed by `fit` and `evaluate`.
+            bfloat16 where the processor gains from it (its outputs keep a
+            cosine of at least 0.9995; in float32 they agree to 1e-4), and the
+            student's batch normalization is computed by TensorFlow's fused
+            kernel where that is faster. The models stay what they are. A
+            teacher whose weights change is noticed by `fit` and `evaluate`.
 
     Logged beside `loss` and the compiled metrics: `task_loss`,
     `<term>_loss` for each transfer (without its beta), `regularization_loss`.
