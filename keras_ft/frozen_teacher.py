@@ -44,8 +44,7 @@ class FrozenTeacherModel(keras.Model):
         super().__init__(autocast=False, **kwargs)
         # Keras tracks attributes that are layers; this is none.
         self._teacher_pass = TeacherPass(teacher, teacher_taps, outputs)
-        fold = self._teacher_pass.accelerate
-        self._acceleration = Acceleration(acceleration, fold)
+        self._acceleration = Acceleration(acceleration, self._teacher_pass)
         self._traced: Callable[[], dict[int, str]] = dict
         strategy = strategy_checks.current()
         self._made_under = lambda: strategy

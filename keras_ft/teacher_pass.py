@@ -73,18 +73,18 @@ class TeacherPass:
         if not self.teacher.variables:
             return "as it is: it has no weights"
         dtype = "bfloat16" if gains_from_bfloat16() else "float32"
-        self.renew()
         try:
-            if self._folded is None:
+            if self._folded is not None:
+                refold(self._folded, self._watched, self._kept())
+            else:
                 self._folded = fold(self._watched, dtype, self._kept())
         except NotFoldableError as error:
             return f"as it is: {error}"
         return f"batch normalization folded, {dtype}"
 
-    def renew(self) -> None:
-        """Notices that the teacher's weights may have changed."""
-        if self._folded is not None:
-            refold(self._folded, self._watched, self._kept())
+    def unfold(self) -> None:
+        """Runs the teacher itself again."""
+        self._folded = None
 
     def _kept(self) -> range | None:
         """The watched model's outputs that are wanted, None for all."""

@@ -1,9 +1,9 @@
 """What of a training is made faster, and what says so."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextlib import nullcontext
 from typing import Any
+from typing import Protocol
 
 import keras
 
@@ -14,12 +14,17 @@ from keras_ft.errors import InputError
 CHOICES = ("auto", "none")
 
 
+class _Teacher(Protocol):
+    def accelerate(self) -> str: ...
+    def unfold(self) -> None: ...
+
+
 class Acceleration:
     """Chooses once per training, and tells what it chose.
 
     Args:
         choice: `"none"`, or `"auto"` for what is faster on this machine.
-        fold: Makes the teacher faster and says how, or why not.
+        teacher: The `TeacherPass` that is folded, and unfolded.
 
     Attributes:
         report: For `"teacher"` and `"student"`, what was done or why not.
@@ -29,16 +34,16 @@ class Acceleration:
 
     Example:
 
-    >>> acceleration = Acceleration("auto", teacher_pass.accelerate)
+    >>> acceleration = Acceleration("auto", teacher_pass)
     >>> acceleration.prepare(model, strategy=None)
     >>> with acceleration.forward(model):
     ...     outputs = model(images, training=True)
     """
 
-    def __init__(self, choice: str, fold: Callable[[], str]) -> None:
+    def __init__(self, choice: str, teacher: _Teacher) -> None:
         check_choice(choice)
         self.choice = choice
-        self._fold = fold
+        self._teacher = teacher
         self.report: dict[str, str] = {}
         self._fuses = False
 
@@ -51,12 +56,15 @@ class Acceleration:
         """
         reason = self._why_not(model, strategy)
         if reason is not None:
+            # An earlier fit may have been faster: compile() can change jit.
+            self._teacher.unfold()
+            self._fuses = False
             kept = f"Keras' own path: {reason}"
             self.report = {"teacher": kept, "student": kept}
             return
         self._fuses = fused_kernel.pays(model.compute_dtype)
         self.report = {
-            "teacher": self._fold(),
+            "teacher": self._teacher.accelerate(),
             "student": "fused batch normalization"
             if self._fuses
             else "Keras' own path: the fused kernel is not faster here",

@@ -10,6 +10,7 @@ from keras_ft import Paraphraser
 from keras_ft import ParaphraserTrainer
 from keras_ft import teacher_pass
 from keras_ft.acceleration import fused_kernel
+from keras_ft.acceleration.acceleration import Acceleration
 
 
 def trained(network, batch, acceleration):
@@ -93,6 +94,30 @@ def test_new_teacher_weights_are_noticed(network, batch, paraphraser):
         losses.append(history["factor_loss"][0])
     assert losses[0] == pytest.approx(losses[2], rel=1e-5)
     assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+
+
+def test_where_it_no_longer_applies_the_teacher_itself_runs_again(
+    network, batch, paraphraser, monkeypatch
+):
+    monkeypatch.setattr(fused_kernel, "pays", lambda dtype: True)
+    teacher = network(8)
+    model = FactorTransfer(teacher, network(4), paraphraser)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss)
+    model.evaluate(*batch, verbose=0)
+    assert model.accelerated["teacher"].startswith("batch normalization folded")
+    # As compile(jit_compile=True) does, which deterministic operations forbid.
+    monkeypatch.setattr(Acceleration, "_why_not", lambda *_: "XLA compiles")
+    model.compile("sgd", loss)
+    # Weights of which a folded teacher would know nothing.
+    teacher.set_weights([0.5 * weight for weight in teacher.get_weights()])
+    (stale,), _ = model.run_teacher(batch[0])
+    model.evaluate(*batch, verbose=0)
+    assert "XLA" in model.accelerated["teacher"]
+    (found,), _ = model.run_teacher(batch[0])
+    assert not np.allclose(found, stale)
+    with model._acceleration.forward(model):
+        assert not any("call" in vars(layer) for layer in model.student.layers)
 
 
 def test_an_unknown_choice_is_refused(network, paraphraser):
