@@ -90,9 +90,6 @@ class Bench:
         training_task.compiled(model, recipe.distil.optimizer(each))
         training_task.fit(model, source, steps, second)
 
-    def forward(self):
-        return training_task.folded(self.teacher, self.settings["acceleration"])
-
     @property
     def folder(self):
         """Of the cache; other settings make another one."""
@@ -107,7 +104,7 @@ class Bench:
             self.teacher,
             self.data,
             views=self.settings["views"],
-            forward=self.forward(),
+            acceleration=self.settings["acceleration"],
             echo=None,
         )
 
@@ -121,10 +118,15 @@ def measure(kind, round, rate=None, rates=(), **settings):
 def teacher_pass(bench, rate, rates):
     start = time.perf_counter()
     teacher, data = bench.teacher, bench.data
-    tap = feature_taps.find(teacher, None, "teacher")
-    forward = bench.forward() or forwards.live(teacher, [tap], False)
+    taps = [feature_taps.find(teacher, None, "teacher")]
     steps = bench.settings["views"] * data.steps_per_epoch
     stream = data.train_from(0).take(steps)
+    images, _ = next(iter(data.test))
+    # As the cache chooses it.
+    forward, _ = forwards.chosen(
+        teacher, taps, False, bench.settings["acceleration"], "float16", images
+    )
+    forward = forward or forwards.live(teacher, taps, False)
     batches = 0
     for source in (stream, data.validation, data.test):
         for images, _ in source:

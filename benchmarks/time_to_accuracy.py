@@ -107,14 +107,13 @@ def cached(data, teacher, ft):
     """The data, or a cache of them, whose making counts."""
     if not ft["views"]:
         return data
-    logits = bool(ft["also"])
     return FeatureCache.build(
         None,
         teacher,
         data,
-        logits=logits,
+        logits=bool(ft["also"]),
         views=ft["views"],
-        forward=training_task.folded(teacher, ft["acceleration"], logits),
+        acceleration=ft["acceleration"],
         echo=None,
     )
 

@@ -7,12 +7,9 @@ import time
 import kept_runs
 import keras
 import numpy as np
-import tensorflow as tf
 from absl import flags
 
 import keras_ft
-from keras_ft import feature_taps
-from keras_ft.teacher_pass import TeacherPass
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared TFDS folder.")
 TEACHER = flags.DEFINE_string(
@@ -111,22 +108,6 @@ def fit(model, source, steps=None, epochs=1, callbacks=()):
         callbacks=list(callbacks),
         verbose=0,
     )
-
-
-def folded(teacher, acceleration, logits=False):
-    """The teacher for `FeatureCache.build(forward=...)`; None is itself."""
-    if acceleration == "none":
-        return None
-    tap = feature_taps.find(teacher, None, "teacher")
-    teacher_pass = TeacherPass(teacher, [tap], outputs=logits)
-    teacher_pass.accelerate()
-
-    def run(images):
-        features, outputs = teacher_pass(images)
-        return [*features, outputs] if logits else features
-
-    spec = tf.TensorSpec((None, *teacher.inputs[0].shape[1:]))
-    return tf.function(run, input_signature=[spec])
 
 
 class EpochClock(keras.callbacks.Callback):

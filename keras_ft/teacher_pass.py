@@ -79,7 +79,7 @@ class TeacherPass:
             else:
                 self._folded = fold(self._watched, dtype, self._kept())
         except NotFoldableError as error:
-            return f"as it is: {error}"
+            return f"as it is: {error.reason}"
         return f"batch normalization folded, {dtype}"
 
     def unfold(self) -> None:

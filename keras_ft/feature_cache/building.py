@@ -39,7 +39,8 @@ def describe(request: Request) -> str:
     rows = sum(shard.rows for shard in request.plan)
     names = ", ".join(request.layout.names)
     cost = (
-        f"{request.bytes:,} bytes, about {seconds * batches / 60:.1f} minutes"
+        f"{request.bytes:,} bytes, about {seconds * batches / 60:.1f} minutes; "
+        f"the teacher runs {request.how}"
     )
     if request.views is None:
         return (

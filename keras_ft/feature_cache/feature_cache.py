@@ -66,6 +66,7 @@ class FeatureCache(CachedBatches):
         dtype: str = "float16",
         *,
         forward: "Forward | None" = None,
+        acceleration: str = "auto",
     ) -> str:
         """Bytes and minutes of a cache, before it is built.
 
@@ -74,7 +75,9 @@ class FeatureCache(CachedBatches):
         Args: As for `build`, which says the same sentence first; `views=None`
             for one epoch of `lazy`.
         """
-        request = _request(teacher, data, taps, logits, views, dtype, forward)
+        request = _request(
+            teacher, data, taps, logits, views, dtype, forward, acceleration
+        )
         from keras_ft.feature_cache import building
 
         return building.describe(request)
@@ -91,6 +94,7 @@ class FeatureCache(CachedBatches):
         dtype: str = "float16",
         *,
         forward: "Forward | None" = None,
+        acceleration: str = "auto",
         echo: Echo | None = print,
     ) -> "FeatureCache":
         """Computes a cache, or what is missing of one.
@@ -110,10 +114,13 @@ class FeatureCache(CachedBatches):
                 and flip has 162 views; few views train on fewer pictures.
             dtype: "float32", "float16", or "int8" with one scale per channel
                 and batch. `error` says what it costs.
-            forward: A faster equivalent of the teacher, such as a folded one:
-                maps a batch of images to a list of features in the order of
-                `taps`, then logits where wanted. Random batches are compared
-                with the teacher itself all the same.
+            forward: Runs in the teacher's place: maps a batch of images to a
+                list of features in the order of `taps`, then logits where
+                wanted. None leaves it to `acceleration`.
+            acceleration: `"auto"` folds the teacher where TensorFlow runs on
+                processors and `dtype` is not "float32"; see `Distiller`.
+                `"none"` never does. Random batches are compared with the
+                teacher itself all the same.
             echo: Takes lines of text; `None` shows nothing.
 
         Raises:
@@ -121,7 +128,9 @@ class FeatureCache(CachedBatches):
                 shards or without room; a row whose cosine to the live
                 teacher's is below 0.999 (0.9999 for float32).
         """
-        request = _request(teacher, data, taps, logits, views, dtype, forward)
+        request = _request(
+            teacher, data, taps, logits, views, dtype, forward, acceleration
+        )
         from keras_ft.feature_cache import assembly
 
         if folder is None:
@@ -139,6 +148,7 @@ class FeatureCache(CachedBatches):
         dtype: str = "float16",
         *,
         forward: "Forward | None" = None,
+        acceleration: str = "auto",
         echo: Echo | None = print,
     ) -> "FeatureCache":
         """A cache without limit of views, filled while a training reads it.
@@ -156,7 +166,9 @@ class FeatureCache(CachedBatches):
             InputError: As `build`, at once or in the step that asks for what
                 cannot be computed or stored.
         """
-        request = _request(teacher, data, taps, logits, None, dtype, forward)
+        request = _request(
+            teacher, data, taps, logits, None, dtype, forward, acceleration
+        )
         from keras_ft.feature_cache import assembly
 
         return cls(assembly.lazily(folder, request, echo))

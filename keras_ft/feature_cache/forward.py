@@ -1,4 +1,4 @@
-"""The live teacher as a function of images."""
+"""The teacher as a function of images: live, or folded."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -7,6 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_ft.acceleration import fused_kernel
+from keras_ft.acceleration.acceleration import check_choice
+from keras_ft.acceleration.folded_teacher import fold
+from keras_ft.acceleration.not_foldable_error import NotFoldableError
+from keras_ft.acceleration.processor import gains_from_bfloat16
+from keras_ft.acceleration.self_check import COSINE
+from keras_ft.acceleration.self_check import cosine
 from keras_ft.errors import InputError
 from keras_ft.feature_taps import Tap
 from keras_ft.views import view
@@ -29,19 +36,69 @@ def live(teacher: keras.Model, taps: list[Tap], logits: bool) -> Forward:
         )
     watched = view(teacher, taps)
     wanted = len(taps) + logits
-
-    def run(images: Any) -> list[Any]:
-        return _several(watched(images, training=False))[:wanted]
-
     if keras.backend.backend() == "tensorflow":
         # What lies behind the last tap is pruned from the graph.
-        spec = tf.TensorSpec((None, *teacher.inputs[0].shape[1:]))
-        return tf.function(run, input_signature=[spec])
+        return _compiled(watched, wanted)
 
     def predict(images: Any) -> list[Any]:
         return _several(watched.predict_on_batch(images.numpy()))[:wanted]
 
     return predict
+
+
+def chosen(
+    teacher: keras.Model,
+    taps: list[Tap],
+    logits: bool,
+    choice: str,
+    dtype: str,
+    images: Any,
+) -> tuple[Forward | None, str]:
+    """A faster equivalent of `live`, if there is one.
+
+    Args:
+        teacher, taps, logits: As for `live`.
+        choice: `"auto"` or `"none"`.
+        dtype: How the cache stores values. What "float32" keeps is the
+            teacher's own to the last bit, and never folded.
+        images: A batch on which both must agree.
+
+    Returns:
+        The function or None, and what was done or why not.
+
+    Raises:
+        InputError: There is no such choice.
+    """
+    check_choice(choice)
+    if choice == "none":
+        return None, 'as it is: acceleration="none"'
+    if dtype == "float32":
+        return None, "as it is: float32 keeps its own outputs"
+    if not fused_kernel.applies():
+        return None, "as it is: folding is for TensorFlow on processors"
+    precision = "bfloat16" if gains_from_bfloat16() else "float32"
+    wanted = len(taps) + logits
+    try:
+        folded = fold(view(teacher, taps), precision, keep=range(wanted))
+    except NotFoldableError as error:
+        return None, f"as it is: {error.reason}"
+    run = _compiled(folded, wanted)
+    truths = live(teacher, taps, logits)(images)
+    worst = min(map(cosine, truths, run(images)))
+    # Not "<": NaN is no agreement either.
+    if not worst >= COSINE:
+        return None, f"as it is: folded, a cosine of {worst:.6f} on your images"
+    return run, f"folded, {precision}"
+
+
+def _compiled(network: keras.Model, wanted: int) -> Forward:
+    spec = tf.TensorSpec((None, *network.inputs[0].shape[1:]))
+
+    @tf.function(input_signature=[spec])
+    def run(images: Any) -> list[Any]:
+        return _several(network(images, training=False))[:wanted]
+
+    return run
 
 
 def _several(results: Any) -> list[Any]:

@@ -43,23 +43,31 @@ class Request:
         views: int | None,
         dtype: str,
         forward: forwards.Forward | None,
+        acceleration: str,
     ) -> None:
         _check(teacher, data, views, dtype)
         self.data = data
         self.views = views
-        self.accelerated = forward is not None
         found = find_taps(teacher, taps)
         if not found and not logits:
             raise InputError(
                 "taps", taps, "a tap, or logits=True", "Use taps=(None,)."
             )
-        self.live = forwards.live(teacher, [tap for _, tap in found], logits)
-        self.forward = forward or self.live
         self.survey = survey(data, views)
+        images, _ = self.survey.batches[0]
+        chosen = [tap for _, tap in found]
+        self.live = forwards.live(teacher, chosen, logits)
+        self.how = "as a function of yours"
+        if forward is None:
+            forward, self.how = forwards.chosen(
+                teacher, chosen, logits, acceleration, dtype, images
+            )
+        self.accelerated = forward is not None
+        self.forward = forward or self.live
         names = tuple(tap.name for _, tap in found)
         self.layout = Layout(
             names=(*names, LOGITS) if logits else names,
-            shapes=forwards.shapes(self.live, self.survey.batches[0][0]),
+            shapes=forwards.shapes(self.live, images),
             logits=bool(logits),
             dtype=dtype,
         )

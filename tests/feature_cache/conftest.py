@@ -14,6 +14,8 @@ from keras_ft.feature_cache import shard
 
 NAMES = ("a", "b", "c", "d")
 SIZES = {"train": 40, "validation": 20, "test": 12}
+# Bits that do not depend on the processor; test_folding.py has the default.
+_PLAINLY = {"views": 2, "acceleration": "none", "echo": None}
 
 
 def _data(pixel=None, label=None, swap=False, size=8, mean=0.5, **settings):
@@ -66,7 +68,7 @@ def _finished(tmp_path_factory, network, data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shard, "SHARD_BYTES", 1)
         teacher = network(name="teacher")
-        FeatureCache.build(folder, teacher, data, views=2, echo=None)
+        FeatureCache.build(folder, teacher, data, **_PLAINLY)
     return folder
 
 
@@ -79,10 +81,10 @@ def folder(_finished, tmp_path):
 
 @pytest.fixture
 def build():
-    """`FeatureCache.build` without a word."""
+    """`FeatureCache.build` without a word, and without folding."""
 
     def quietly(*args, **kwargs):
-        return FeatureCache.build(*args, **{"echo": None, "views": 2, **kwargs})
+        return FeatureCache.build(*args, **{**_PLAINLY, **kwargs})
 
     return quietly
 

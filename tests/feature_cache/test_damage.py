@@ -18,7 +18,7 @@ from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache.shard_folder import ShardFolder
 
-SCRIPT = Path(__file__).parent / "build_and_die.py"
+SCRIPT = Path(__file__).parent / "compute_and_die.py"
 
 
 def _raise(error):
@@ -53,13 +53,13 @@ def test_a_killed_build_continues(tmp_path, build, shards_of, small_shards):
     x = keras.layers.Conv2D(4, 5, strides=4, name="tap")(image)
     x = keras.layers.GlobalAveragePooling2D()(x)
     teacher = keras.Model(image, keras.layers.Dense(10)(x))
-    teacher.save(tmp_path / "teacher.keras")
+    path = tmp_path / "teacher.keras"
+    teacher.save(path)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     build(whole, teacher, data)
     for batches in (1, 8):
         done = subprocess.run(
-            [sys.executable, SCRIPT, tmp_path / "teacher.keras", killed]
-            + [str(batches)],
+            [sys.executable, SCRIPT, "build", path, killed, str(batches)],
             capture_output=True,
             text=True,
         )

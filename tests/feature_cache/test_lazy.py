@@ -17,16 +17,19 @@ import keras_ft
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
 
-SCRIPT = Path(__file__).parent / "fill_and_die.py"
+SCRIPT = Path(__file__).parent / "compute_and_die.py"
 
 
 @pytest.fixture
 def lazy(tmp_path, data, small_shards):
-    """`FeatureCache.lazy` in a folder, without a word."""
+    """`FeatureCache.lazy` in a folder, without a word and without folding."""
 
     def quietly(teacher, data=data, folder=tmp_path / "cache", **kwargs):
         return FeatureCache.lazy(
-            folder, teacher, data, **{"echo": None, **kwargs}
+            folder,
+            teacher,
+            data,
+            **{"acceleration": "none", "echo": None, **kwargs},
         )
 
     return quietly
@@ -134,10 +137,10 @@ def test_a_killed_training_continues(tmp_path, lazy):
     x = keras.layers.Conv2D(4, 5, strides=4, name="tap")(image)
     x = keras.layers.GlobalAveragePooling2D()(x)
     teacher = keras.Model(image, keras.layers.Dense(10)(x))
-    teacher.save(tmp_path / "teacher.keras")
-    killed = tmp_path / "killed"
+    path, killed = tmp_path / "teacher.keras", tmp_path / "killed"
+    teacher.save(path)
     done = subprocess.run(
-        [sys.executable, SCRIPT, tmp_path / "teacher.keras", killed, "5"],
+        [sys.executable, SCRIPT, "lazy", path, killed, "5"],
         capture_output=True,
         text=True,
     )

@@ -1,4 +1,4 @@
-"""Builds a cache and kills itself while batch N is computed."""
+"""Builds or reads a cache; kills itself while batch N is computed."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from keras_ft.feature_cache import shard
 MEASURED = 4
 
 
-def main(path: str, folder: str, batches: int) -> None:
+def main(how: str, path: str, folder: str, batches: int) -> None:
     shard.SHARD_BYTES = 1
     teacher = keras.models.load_model(path)
     data = keras_ft.data.load("fashion_mini", train_examples=96, batch_size=32)
@@ -29,8 +29,13 @@ def main(path: str, folder: str, batches: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return live(images)
 
-    FeatureCache.build(folder, teacher, data, views=2, forward=dying)
+    if how == "build":
+        FeatureCache.build(folder, teacher, data, views=2, forward=dying)
+    else:
+        cache = FeatureCache.lazy(folder, teacher, data, forward=dying)
+        for _ in cache.train_from(0):
+            pass
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(*sys.argv[1:4], int(sys.argv[4]))

@@ -1,0 +1,107 @@
+"""What `acceleration` does to the teacher of a cache."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_ft.acceleration import self_check
+from keras_ft.errors import InputError
+from keras_ft.feature_cache import FeatureCache
+from keras_ft.feature_cache import forward
+
+
+@keras.saving.register_keras_serializable(package="test_folding")
+class OwnScale(keras.layers.Layer):
+    """Counts its calls: state, which cannot be folded."""
+
+    def build(self, shape):
+        self.calls = self.add_weight((), name="calls", trainable=False)
+
+    def call(self, inputs):
+        self.calls.assign_add(1.0)
+        return inputs * 2.0
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+def _features(cache):
+    return np.concatenate(
+        [x["features"]["features"] for x, _ in cache.validation]
+    )
+
+
+@pytest.mark.parametrize("logits", [False, True])
+@pytest.mark.parametrize("gains", [False, True])
+def test_a_folded_teacher_fills_a_cache(
+    gains, logits, teacher, data, build, said, monkeypatch
+):
+    monkeypatch.setattr(forward, "gains_from_bfloat16", lambda: gains)
+    cache = build(
+        None,
+        teacher,
+        data,
+        acceleration="auto",
+        logits=logits,
+        echo=said.append,
+    )
+    precision = "bfloat16" if gains else "float32"
+    assert said[0].endswith(f"the teacher runs folded, {precision}")
+    plain = _features(build(None, teacher, data))
+    found = _features(cache)
+    assert self_check.cosine(plain, found) >= self_check.COSINE
+    # It did run folded: not to the last bit the same.
+    assert not np.array_equal(plain, found)
+
+
+def test_folding_is_the_default(teacher, data, said):
+    FeatureCache.build(None, teacher, data, views=1, echo=said.append)
+    assert "the teacher runs folded, " in said[0]
+    assert "runs folded, " in FeatureCache.describe(teacher, data)
+
+
+def test_float32_keeps_the_teachers_own_bits(teacher, data, build, said):
+    settings = {"dtype": "float32", "echo": said.append}
+    cache = build(None, teacher, data, acceleration="auto", **settings)
+    assert "as it is: float32 keeps its own outputs" in said[0]
+    plain = build(None, teacher, data, acceleration="none", **settings)
+    np.testing.assert_array_equal(_features(cache), _features(plain))
+
+
+def test_none_folds_nothing(teacher, data, build, said):
+    build(None, teacher, data, acceleration="none", echo=said.append)
+    assert said[0].endswith('the teacher runs as it is: acceleration="none"')
+
+
+def test_what_cannot_be_folded_runs_as_it_is(data, build, said):
+    inputs = keras.Input(data.input_shape)
+    features = keras.layers.Conv2D(4, 3, name="conv")(inputs)
+    features = OwnScale(name="features")(features)
+    outputs = keras.layers.GlobalAveragePooling2D()(features)
+    teacher = keras.Model(inputs, outputs, name="teacher")
+    build(None, teacher, data, acceleration="auto", echo=said.append)
+    assert "the teacher runs as it is: layer 'features' (OwnScale) " in said[0]
+
+
+def test_a_fold_that_is_far_off_on_the_users_images_is_not_used(
+    teacher, data, build, said, monkeypatch
+):
+    monkeypatch.setattr(forward, "fold", lambda view, *_, **__: _turned(view))
+    build(None, teacher, data, acceleration="auto", echo=said.append)
+    assert "as it is: folded, a cosine of -1.000000 on your images" in said[0]
+
+
+def _turned(view):
+    """A network with the opposite outputs."""
+    outputs = [keras.ops.negative(x) for x in view.outputs]
+    return keras.Model(view.inputs[0], outputs)
+
+
+def test_another_choice_is_refused(teacher, data, build):
+    with pytest.raises(InputError, match="Invalid `acceleration`.*'fast'"):
+        build(None, teacher, data, acceleration="fast")
