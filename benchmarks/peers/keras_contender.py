@@ -70,7 +70,11 @@ def batches(size, teacher, tap, cached):
         features = features.reshape(BATCHES, size, *features.shape[1:])
         x = {"images": images, "features": {tap.name: features}}
     data = tf.data.Dataset.from_tensor_slices((x, labels.astype("int32")))
-    return data.repeat().prefetch(2)
+    # There is nothing to tune, and the tuner can hold up the end of a `fit`:
+    # keras_ft/data/pipeline.py says how.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.repeat().prefetch(2).with_options(options)
 
 
 def compiled(model, optimizer):
