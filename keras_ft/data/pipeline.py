@@ -41,6 +41,11 @@ def options() -> tf.data.Options:
     """Own threads, one per core, so that input does not crowd out training."""
     chosen = tf.data.Options()
     chosen.deterministic = True
+    # Every parallelism and buffer here is a number: there is nothing to tune.
+    # And the tuner's thread sleeps 10, 20, 40, ... ms; in TensorFlow 2.21 an
+    # iterator that `fit` drops may wait until it wakes: up to as long as the
+    # epoch took, once per iterator (benchmarks/end_of_fit.py).
+    chosen.autotune.enabled = False
     chosen.threading.private_threadpool_size = cores()
     chosen.threading.max_intra_op_parallelism = 1
     # No files are behind these datasets: workers share by batch.

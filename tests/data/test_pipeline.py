@@ -149,6 +149,12 @@ def test_cardinality_is_known_so_keras_can_show_an_eta() -> None:
     assert batches(drop_remainder=True).shuffled().cardinality() == 3
 
 
+def test_no_tuner_holds_up_the_end_of_fit() -> None:
+    made = batches()
+    for dataset in (made.ordered(), made.shuffled(), made.stream(3)):
+        assert dataset.options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("name", ["shuffled", "stream"])
 def test_two_replicas_share_the_batches_of_one(
     name: str, two_devices: list[str]
