@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from absl import logging
 from keras import ops
 
 from keras_ft.acceleration.folded_teacher import fold
@@ -43,6 +44,7 @@ class TeacherPass:
         self.outputs = outputs
         self._watched = view(teacher, list(taps)) if taps else teacher
         self._folded: keras.Model | None = None
+        self._said = ""
 
     def __call__(self, x: Any) -> tuple[list[Any], Any]:
         """Features, one per tap, and outputs (None unless wanted)."""
@@ -79,8 +81,19 @@ class TeacherPass:
             else:
                 self._folded = fold(self._watched, dtype, self._kept())
         except NotFoldableError as error:
+            self._say(error.reason)
             return f"as it is: {error.reason}"
         return f"batch normalization folded, {dtype}"
+
+    def _say(self, reason: str) -> None:
+        """Tells the user why training takes longer than it could, once."""
+        if reason != self._said:
+            logging.warning(
+                "Teacher '%s' runs as it is, not folded for speed: %s.",
+                self.teacher.name,
+                reason,
+            )
+        self._said = reason
 
     def unfold(self) -> None:
         """Runs the teacher itself again."""

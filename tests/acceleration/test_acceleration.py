@@ -11,6 +11,7 @@ from keras_ft import ParaphraserTrainer
 from keras_ft import teacher_pass
 from keras_ft.acceleration import fused_kernel
 from keras_ft.acceleration.acceleration import Acceleration
+from keras_ft.acceleration.not_foldable_error import NotFoldableError
 
 
 def trained(network, batch, acceleration):
@@ -118,6 +119,25 @@ def test_where_it_no_longer_applies_the_teacher_itself_runs_again(
     assert not np.allclose(found, stale)
     with model._acceleration.forward(model):
         assert not any("call" in vars(layer) for layer in model.student.layers)
+
+
+def test_why_a_teacher_is_not_folded_is_said_once(
+    network, batch, paraphraser, monkeypatch, caplog
+):
+    def refuse(*_, **__):
+        raise NotFoldableError("view", "layer 'a' keeps state")
+
+    monkeypatch.setattr(teacher_pass, "fold", refuse)
+    fast, _ = trained(network, batch, "auto")
+    fast.evaluate(*batch, verbose=0)
+    fast.fit(*batch, verbose=0)
+    assert fast.accelerated["teacher"] == "as it is: layer 'a' keeps state"
+    said = [r.message for r in caplog.records if "folded" in r.message]
+    line = (
+        f"Teacher '{fast.teacher.name}' runs as it is, not folded for speed: "
+        "layer 'a' keeps state."
+    )
+    assert said == [line, line]  # once in each phase
 
 
 def test_an_unknown_choice_is_refused(network, paraphraser):
