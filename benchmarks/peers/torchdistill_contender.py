@@ -30,7 +30,8 @@ def configuration(teacher, student):
         teacher_channels=teacher.channels,
         student_channels=student.channels,
         factor_channels=int(contenders.RATE * teacher.channels),
-        learning_rate=contenders.LEARNING_RATE,
+        # With a point, without which YAML reads "1e-09" as text.
+        learning_rate=f"{contenders.LEARNING_RATE:.1e}",
         momentum=contenders.MOMENTUM,
         weight_decay=contenders.WEIGHT_DECAY,
     )

@@ -1,13 +1,15 @@
-"""Where the time of one contender's step goes, by kind of operation.
+"""Where the time of a step goes, by kind of operation, and what bounds it.
 
     python benchmarks/peers/where_time_goes.py
-    python benchmarks/peers/where_time_goes.py --contender=plain_float32
+    python benchmarks/peers/where_time_goes.py --contenders=plain_float32
 
-Runs steps of a Keras contender under TensorFlow's profiler and adds up what
+Runs steps of Keras contenders under TensorFlow's profiler and adds up what
 each operation's kernel took: by kind, and by part of the step as far as the
 names of operations tell. Work that a kernel hands to other threads counts as
 the time it waits for them; kernels that run side by side are both counted, so
-that the sum may exceed the wall time. Prints Markdown.
+that the sum may exceed the wall time. Beside it the least time that the step's
+convolutions can take here: their multiplications at the rate of the fastest
+convolution measured. Writes a Markdown file to benchmarks/results/.
 """
 
 import os
@@ -22,6 +24,7 @@ import time
 from pathlib import Path
 
 import contenders
+import keras
 import keras_contender
 import tensorflow as tf
 from absl import app
@@ -30,14 +33,27 @@ from absl import flags
 # Installed with TensorFlow; its format is public, this import is not.
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
+from keras_ft.artefacts import write_text
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 PAIR = flags.DEFINE_enum(
     "pair", "resnet56_resnet20", list(contenders.PAIRS), "Teacher and student."
 )
 PHASE = flags.DEFINE_enum("phase", "2", ["1", "2"], "Which training.")
-CONTENDER = flags.DEFINE_string("contender", "ours_bfloat16", "Its name.")
+CONTENDERS = flags.DEFINE_list(
+    "contenders",
+    ["plain_float32", "ours_bfloat16", "ours_cached_bfloat16"],
+    "Their names.",
+)
 BATCH = flags.DEFINE_integer("batch", 128, "Images in a step.")
 STEPS = flags.DEFINE_integer("steps", 10, "Steps that are added up.")
-ROWS = flags.DEFINE_integer("rows", 25, "Kinds of operations shown.")
+ROWS = flags.DEFINE_integer("rows", 12, "Kinds of operations shown.")
+OUT = flags.DEFINE_string("out", None, "The file.")
+
+# Height, width and channels of convolutions in the networks measured; the
+# fastest of them tells what the processor can do.
+SHAPES = ((32, 32, 16), (16, 16, 32), (8, 8, 64), (16, 16, 64), (8, 8, 128))
+CHAIN, REPEATS = 8, 15
 
 # Found in a name, in order of precedence.
 PARTS = {
@@ -82,7 +98,7 @@ def part(name):
 def table(events, steps, passed, show):
     """Markdown: milliseconds per step by part and by kind."""
     wall = 1000 * passed / steps
-    yield f"{wall:.1f} ms per step with the profiler on."
+    yield f"{wall:.1f} ms with the profiler on."
     keys = {
         "part": lambda event: part(event[0]),
         "operation": lambda event: event[1],
@@ -102,12 +118,68 @@ def table(events, steps, passed, show):
         yield f"| all | {everything / steps:.2f} | 100 % | |"
 
 
-def main(_):
-    phase = contenders.PHASES[int(PHASE.value)]
-    contender = phase.get(CONTENDER.value)
-    if contender is None or contender.torch:
-        names = [name for name, c in phase.items() if not c.torch]
-        raise app.UsageError(f"--contender: one of {', '.join(names)}")
+def fastest(dtype):
+    """Billions of multiplications and additions a second, of convolutions."""
+    return max(rate(shape, dtype) for shape in SHAPES)
+
+
+def rate(shape, dtype):
+    """That of 3x3 convolutions one after the other; each needs the last."""
+    height, width, channels = shape
+    images = tf.cast(tf.random.normal((BATCH.value, *shape)), dtype)
+    # Outputs stay as large as inputs.
+    kernel = (
+        tf.random.normal((3, 3, channels, channels)) / (9 * channels) ** 0.5
+    )
+    kernel = tf.cast(kernel, dtype)
+
+    @tf.function
+    def chain(x):
+        for _ in range(CHAIN):
+            x = tf.nn.conv2d(x, kernel, 1, "SAME")
+        return x
+
+    chain(images)
+    least = float("inf")
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        chain(images)
+        least = min(least, time.perf_counter() - start)
+    one = BATCH.value * height * width * 9 * channels**2
+    return 2 * CHAIN * one / least / 1e9
+
+
+def macs(network):
+    """Multiplications of a network's convolutions, for one image."""
+    return sum(
+        layer.kernel.shape.num_elements()
+        * layer.output.shape[1]
+        * layer.output.shape[2]
+        for layer in network.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    )
+
+
+def bound(options, policy):
+    """A sentence on the convolutions alone, both networks'."""
+    teacher, student = (
+        2 * BATCH.value * macs(keras_contender.network(name)) / 1e9
+        for name in contenders.PAIRS[PAIR.value]
+    )
+    runs_teacher = options["kind"] == "distil" and not options.get("cached")
+    # Forward, and backward to the images and to the kernels.
+    work = 3 * student + teacher * runs_teacher
+    speed = fastest("bfloat16" if "bfloat16" in policy else "float32")
+    return (
+        f"The convolutions of student{' and teacher' * runs_teacher} are "
+        f"{work:.1f} GFLOP a step: at the {speed:.0f} GFLOP/s of the fastest "
+        f"convolution measured here in {policy}, {1000 * work / speed:.0f} ms."
+    )
+
+
+def report(name):
+    """One contender's part of the file."""
+    contender = contenders.PHASES[int(PHASE.value)][name]
     teacher, student = contenders.PAIRS[PAIR.value]
     task = {
         "teacher": teacher,
@@ -115,12 +187,37 @@ def main(_):
         "batch": BATCH.value,
         "options": contender.options,
     }
+    keras.config.set_dtype_policy("float32")
     steps, facts = keras_contender.build(task)
     steps(5)
+    start = time.perf_counter()
+    steps(STEPS.value)
+    wall = 1000 * (time.perf_counter() - start) / STEPS.value
     events, passed = traced(steps, STEPS.value)
-    print(f"# {contender.label}: {teacher} to {student}, batch {BATCH.value}\n")
-    print(*table(events, STEPS.value, passed, ROWS.value), sep="\n")
-    print(f"\n{facts()}")
+    yield f"## {contender.label}\n\n{wall:.1f} ms per step; "
+    yield from table(events, STEPS.value, passed, ROWS.value)
+    if PHASE.value == "2":
+        keras.config.set_dtype_policy("float32")
+        yield f"\n{bound(contender.options, contender.options['policy'])}"
+    done = facts()["accelerated"]
+    if done:
+        yield f"\nTeacher {done['teacher']}; student {done['student']}."
+
+
+def main(_):
+    phase = contenders.PHASES[int(PHASE.value)]
+    known = [name for name, c in phase.items() if not c.torch]
+    if not set(CONTENDERS.value) <= set(known):
+        raise app.UsageError(f"--contenders: of {', '.join(known)}")
+    teacher, student = contenders.PAIRS[PAIR.value]
+    parts = [f"# Where a step's time goes: {teacher} to {student}\n"]
+    parts.append(f"Phase {PHASE.value}, batch {BATCH.value}; ms per step.\n")
+    for name in CONTENDERS.value:
+        parts += [*report(name), ""]
+    text = "\n".join(parts)
+    default = RESULTS / f"where_time_goes_{PAIR.value}.md"
+    write_text(Path(OUT.value or default), text)
+    print(text)
 
 
 if __name__ == "__main__":
