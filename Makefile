@@ -9,6 +9,9 @@ TORCH_VENV ?= .venv-torch
 TORCH ?= torch torchvision torchdistill
 # May name PyTorch's index of wheels without CUDA; the usual ones take 5 GB.
 TORCH_INDEX ?=
+# MediaPipe's ImageClassifier, for tests/runtimes: it and tfmot ask for
+# different absl-py. It needs Debian's libegl1 and libgles2.
+MEDIAPIPE_VENV ?= .venv-mediapipe
 PYTHON ?= python3
 ARGS ?=
 BIN := $(VENV)/bin
@@ -16,10 +19,11 @@ STAMP := $(VENV)/.installed
 JAX_BIN := $(JAX_VENV)/bin
 JAX_STAMP := $(JAX_VENV)/.installed
 TORCH_STAMP := $(TORCH_VENV)/.installed
+MEDIAPIPE_STAMP := $(MEDIAPIPE_VENV)/.installed
 JAX_NEEDS := absl-py|grain|jax|keras|numpy|pytest
 
-.PHONY: help install install-jax install-torch demo test test-fast table
-.PHONY: lint format typecheck wheel clean
+.PHONY: help install install-jax install-torch install-mediapipe
+.PHONY: demo test test-fast table lint format typecheck wheel clean
 
 help:
 	@echo "make demo       distil a student on embedded images, export, report"
@@ -31,6 +35,7 @@ help:
 	@echo "make typecheck  check the type hints"
 	@echo "make wheel      build dist/*.whl"
 	@echo "make install-torch  PyTorch, for benchmarks/peers alone"
+	@echo "make install-mediapipe  MediaPipe, for tests/runtimes alone"
 	@echo "make clean      remove what the other verbs made"
 
 $(STAMP): setup.cfg pyproject.toml
@@ -52,11 +57,18 @@ $(TORCH_STAMP):
 	    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
 	touch $(TORCH_STAMP)
 
+$(MEDIAPIPE_STAMP):
+	$(PYTHON) -m venv $(MEDIAPIPE_VENV)
+	$(MEDIAPIPE_VENV)/bin/python -m pip install --quiet "mediapipe==1.2.2"
+	touch $(MEDIAPIPE_STAMP)
+
 install: $(STAMP)
 
 install-jax: $(JAX_STAMP)
 
 install-torch: $(TORCH_STAMP)
+
+install-mediapipe: $(MEDIAPIPE_STAMP)
 
 demo: $(STAMP)
 	$(BIN)/keras-ft demo $(ARGS)
@@ -87,6 +99,6 @@ wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(JAX_VENV) $(TORCH_VENV) build dist *.egg-info
+	rm -rf $(VENV) $(JAX_VENV) $(TORCH_VENV) $(MEDIAPIPE_VENV) build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

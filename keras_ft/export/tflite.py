@@ -13,8 +13,11 @@ from keras_ft.artefacts import sha256
 from keras_ft.errors import InputError
 from keras_ft.export.contents import check_contents
 from keras_ft.export.conversion import convert
+from keras_ft.export.described import with_metadata
 from keras_ft.export.export_result import ExportResult
 from keras_ft.export.interpreter import run_in_litert
+from keras_ft.export.metadata import COLORS
+from keras_ft.export.metadata import Metadata
 from keras_ft.export.parity import check_parity
 from keras_ft.export.precision import in_float32
 from keras_ft.export.preconditions import check_names
@@ -59,7 +62,9 @@ def to_tflite(
             `tf.data.Dataset` of floats holds what the student was trained on.
         normalization: How pixels become the student's input, such as
             `data.normalization`. `None`: the student takes pixels 0..255.
-        class_names: One name per class, for messages.
+        class_names: One name per class. The file then carries them, and says
+            in TFLite metadata what it takes and returns, for MediaPipe and
+            others; not for images of other than 1 or 3 channels.
         samples: At least 32 images to compare on, given like `calibration`,
             which stands in for them where they are missing.
         labels: Class of each sample, integers of shape (N,), for `accuracy`.
@@ -90,6 +95,7 @@ def to_tflite(
     check_request(path, quantization, calibration, samples, min_agreement)
     input_shape, classes = shapes_of(student)
     check_names(class_names, classes)
+    metadata = _metadata(student, class_names, input_shape)
     scaling = scaling_of(normalization, input_shape)
     images = None
     if calibration is not None:
@@ -105,6 +111,8 @@ def to_tflite(
     expected = _probabilities(network, pixels, scaling)
 
     content = convert(network, input_shape, scaling, quantization, images)
+    if metadata is not None:
+        content = with_metadata(content, metadata)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
         check_contents(temporary, quantization)
@@ -124,6 +132,21 @@ def to_tflite(
         max_error=max_error,
         accuracy=accuracy,
         samples=len(pixels),
+    )
+
+
+def _metadata(
+    student: keras.Model,
+    class_names: Sequence[str] | None,
+    input_shape: tuple[int, ...],
+) -> Metadata | None:
+    if class_names is None or input_shape[-1] not in COLORS:
+        return None
+    return Metadata(
+        name=student.name,
+        description=f"Tells {len(class_names)} kinds of images apart.",
+        class_names=class_names,
+        input_shape=input_shape,
     )
 
 

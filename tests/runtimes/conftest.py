@@ -1,0 +1,64 @@
+"""Students as files, and environments of the runtimes they will meet."""
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_ft import export
+from keras_ft import zoo
+
+CLASSES = ("bus", "cat", "cup", "fern", "shoe")
+SIZE = 32
+
+
+@pytest.fixture(scope="session")
+def mediapipe_python(root: Path) -> str:
+    """The interpreter of an environment with MediaPipe."""
+    named = os.environ.get("KERAS_FT_MEDIAPIPE_PYTHON")
+    python = Path(named or root / ".venv-mediapipe" / "bin" / "python")
+    if named is None and not python.is_file():
+        pytest.skip("no MediaPipe environment: make install-mediapipe")
+    return str(python)
+
+
+@pytest.fixture(scope="session")
+def pictures():
+    """40 RGB pictures of random gradients and noise, uint8."""
+    random = np.random.default_rng(3)
+    ramp = np.linspace(0, 1, SIZE)[:, np.newaxis] * np.ones((1, SIZE))
+    slopes = random.uniform(-255, 255, (40, 1, 1, 3))
+    levels = random.uniform(0, 255, (40, 1, 1, 3))
+    noise = random.normal(0, 30, (40, SIZE, SIZE, 3))
+    found = levels + slopes * ramp[..., np.newaxis] + noise
+    return np.clip(found, 0, 255).astype(np.uint8)
+
+
+class Pixels:
+    """0..255 to about -1..1."""
+
+    def scale_and_shift(self):
+        return np.full(3, 1 / 127.5, "float32"), np.full(3, -1.0, "float32")
+
+
+@pytest.fixture(scope="session", params=["none", "dynamic", "int8"])
+def exported(request, pictures, tmp_path_factory):
+    """A student's file and what LiteRT says of the pictures."""
+    keras.utils.set_random_seed(0)
+    student = zoo.resnet8(classes=len(CLASSES), input_shape=(SIZE, SIZE, 3))
+    # Spread logits, as a trained network has; untrained ones nearly tie.
+    head = student.layers[-1]
+    head.kernel.assign(head.kernel * 20.0)
+    path = tmp_path_factory.mktemp("exported") / "student.tflite"
+    export.to_tflite(
+        student,
+        path,
+        request.param,
+        calibration=pictures,
+        normalization=Pixels(),
+        class_names=CLASSES,
+        min_agreement=0.8,
+    )
+    return path, export.run_in_litert(path, pictures.astype("float32"))
