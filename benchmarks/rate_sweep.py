@@ -122,11 +122,13 @@ def teacher_pass(bench, rate, rates):
     steps = bench.settings["views"] * data.steps_per_epoch
     stream = data.train_from(0).take(steps)
     images, _ = next(iter(data.test))
+    live = forwards.live(teacher, taps, False)
+    choice = bench.settings["acceleration"]
     # As the cache chooses it.
     forward, _ = forwards.chosen(
-        teacher, taps, False, bench.settings["acceleration"], "float16", images
+        live, teacher, taps, False, choice, "float16", images
     )
-    forward = forward or forwards.live(teacher, taps, False)
+    forward = forward or live
     batches = 0
     for source in (stream, data.validation, data.test):
         for images, _ in source:

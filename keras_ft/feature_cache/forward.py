@@ -8,7 +8,6 @@ import keras
 import tensorflow as tf
 
 from keras_ft.acceleration import fused_kernel
-from keras_ft.acceleration.acceleration import check_choice
 from keras_ft.acceleration.folded_teacher import fold
 from keras_ft.acceleration.not_foldable_error import NotFoldableError
 from keras_ft.acceleration.processor import gains_from_bfloat16
@@ -47,6 +46,7 @@ def live(teacher: keras.Model, taps: list[Tap], logits: bool) -> Forward:
 
 
 def chosen(
+    truth: Forward,
     teacher: keras.Model,
     taps: list[Tap],
     logits: bool,
@@ -57,6 +57,7 @@ def chosen(
     """A faster equivalent of `live`, if there is one.
 
     Args:
+        truth: What `live` returned for the next three.
         teacher, taps, logits: As for `live`.
         choice: `"auto"` or `"none"`.
         dtype: How the cache stores values. What "float32" keeps is the
@@ -65,11 +66,7 @@ def chosen(
 
     Returns:
         The function or None, and what was done or why not.
-
-    Raises:
-        InputError: There is no such choice.
     """
-    check_choice(choice)
     if choice == "none":
         return None, 'as it is: acceleration="none"'
     if dtype == "float32":
@@ -83,8 +80,7 @@ def chosen(
     except NotFoldableError as error:
         return None, f"as it is: {error.reason}"
     run = _compiled(folded, wanted)
-    truths = live(teacher, taps, logits)(images)
-    worst = min(map(cosine, truths, run(images)))
+    worst = min(map(cosine, truth(images), run(images)))
     # Not "<": NaN is no agreement either.
     if not worst >= COSINE:
         return None, f"as it is: folded, a cosine of {worst:.6f} on your images"

@@ -8,6 +8,7 @@ import keras
 
 from keras_ft import feature_taps
 from keras_ft import preflight
+from keras_ft.acceleration.acceleration import check_choice
 from keras_ft.data.dataset import ImageData
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import forward as forwards
@@ -46,6 +47,7 @@ class Request:
         acceleration: str,
     ) -> None:
         _check(teacher, data, views, dtype)
+        check_choice(acceleration)
         self.data = data
         self.views = views
         found = find_taps(teacher, taps)
@@ -60,7 +62,7 @@ class Request:
         self.how = "as a function of yours"
         if forward is None:
             forward, self.how = forwards.chosen(
-                teacher, chosen, logits, acceleration, dtype, images
+                self.live, teacher, chosen, logits, acceleration, dtype, images
             )
         self.accelerated = forward is not None
         self.forward = forward or self.live
