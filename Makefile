@@ -12,6 +12,9 @@ TORCH_INDEX ?=
 # MediaPipe's ImageClassifier, for tests/runtimes: it and tfmot ask for
 # different absl-py. It needs Debian's libegl1 and libgles2.
 MEDIAPIPE_VENV ?= .venv-mediapipe
+# LiteRT on an emulated ARM processor, for tests/runtimes. It needs Debian 12
+# or later with qemu-user-static.
+AARCH64_VENV ?= .venv-aarch64
 PYTHON ?= python3
 ARGS ?=
 BIN := $(VENV)/bin
@@ -20,9 +23,11 @@ JAX_BIN := $(JAX_VENV)/bin
 JAX_STAMP := $(JAX_VENV)/.installed
 TORCH_STAMP := $(TORCH_VENV)/.installed
 MEDIAPIPE_STAMP := $(MEDIAPIPE_VENV)/.installed
+AARCH64_STAMP := $(AARCH64_VENV)/.installed
 JAX_NEEDS := absl-py|grain|jax|keras|numpy|pytest
 
 .PHONY: help install install-jax install-torch install-mediapipe
+.PHONY: install-aarch64
 .PHONY: demo test test-fast table lint format typecheck wheel clean
 
 help:
@@ -36,6 +41,7 @@ help:
 	@echo "make wheel      build dist/*.whl"
 	@echo "make install-torch  PyTorch, for benchmarks/peers alone"
 	@echo "make install-mediapipe  MediaPipe, for tests/runtimes alone"
+	@echo "make install-aarch64  an emulated phone processor, likewise"
 	@echo "make clean      remove what the other verbs made"
 
 $(STAMP): setup.cfg pyproject.toml
@@ -62,6 +68,11 @@ $(MEDIAPIPE_STAMP):
 	$(MEDIAPIPE_VENV)/bin/python -m pip install --quiet "mediapipe==1.2.2"
 	touch $(MEDIAPIPE_STAMP)
 
+# At the versions in $(VENV), whose answers it is compared with.
+$(AARCH64_STAMP): tools/install_aarch64.py $(STAMP)
+	$(BIN)/python tools/install_aarch64.py --out $(AARCH64_VENV)
+	touch $(AARCH64_STAMP)
+
 install: $(STAMP)
 
 install-jax: $(JAX_STAMP)
@@ -69,6 +80,8 @@ install-jax: $(JAX_STAMP)
 install-torch: $(TORCH_STAMP)
 
 install-mediapipe: $(MEDIAPIPE_STAMP)
+
+install-aarch64: $(AARCH64_STAMP)
 
 demo: $(STAMP)
 	$(BIN)/keras-ft demo $(ARGS)
@@ -99,6 +112,6 @@ wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(JAX_VENV) $(TORCH_VENV) $(MEDIAPIPE_VENV) build dist *.egg-info
-	rm -rf .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(JAX_VENV) $(TORCH_VENV) $(MEDIAPIPE_VENV) $(AARCH64_VENV)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
