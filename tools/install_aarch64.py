@@ -83,6 +83,8 @@ def download_packages(folder: Path) -> list[Path]:
         # root's apt would download as a user who cannot write here.
         "APT::Sandbox::User": "root",
         "Acquire::Languages": "none",
+        # The lock is the computer's own, which only root may take.
+        "Debug::NoLocking": "true",
         "Dir::Cache": folder,
         "Dir::State::Lists": folder / "lists",
         # As if nothing was installed, so that nothing is left out.

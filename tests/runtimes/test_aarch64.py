@@ -3,11 +3,11 @@
 The processor is emulated: its results count, its times mean nothing. The same
 script runs on both, in one process for all files.
 
-8-bit kernels are integer arithmetic and give the same bits, up to the last
-convolution. Then LiteRT 2.3.0 differs on its two kinds of processor: x86 may
-round a mean that lies on the edge between two steps the other way (measured: 1
-of 1,280 values here, 0 of 140,800 in four zoo networks), and softmax looks its
-exponentials up in another table (measured: at most one step of 1/256).
+8-bit kernels are integer arithmetic and give the same bits up to the last
+convolution. Behind it LiteRT 2.3.0 differs between the two architectures: a
+mean on the edge between two steps may be rounded the other way (measured: the
+logits of 1 picture in 40, by one step), and softmax takes its exponentials
+from another table (at most one step of 1/256).
 """
 
 import subprocess
