@@ -13,7 +13,7 @@ TORCH_INDEX ?=
 # different absl-py. It needs Debian's libegl1 and libgles2.
 MEDIAPIPE_VENV ?= .venv-mediapipe
 # LiteRT on an emulated ARM processor, for tests/runtimes. It needs Debian 12
-# or later with qemu-user-static.
+# with qemu-user-static.
 AARCH64_VENV ?= .venv-aarch64
 PYTHON ?= python3
 ARGS ?=

@@ -8,7 +8,7 @@ versions of the Python that runs this. It is Debian's own Python below
 rights are needed. What it computes is what the processor would compute; how
 long it takes says nothing about one.
 
-Needs Debian 12 or later with qemu-user-static, apt-get and dpkg-deb, and the
+Needs Debian 12 with qemu-user-static, apt-get and dpkg-deb, and the
 network.
 """
 
@@ -22,8 +22,8 @@ from pathlib import Path
 
 NEEDS = {
     "qemu-aarch64-static": "apt-get install qemu-user-static",
-    "apt-get": "this needs Debian 12 or later",
-    "dpkg-deb": "this needs Debian 12 or later",
+    "apt-get": "this needs Debian",
+    "dpkg-deb": "this needs Debian",
 }
 PACKAGES = ("python3", "libstdc++6")
 # Up to Debian 12's own C library, 2.36.
