@@ -11,7 +11,7 @@ from keras_ft import zoo
 
 CLASSES = ("bus", "cat", "cup", "fern", "shoe")
 SIZE = 32
-QUANTIZATIONS = ("none", "dynamic", "int8")
+QUANTIZATIONS = ("none", "dynamic", "int8", "int8_io")
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 SCRIPT = Path(__file__).with_name("classify_on_aarch64.py")
-FULL_INTEGER = ("int8",)
+FULL_INTEGER = ("int8", "int8_io")
 # Largest difference of a probability. Measured: 6.6e-7 and 2.6e-4; weights in
 # 8 bits times activations that each kernel rounds to 8 bits its own way.
 TOLERANCES = {"none": 1e-5, "dynamic": 1e-3}
