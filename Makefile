@@ -17,6 +17,8 @@ MEDIAPIPE_VENV ?= .venv-mediapipe
 AARCH64_VENV ?= .venv-aarch64
 PYTHON ?= python3
 ARGS ?=
+# Test processes; each may take 3 GB. `make test JOBS=0` runs them in one.
+JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JAX_BIN := $(JAX_VENV)/bin
@@ -24,6 +26,8 @@ JAX_STAMP := $(JAX_VENV)/.installed
 TORCH_STAMP := $(TORCH_VENV)/.installed
 MEDIAPIPE_STAMP := $(MEDIAPIPE_VENV)/.installed
 AARCH64_STAMP := $(AARCH64_VENV)/.installed
+# A file's tests stay together, with the fixtures that they share.
+SPREAD := --numprocesses=$(JOBS) --dist=loadfile
 JAX_NEEDS := absl-py|grain|jax|keras|numpy|pytest
 
 .PHONY: help install install-jax install-torch install-mediapipe
@@ -89,13 +93,13 @@ demo: $(STAMP)
 test test-fast table: export KERAS_FT_JAX_PYTHON = $(abspath $(JAX_BIN)/python)
 
 test: $(STAMP) $(JAX_STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SPREAD) $(ARGS)
 
 test-fast: $(STAMP) $(JAX_STAMP)
-	$(BIN)/python -m pytest -m "not slow" --exitfirst $(ARGS)
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow" --exitfirst $(ARGS)
 
 table: $(STAMP) $(JAX_STAMP)
-	$(BIN)/python -m pytest --write-table $(ARGS)
+	$(BIN)/python -m pytest $(SPREAD) --write-table $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
