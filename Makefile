@@ -12,6 +12,8 @@ TORCH_INDEX ?=
 # MediaPipe's ImageClassifier, for tests/runtimes: it and tfmot ask for
 # different absl-py. It needs Debian's libegl1 and libgles2.
 MEDIAPIPE_VENV ?= .venv-mediapipe
+# What tests/runtimes runs in Chromium, from npm. It needs Node 18 or later.
+BROWSER ?= .browser
 PYTHON ?= python3
 ARGS ?=
 BIN := $(VENV)/bin
@@ -20,9 +22,11 @@ JAX_BIN := $(JAX_VENV)/bin
 JAX_STAMP := $(JAX_VENV)/.installed
 TORCH_STAMP := $(TORCH_VENV)/.installed
 MEDIAPIPE_STAMP := $(MEDIAPIPE_VENV)/.installed
+BROWSER_STAMP := $(BROWSER)/.installed
 JAX_NEEDS := absl-py|grain|jax|keras|numpy|pytest
 
 .PHONY: help install install-jax install-torch install-mediapipe
+.PHONY: install-browser
 .PHONY: demo test test-fast table lint format typecheck wheel clean
 
 help:
@@ -36,6 +40,7 @@ help:
 	@echo "make wheel      build dist/*.whl"
 	@echo "make install-torch  PyTorch, for benchmarks/peers alone"
 	@echo "make install-mediapipe  MediaPipe, for tests/runtimes alone"
+	@echo "make install-browser    LiteRT.js and others, for tests/runtimes alone"
 	@echo "make clean      remove what the other verbs made"
 
 $(STAMP): setup.cfg pyproject.toml
@@ -62,6 +67,12 @@ $(MEDIAPIPE_STAMP):
 	$(MEDIAPIPE_VENV)/bin/python -m pip install --quiet "mediapipe==1.2.2"
 	touch $(MEDIAPIPE_STAMP)
 
+$(BROWSER_STAMP): $(wildcard tests/runtimes/browser/package*.json)
+	mkdir -p $(BROWSER)
+	cp $^ $(BROWSER)
+	npm ci --prefix $(BROWSER) --no-audit --no-fund --loglevel=error
+	touch $(BROWSER_STAMP)
+
 install: $(STAMP)
 
 install-jax: $(JAX_STAMP)
@@ -69,6 +80,8 @@ install-jax: $(JAX_STAMP)
 install-torch: $(TORCH_STAMP)
 
 install-mediapipe: $(MEDIAPIPE_STAMP)
+
+install-browser: $(BROWSER_STAMP)
 
 demo: $(STAMP)
 	$(BIN)/keras-ft demo $(ARGS)
@@ -100,5 +113,6 @@ wheel: $(STAMP)
 
 clean:
 	rm -rf $(VENV) $(JAX_VENV) $(TORCH_VENV) $(MEDIAPIPE_VENV) build dist *.egg-info
+	rm -rf $(BROWSER) examples/browser/node_modules
 	rm -rf .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
