@@ -11,8 +11,8 @@ const percent = new Intl.NumberFormat("en", {
 const at = (id) => document.getElementById(id);
 const loading = Classifier.load("model.tflite", "labels.txt").catch((error) => {
   throw new Error(
-    `The model could not be loaded: ${error.message}. Start the server with ` +
-      "a file that “keras-ft export” wrote.",
+    `The model could not be loaded: ${error.message}. Give the server a file ` +
+      "as “keras-ft export” writes it by default.",
   );
 });
 
