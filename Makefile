@@ -15,6 +15,8 @@ MEDIAPIPE_VENV ?= .venv-mediapipe
 # LiteRT on an emulated ARM processor, for tests/runtimes. It needs Debian 12
 # with qemu-user-static.
 AARCH64_VENV ?= .venv-aarch64
+# What tests/runtimes runs in Chromium, from npm. It needs Node 18 or later.
+BROWSER ?= .browser
 PYTHON ?= python3
 ARGS ?=
 # Test processes; each may take 3 GB. `make test JOBS=0` runs them in one.
@@ -26,12 +28,13 @@ JAX_STAMP := $(JAX_VENV)/.installed
 TORCH_STAMP := $(TORCH_VENV)/.installed
 MEDIAPIPE_STAMP := $(MEDIAPIPE_VENV)/.installed
 AARCH64_STAMP := $(AARCH64_VENV)/.installed
+BROWSER_STAMP := $(BROWSER)/.installed
 # A file's tests stay together, with the fixtures that they share.
 SPREAD := --numprocesses=$(JOBS) --dist=loadfile
 JAX_NEEDS := absl-py|grain|jax|keras|numpy|pytest
 
 .PHONY: help install install-jax install-torch install-mediapipe
-.PHONY: install-aarch64
+.PHONY: install-aarch64 install-browser
 .PHONY: demo test test-fast table lint format typecheck wheel clean
 
 help:
@@ -46,6 +49,7 @@ help:
 	@echo "make install-torch  PyTorch, for benchmarks/peers alone"
 	@echo "make install-mediapipe  MediaPipe, for tests/runtimes alone"
 	@echo "make install-aarch64  an emulated phone processor, likewise"
+	@echo "make install-browser  LiteRT.js and others, likewise"
 	@echo "make clean      remove what the other verbs made"
 
 $(STAMP): setup.cfg pyproject.toml
@@ -77,6 +81,12 @@ $(AARCH64_STAMP): tools/install_aarch64.py $(STAMP)
 	$(BIN)/python tools/install_aarch64.py --out $(AARCH64_VENV)
 	touch $(AARCH64_STAMP)
 
+$(BROWSER_STAMP): $(wildcard tests/runtimes/browser/package*.json)
+	mkdir -p $(BROWSER)
+	cp $^ $(BROWSER)
+	npm ci --prefix $(BROWSER) --no-audit --no-fund --loglevel=error
+	touch $(BROWSER_STAMP)
+
 install: $(STAMP)
 
 install-jax: $(JAX_STAMP)
@@ -86,6 +96,8 @@ install-torch: $(TORCH_STAMP)
 install-mediapipe: $(MEDIAPIPE_STAMP)
 
 install-aarch64: $(AARCH64_STAMP)
+
+install-browser: $(BROWSER_STAMP)
 
 demo: $(STAMP)
 	$(BIN)/keras-ft demo $(ARGS)
@@ -117,5 +129,6 @@ wheel: $(STAMP)
 
 clean:
 	rm -rf $(VENV) $(JAX_VENV) $(TORCH_VENV) $(MEDIAPIPE_VENV) $(AARCH64_VENV)
+	rm -rf $(BROWSER) examples/browser/node_modules
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
