@@ -12,6 +12,8 @@ TORCH_INDEX ?=
 # MediaPipe's ImageClassifier, for tests/runtimes: it and tfmot ask for
 # different absl-py. It needs Debian's libegl1 and libgles2.
 MEDIAPIPE_VENV ?= .venv-mediapipe
+# Kotlin's compiler, for tests/runtimes: an npm package. It needs Java 17.
+KOTLIN ?= .kotlin
 PYTHON ?= python3
 ARGS ?=
 BIN := $(VENV)/bin
@@ -20,9 +22,11 @@ JAX_BIN := $(JAX_VENV)/bin
 JAX_STAMP := $(JAX_VENV)/.installed
 TORCH_STAMP := $(TORCH_VENV)/.installed
 MEDIAPIPE_STAMP := $(MEDIAPIPE_VENV)/.installed
+KOTLIN_STAMP := $(KOTLIN)/.installed
 JAX_NEEDS := absl-py|grain|jax|keras|numpy|pytest
 
 .PHONY: help install install-jax install-torch install-mediapipe
+.PHONY: install-kotlin
 .PHONY: demo test test-fast table lint format typecheck wheel clean
 
 help:
@@ -36,6 +40,7 @@ help:
 	@echo "make wheel      build dist/*.whl"
 	@echo "make install-torch  PyTorch, for benchmarks/peers alone"
 	@echo "make install-mediapipe  MediaPipe, for tests/runtimes alone"
+	@echo "make install-kotlin  Kotlin's compiler, for tests/runtimes alone"
 	@echo "make clean      remove what the other verbs made"
 
 $(STAMP): setup.cfg pyproject.toml
@@ -62,6 +67,11 @@ $(MEDIAPIPE_STAMP):
 	$(MEDIAPIPE_VENV)/bin/python -m pip install --quiet "mediapipe==1.2.2"
 	touch $(MEDIAPIPE_STAMP)
 
+$(KOTLIN_STAMP):
+	npm install --silent --no-audit --no-fund --prefix $(KOTLIN) \
+	    kotlin-compiler@2.4.20
+	touch $(KOTLIN_STAMP)
+
 install: $(STAMP)
 
 install-jax: $(JAX_STAMP)
@@ -69,6 +79,8 @@ install-jax: $(JAX_STAMP)
 install-torch: $(TORCH_STAMP)
 
 install-mediapipe: $(MEDIAPIPE_STAMP)
+
+install-kotlin: $(KOTLIN_STAMP)
 
 demo: $(STAMP)
 	$(BIN)/keras-ft demo $(ARGS)
@@ -99,6 +111,6 @@ wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(JAX_VENV) $(TORCH_VENV) $(MEDIAPIPE_VENV) build dist *.egg-info
+	rm -rf $(VENV) $(JAX_VENV) $(TORCH_VENV) $(MEDIAPIPE_VENV) $(KOTLIN) build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
