@@ -80,6 +80,7 @@ def card_content(
         "requested": result.requested,
         "refusal": result.refusal,
         "samples": result.samples,
+        "tested_on": card.tested_on,
         "accuracy": {
             "keras": result.keras_accuracy,
             "float32": plain.accuracy,

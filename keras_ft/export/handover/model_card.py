@@ -19,6 +19,8 @@ class ModelCard:
         license: What one may do with it, such as `"Apache-2.0"`.
         version: Of the model.
         data: What it was trained on.
+        tested_on: Where the samples come from that it is measured on, such
+            as `"from the 10,000 test images of CIFAR-10"`.
         teacher: What it learnt from.
         student: What kind of network it is.
         method: How it learnt.
@@ -39,6 +41,7 @@ class ModelCard:
     license: str = ""
     version: str = ""
     data: str = ""
+    tested_on: str = ""
     teacher: str = ""
     student: str = ""
     method: str = ""

@@ -76,7 +76,9 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     ...     artefacts.write_text(temporary / "labels.txt", "shirt")
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary, aside = _beside(folder), _beside(folder)
+    temporary = _beside(folder, artefacts.UNFINISHED)
+    # Not named as unfinished: it is all there is if a kill hits that instant.
+    aside = _beside(folder, ".replaced-")
     temporary.mkdir()
     try:
         yield temporary
@@ -102,5 +104,5 @@ def _put(temporary: Path, folder: Path, aside: Path) -> None:
         raise
 
 
-def _beside(folder: Path) -> Path:
-    return folder.with_name(f".unfinished-{secrets.token_hex(4)}-{folder.name}")
+def _beside(folder: Path, prefix: str) -> Path:
+    return folder.with_name(f"{prefix}{secrets.token_hex(4)}-{folder.name}")
