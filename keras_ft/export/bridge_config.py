@@ -1,8 +1,6 @@
 """A Keras 3 layer's configuration in the words of tf_keras.
 
-Only what was compared is let through: a layer, activation or option that is
-not named here is refused, because tf_keras may know it under the same name
-and compute something else.
+An option that tf_keras lacks is refused unless it asks for nothing special.
 """
 
 import inspect
@@ -11,111 +9,13 @@ from typing import Any
 import keras
 
 from keras_ft.export.bridge_error import BridgeError
+from keras_ft.export.bridge_layers import ACTIVATIONS
+from keras_ft.export.bridge_layers import check_known
 
-_1D_TO_3D = (
-    "AveragePooling",
-    "Cropping",
-    "GlobalAveragePooling",
-    "GlobalMaxPooling",
-    "MaxPooling",
-    "SpatialDropout",
-    "UpSampling",
-    "ZeroPadding",
-    "Conv",
-)
-LAYERS = frozenset(
-    f"{kind}{rank}D" for kind in _1D_TO_3D for rank in (1, 2, 3)
-) | {
-    "Activation",
-    "ActivityRegularization",
-    "Add",
-    "AlphaDropout",
-    "Average",
-    "BatchNormalization",
-    "Bidirectional",
-    "CenterCrop",
-    "Concatenate",
-    "Conv1DTranspose",
-    "Conv2DTranspose",
-    "Conv3DTranspose",
-    "Dense",
-    "DepthwiseConv1D",
-    "DepthwiseConv2D",
-    "Dot",
-    "Dropout",
-    "ELU",
-    "EinsumDense",
-    "Embedding",
-    "Flatten",
-    "GRU",
-    "GaussianDropout",
-    "GaussianNoise",
-    "GroupNormalization",
-    "Identity",
-    "LSTM",
-    "LayerNormalization",
-    "LeakyReLU",
-    "Masking",
-    "Maximum",
-    "Minimum",
-    "MultiHeadAttention",
-    "Multiply",
-    "Normalization",
-    "PReLU",
-    "Permute",
-    "RandomBrightness",
-    "RandomContrast",
-    "RandomCrop",
-    "RandomFlip",
-    "RandomRotation",
-    "RandomTranslation",
-    "RandomZoom",
-    "ReLU",
-    "RepeatVector",
-    "Rescaling",
-    "Reshape",
-    "Resizing",
-    "SeparableConv1D",
-    "SeparableConv2D",
-    "SimpleRNN",
-    "Softmax",
-    "Subtract",
-    "TimeDistributed",
-    "UnitNormalization",
-}
-ACTIVATIONS = frozenset(
-    {
-        "elu",
-        "exponential",
-        "gelu",
-        "leaky_relu",
-        "linear",
-        "log_softmax",
-        "mish",
-        "relu",
-        "relu6",
-        "selu",
-        "sigmoid",
-        "silu",
-        "softmax",
-        "softplus",
-        "softsign",
-        "tanh",
-    }
-)
 _REGULARIZERS = frozenset({"L1", "L2", "L1L2", "OrthogonalRegularizer"})
 _CONSTRAINTS = frozenset({"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"})
 _RENAMED = {("LeakyReLU", "negative_slope"): "alpha"}
 
-_REPLACE = "Replace it by layers that tf_keras has, and train again."
-_REMEDIES = {
-    "Lambda": "Write it with stock layers such as Rescaling, Add or Reshape.",
-    "RMSNormalization": "Use LayerNormalization, and train again.",
-    "SpectralNormalization": "Use the layer it wraps, with the weights as "
-    "they are after training.",
-    "AdaptiveAveragePooling2D": "Use AveragePooling2D with a fixed pool_size, "
-    "or GlobalAveragePooling2D.",
-}
 _HARD_SIGMOID = (
     "hard_sigmoid, which is relu6(x + 3) / 6 in Keras 3 and 0.2 x + 0.5, "
     "clipped, in tf_keras: up to 0.083 apart",
@@ -147,44 +47,6 @@ def tf_keras_layer(layer: Any, name: str, trainable: bool) -> Any:
     translation = _Translation(layer.name)
     own = {"name": name, "trainable": trainable}
     return translation.layer(type(layer), {**layer.get_config(), **own})
-
-
-def check_known(layer: Any) -> None:
-    """Refuse what is no stock layer that both packages have.
-
-    Raises:
-        BridgeError: It is not one of `LAYERS`.
-
-    Example:
-
-    >>> check_known(keras.layers.Dense(3))
-    """
-    kind = type(layer).__name__
-    if not isinstance(layer, keras.layers.Layer):
-        raise BridgeError(
-            layer.name,
-            f"an operation ({kind}) outside of a layer",
-            "Use the layer instead, such as Add, Multiply, ReLU, Reshape or "
-            "Rescaling.",
-        )
-    if isinstance(layer, keras.Model):
-        raise BridgeError(
-            layer.name,
-            f"a subclassed model ({kind})",
-            "Rebuild it with the Functional API: keras.Model(inputs, outputs).",
-        )
-    if type(layer) is not getattr(keras.layers, kind, None):
-        raise BridgeError(
-            layer.name,
-            f"a custom layer ({kind})",
-            "Write it with stock Keras layers.",
-        )
-    if kind not in LAYERS:
-        raise BridgeError(
-            layer.name,
-            f"a {kind} layer, which has no counterpart in tf_keras",
-            _REMEDIES.get(kind, _REPLACE),
-        )
 
 
 class _Translation:

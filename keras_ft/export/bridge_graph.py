@@ -11,8 +11,8 @@ from typing import Any
 
 import keras
 
-from keras_ft.export.bridge_config import check_known
 from keras_ft.export.bridge_error import BridgeError
+from keras_ft.export.bridge_layers import check_known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +130,24 @@ def graph_of(model: keras.Model) -> Graph:
         else:
             waiting.append(call)
     return Graph(inputs, calls, _keys(config["output_layers"]))
+
+
+def structures_of(model: keras.Model) -> tuple[Any, Any]:
+    """A model's inputs and outputs as it takes and returns them.
+
+    Returns:
+        Two structures of symbolic tensors: single, or lists or dictionaries.
+
+    Example:
+
+    >>> inputs, outputs = structures_of(keras_ft.zoo.resnet20())
+    >>> outputs.shape
+    (None, 10)
+    """
+    if _is_sequential(model):
+        # Its `input` is where it is called, if it is part of another model.
+        return model.inputs[0], model.outputs[0]
+    return model.input, model.output
 
 
 def _chain(model: keras.Sequential) -> Graph:

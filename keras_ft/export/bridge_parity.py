@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_ft.export.bridge_error import BridgeError
+from keras_ft.export.bridge_graph import structures_of
 
 # Of the largest output of a sample. Both packages call the same TensorFlow
 # kernels in another order; zoo networks differ by about 1e-6.
@@ -89,7 +90,7 @@ def _differences(
     reference: keras.Model, bridged: Any, inputs: list[np.ndarray]
 ) -> list[float]:
     """Of each output."""
-    arguments = keras.tree.pack_sequence_as(reference.input, inputs)
+    arguments = keras.tree.pack_sequence_as(structures_of(reference)[0], inputs)
     expected = keras.tree.flatten(reference(arguments, training=False))
     received = keras.tree.flatten(bridged(arguments, training=False))
     return [

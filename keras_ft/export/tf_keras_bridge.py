@@ -17,6 +17,7 @@ from keras_ft.export.bridge_config import tf_keras_layer
 from keras_ft.export.bridge_error import BridgeError as BridgeError
 from keras_ft.export.bridge_graph import check_model
 from keras_ft.export.bridge_graph import graph_of
+from keras_ft.export.bridge_graph import structures_of
 from keras_ft.export.bridge_parity import check_same_outputs
 from keras_ft.export.precision import in_float32
 
@@ -101,11 +102,13 @@ class _Bridge:
 
         inputs = [_input(tensor) for tensor in model.inputs]
         outputs = self._run(model, inputs, "", None, trainable)
-        return tf_keras.Model(
-            keras.tree.pack_sequence_as(model.input, inputs),
-            keras.tree.pack_sequence_as(model.output, outputs),
-            name=model.name,
-        )
+        packed = [
+            keras.tree.pack_sequence_as(structure, tensors)
+            for structure, tensors in zip(
+                structures_of(model), (inputs, outputs), strict=True
+            )
+        ]
+        return tf_keras.Model(*packed, name=model.name)
 
     def _run(
         self,
