@@ -10,6 +10,7 @@ import keras
 
 from keras_ft.export.bridge_error import BridgeError
 from keras_ft.export.bridge_layers import ACTIVATIONS
+from keras_ft.export.bridge_layers import LAYERS
 from keras_ft.export.bridge_layers import check_known
 
 _REGULARIZERS = frozenset({"L1", "L2", "L1L2", "OrthogonalRegularizer"})
@@ -70,9 +71,6 @@ class _Translation:
     ) -> dict[str, Any]:
         options = {}
         for key, value in config.items():
-            # Weights are copied, and some initializers have new options.
-            if key.endswith("_initializer"):
-                continue
             renamed = _RENAMED.get((kind.__name__, key), key)
             if renamed in accepted:
                 options[renamed] = self._value(key, value)
@@ -86,6 +84,10 @@ class _Translation:
         """The option's value, in tf_keras' classes."""
         if key == "dtype":
             return "float32"
+        if key.endswith("_initializer"):
+            # Weights are copied. Random ones would cost time, and numbers of
+            # Python's generator, from which Keras 3 draws its seeds.
+            return "zeros"
         if key.endswith("activation"):
             return self._activation(value)
         if key == "data_format" and value == "channels_first":
@@ -103,16 +105,16 @@ class _Translation:
         return value
 
     def _activation(self, value: Any) -> Any:
+        if isinstance(value, dict):  # a layer, or a function of the user's
+            value = value.get("registered_name") or value["class_name"]
         if value is None or value in ACTIVATIONS:
             return value
         if value == "hard_sigmoid":
             raise self._refusal(*_HARD_SIGMOID)
-        if isinstance(value, dict):
-            value = value.get("registered_name") or value.get("class_name")
         raise self._refusal(
             f"the activation {value}, which tf_keras lacks",
-            f"Use one of {', '.join(sorted(ACTIVATIONS))}, or a layer of its "
-            "own for it.",
+            f"Use one of {', '.join(sorted(ACTIVATIONS))}; a layer such as "
+            "LeakyReLU stands after this one, not in it.",
         )
 
     def _object(self, key: str, value: dict[str, Any]) -> Any:
@@ -120,10 +122,9 @@ class _Translation:
         import tf_keras
 
         name, config = value["class_name"], value["config"]
-        if key in ("layer", "backward_layer"):
-            inner = keras.layers.deserialize(value)
-            check_known(inner)
-            return self.layer(type(inner), config)
+        is_stock = value.get("module") == "keras.layers" and name in LAYERS
+        if key in ("layer", "backward_layer") and is_stock:
+            return self.layer(getattr(keras.layers, name), config)
         for suffix, module, known in (
             ("_regularizer", "regularizers", _REGULARIZERS),
             ("_constraint", "constraints", _CONSTRAINTS),
@@ -141,18 +142,25 @@ class _Translation:
 
 def _parameters(counterpart: Any) -> set[str]:
     """Whatever a tf_keras class or one it is derived from takes."""
-    return {
+    import tf_keras
+
+    names = {
         name
         for kind in counterpart.__mro__
         for name in inspect.signature(kind.__init__).parameters
     }
+    if issubclass(counterpart, tf_keras.layers.RNN):
+        names.add("zero_output_for_mask")  # hidden in its **kwargs
+    return names
 
 
 def _is_default(kind: Any, key: str, value: Any) -> bool:
     """Whether an option that tf_keras lacks asks for nothing special."""
-    if value is None or value is False or key == "seed":
+    if key == "seed":
         return True
     if key == "data_format":
         return bool(value == "channels_last")
     parameter = inspect.signature(kind.__init__).parameters.get(key)
-    return parameter is not None and bool(parameter.default == value)
+    if parameter is None:
+        return value is None or value is False
+    return bool(value == parameter.default)

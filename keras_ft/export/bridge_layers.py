@@ -53,7 +53,6 @@ LAYERS = frozenset(
     "LSTM",
     "LayerNormalization",
     "LeakyReLU",
-    "Masking",
     "Maximum",
     "Minimum",
     "MultiHeadAttention",
@@ -63,7 +62,6 @@ LAYERS = frozenset(
     "Permute",
     "RandomBrightness",
     "RandomContrast",
-    "RandomCrop",
     "RandomFlip",
     "RandomRotation",
     "RandomTranslation",
@@ -103,6 +101,8 @@ ACTIVATIONS = frozenset(
 )
 _REPLACE = "Replace it by layers that tf_keras has, and train again."
 _REMEDIES = {
+    "Masking": "Give it sequences without padding.",
+    "RandomCrop": "Leave it to the data pipeline.",
     "Lambda": "Write it with stock layers such as Rescaling, Add or Reshape.",
     "RMSNormalization": "Use LayerNormalization, and train again.",
     "SpectralNormalization": "Use the layer it wraps, with the weights as "
@@ -128,7 +128,7 @@ def check_known(layer: Any) -> None:
             layer.name,
             f"an operation ({kind}) outside of a layer",
             "Use the layer instead, such as Add, Multiply, ReLU, Reshape or "
-            "Rescaling.",
+            "Rescaling. Masking and mask_zero add operations, too.",
         )
     if isinstance(layer, keras.Model):
         raise BridgeError(
@@ -145,6 +145,6 @@ def check_known(layer: Any) -> None:
     if kind not in LAYERS:
         raise BridgeError(
             layer.name,
-            f"a {kind} layer, which has no counterpart in tf_keras",
+            f"a {kind} layer, which tf_keras lacks or computes differently",
             _REMEDIES.get(kind, _REPLACE),
         )
