@@ -105,12 +105,13 @@ class _Translation:
         return value
 
     def _activation(self, value: Any) -> Any:
-        if isinstance(value, dict):  # a layer, or a function of the user's
-            value = value.get("registered_name") or value["class_name"]
-        if value is None or value in ACTIVATIONS:
+        if value is None or isinstance(value, str) and value in ACTIVATIONS:
             return value
         if value == "hard_sigmoid":
             raise self._refusal(*_HARD_SIGMOID)
+        if isinstance(value, dict):  # a function of the user's, or a layer
+            named = value["class_name"] == "function"
+            value = value["config" if named else "class_name"]
         raise self._refusal(
             f"the activation {value}, which tf_keras lacks",
             f"Use one of {', '.join(sorted(ACTIVATIONS))}; a layer such as "

@@ -55,7 +55,11 @@ class _Call:
 
     def filled(self, tensors: dict[_Key, Any]) -> tuple[Any, dict[str, Any]]:
         """The arguments, with tensors for keys and without what is None."""
-        kwargs = {k: v for k, v in self.kwargs.items() if v is not None}
+        kwargs = {
+            name: value
+            for name, value in self.kwargs.items()
+            if any(leaf is not None for leaf in keras.tree.flatten(value))
+        }
         args, kwargs = keras.tree.map_structure(
             lambda leaf: tensors[leaf] if isinstance(leaf, _Key) else leaf,
             (self.args, kwargs),

@@ -32,7 +32,9 @@ def to_tf_keras(model: keras.Model, *, flat: bool = False) -> Any:
 
     In training, tf_keras' fused batch normalization moves its variance
     towards n / (n - 1) of what Keras 3 takes, where n values of a channel
-    are in a batch; Dropout and augmentation draw other random numbers.
+    are in a batch; Dropout and augmentation draw other random numbers; and a
+    layer that was called with `training=False` stays in inference mode, as
+    it should in Keras 3, whose 3.15 forgets that while it trains.
 
     Importing tf_keras changes no environment variable, and `tf.keras` stays
     Keras 3.
