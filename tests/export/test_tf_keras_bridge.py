@@ -146,15 +146,17 @@ def test_several_inputs_and_outputs_keep_their_structure(flat):
 
 
 def test_a_part_of_a_larger_graph_is_bridged_alone():
-    block = _block()
+    block, relu = _block(), layers.ReLU(name="relu")
     image = keras.Input(SHAPE, name="image")
     first = block(image)
-    second = layers.ReLU(name="relu")(block(first))
-    keras.Model(image, layers.Flatten()(second))
-    # The block's first call belongs to another graph.
-    part = keras.Model(first, [second, block(second)])
-    bridged = to_tf_keras(_as_if_trained(part))
-    assert [layer.name for layer in bridged.layers][1:] == ["block", "relu"]
+    keras.Model(image, layers.Flatten()(relu(first)))
+    # Of the block's calls, the later one; of the relu's, the earlier one.
+    second = block(image)
+    part = _as_if_trained(keras.Model(image, [relu.output, second]))
+    bridged = to_tf_keras(part)
+    assert {layer.name for layer in bridged.layers[1:]} == {"block", "relu"}
+    middle = keras.Model(relu.output, layers.Flatten()(relu.output))
+    assert to_tf_keras(middle).output_shape == (None, 192)
 
 
 def test_a_layer_with_several_outputs_is_followed():
