@@ -1,4 +1,4 @@
-"""What an installation without TensorFlow is told."""
+"""What an installation without some package is told."""
 
 import importlib.util
 
@@ -28,4 +28,30 @@ def tensorflow(what: str, instead: str) -> None:
             "a Python environment without it",
             f"TensorFlow, which {what} is built on",
             f"{instead} Or add it: pip install tensorflow.",
+        )
+
+
+def package(module: str, what: str, name: str, instead: str) -> None:
+    """Refuses a call that needs an optional package which is not installed.
+
+    Args:
+        module: The package's name in an import.
+        what: Who asks, as the user wrote it.
+        name: The package's name for pip.
+        instead: A full sentence: what to use where it stays away.
+
+    Raises:
+        InputError: It is not installed.
+
+    Example:
+
+    >>> package("litert_quantizer", "quantization='dynamic_wi4'",
+    ...         "litert-quantizer", "Use quantization='dynamic'.")
+    """
+    if importlib.util.find_spec(module) is None:
+        raise InputError(
+            name,
+            "a Python environment without it",
+            f"{name}, which {what} is built on",
+            f"{instead} Or add it: pip install {name}.",
         )

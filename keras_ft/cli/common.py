@@ -12,7 +12,15 @@ from keras_ft.errors import InputError
 # Kept here as words, because importing the recipes imports Keras: --help must
 # not take seconds. A test compares them.
 RECIPES = ("official", "paper", "repdistiller", "torchdistill")
-QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+QUANTIZATIONS = (
+    "none",
+    "float16",
+    "dynamic",
+    "int8",
+    "int8_io",
+    "dynamic_wi8",
+    "dynamic_wi4",
+)
 BASELINES = ("alone", "kd")
 STRATEGIES = ("none", "mirrored", "multi_worker")
 ACCELERATIONS = ("auto", "none")

@@ -43,7 +43,17 @@ def define(values: flags.FlagValues) -> None:
         "none",
         common.QUANTIZATIONS,
         "none is float32; float16 halves the file; dynamic and int8 quarter "
-        "it, int8 also computes in integers.",
+        "it, int8 also computes in integers; int8_io takes and returns uint8 "
+        "as well. dynamic_wi8 and dynamic_wi4 (4-bit weights) need "
+        "litert-quantizer.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "fallback",
+        None,
+        common.QUANTIZATIONS,
+        "What to write instead where the check refuses --quantization; by "
+        "default nothing.",
         flag_values=values,
     )
     flags.DEFINE_string(
@@ -71,8 +81,11 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
 
     quantization = values["quantization"].value
     data_dir = values["data_dir"].value
+    fallback = values["fallback"].value
     if run_dir is not None:
-        path, result = runs.export_run(run_dir, quantization, data_dir)
+        path, result = runs.export_run(
+            run_dir, quantization, data_dir, fallback
+        )
     else:
         path, result = runs.export_file(
             student,
@@ -80,11 +93,17 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
             values["dataset"].value,
             quantization,
             data_dir,
+            fallback,
         )
     _tell(path, result)
 
 
 def _tell(path: Any, result: dict[str, Any]) -> None:
+    if result["refusal"] is not None:
+        common.echo(
+            f"{result['requested']} was refused, and the file is "
+            f"{result['quantization']} instead. {result['refusal']}"
+        )
     common.echo(
         f"{path}  {result['bytes']:,} bytes, {result['accuracy']:.2%} right "
         f"and the same answer as Keras on {result['agreement']:.1%} of "

@@ -1,5 +1,6 @@
 """From a trained student to the file a phone runs, proven on the way."""
 
+from keras_ft.export.bridge_error import BridgeError as BridgeError
 from keras_ft.export.contents import (
     QuantizationNotAppliedError as QuantizationNotAppliedError,
 )
@@ -14,4 +15,5 @@ from keras_ft.export.precision import PrecisionError as PrecisionError
 from keras_ft.export.representative_data import (
     RepresentativeDataError as RepresentativeDataError,
 )
+from keras_ft.export.tf_keras_bridge import to_tf_keras as to_tf_keras
 from keras_ft.export.tflite import to_tflite as to_tflite

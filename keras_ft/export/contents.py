@@ -4,9 +4,7 @@ from pathlib import Path
 
 from keras_ft.export.conversion import UnsupportedOpsError
 from keras_ft.export.export_error import ExportError
-
-# The tensor type that shows that the quantisation took place.
-_PROOF = {"float16": "FLOAT16", "dynamic": "INT8", "int8": "INT8"}
+from keras_ft.export.quantization import QUANTIZATIONS
 
 
 class QuantizationNotAppliedError(ExportError):
@@ -44,7 +42,7 @@ def check_contents(path: Path, quantization: str) -> None:
     )
     if foreign:
         raise UnsupportedOpsError(tuple(foreign))
-    proof = _PROOF.get(quantization)
+    proof = QUANTIZATIONS[quantization].proof
     if proof is not None and proof not in types:
         raise QuantizationNotAppliedError(
             "quantization",

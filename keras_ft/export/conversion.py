@@ -9,7 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_ft.export import litert_quantizer
 from keras_ft.export.export_error import ExportError
+from keras_ft.export.quantization import QUANTIZATIONS
 from keras_ft.export.quiet import quiet
 
 SIGNATURE = "classify"
@@ -63,12 +65,14 @@ def convert(
         input_shape: Its (H, W, C).
         scale_and_shift: `input = pixel * scale + shift`, or `None` where the
             student takes pixels.
-        quantization: `"none"`, `"float16"`, `"dynamic"` or `"int8"`.
-        calibration: Pixel values (N, H, W, C), float32; for int8.
+        quantization: One of `QUANTIZATIONS`.
+        calibration: Pixel values (N, H, W, C), float32; where activations
+            become integers.
 
     Returns:
-        The content of the file: signature `classify`, one float32 input
-        `image` (1, H, W, C) in 0..255 and one float32 output `probabilities`.
+        The content of the file: signature `classify`, one input `image`
+        (1, H, W, C) in 0..255 and one output `probabilities`; both float32,
+        or uint8 for "int8_io".
 
     Raises:
         UnsupportedOpsError: LiteRT lacks an operation.
@@ -80,12 +84,15 @@ def convert(
     >>> content[4:8]
     b'TFL3'
     """
+    recipe = QUANTIZATIONS[quantization].recipe
     try:
         with quiet(), tempfile.TemporaryDirectory() as folder:
             _write_saved_model(student, input_shape, scale_and_shift, folder)
             content: bytes = _converter(
                 folder, quantization, calibration
             ).convert()
+            if recipe is not None:
+                content = litert_quantizer.quantized(content, recipe)
     except Exception as error:  # the converter's own class is private
         raise _explained(error) from error
     return content
@@ -119,21 +126,38 @@ def _converter(
 ) -> Any:
     import tensorflow as tf
 
+    kind = QUANTIZATIONS[quantization]
     # Without the key a second copy, `serving_default`, gets into the file.
     converter = tf.lite.TFLiteConverter.from_saved_model(
         folder, signature_keys=[SIGNATURE]
     )
     builtin = tf.lite.OpsSet.TFLITE_BUILTINS
-    if quantization != "none":
+    if kind.proof is not None and kind.recipe is None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantization == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if quantization == "int8":
+    if kind.calibrated:
         assert calibration is not None
         builtin = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+        if kind.integer_io:
+            converter.inference_input_type = tf.uint8
+            converter.inference_output_type = tf.uint8
+            calibration = _with_both_ends(calibration)
         converter.representative_dataset = _one_by_one(calibration)
     converter.target_spec.supported_ops = [builtin]
     return converter
+
+
+def _with_both_ends(images: np.ndarray) -> np.ndarray:
+    """Calibration images in which 0 and 255 occur.
+
+    The input's scale is then 1 and its zero point 0: an app feeds a camera's
+    bytes as they are.
+    """
+    images = images.copy()
+    images[0, 0, 0] = 0.0
+    images[0, -1, -1] = 255.0
+    return images
 
 
 def _one_by_one(images: np.ndarray) -> Any:

@@ -6,30 +6,22 @@ from typing import Any
 import numpy as np
 
 from keras_ft.export.export_error import ExportError
+from keras_ft.export.quantization import QUANTIZATIONS
 
 # On probabilities; a faithful float file differs by about 1e-7.
 FLOAT_TOLERANCE = 1e-4
+_UPPER = ("max_error", "accuracy_drop")
 # Two classes this close are a tie that rounding decides.
 _TIE = 1e-6
-MIN_AGREEMENT = {"none": 1.0, "float16": 0.99, "dynamic": 0.97, "int8": 0.95}
-
-_REMEDY = {
-    "none": "Rebuild the student from standard layers: LiteRT computes one of "
-    "its layers differently.",
-    "float16": 'Use quantization="none": a value lies outside what float16 '
-    "can hold.",
-    "dynamic": 'Use quantization="float16": its weights spread too widely for '
-    "8 bits.",
-    "int8": "Give more calibration images, of the kind the app will see, or "
-    'use quantization="dynamic", which keeps activations in float.',
-}
+# Fewer images than this are lost by chance: of 500, half a point is 2.5.
+_CHANCE = 2
 
 
 class ParityError(ExportError):
     """The file ran, but does not agree with Keras.
 
     Args:
-        metric: `"agreement"`, `"max_error"` or `"finite"`.
+        metric: `"agreement"`, `"max_error"`, `"accuracy_drop"` or `"finite"`.
         measured: Its value over the samples.
         limit: What it had to reach, or stay below.
         worst: Index of the worst sample.
@@ -52,7 +44,7 @@ class ParityError(ExportError):
         detail: str,
         fix: str,
     ) -> None:
-        bound = "at least" if metric != "max_error" else "at most"
+        bound = "at most" if metric in _UPPER else "at least"
         super().__init__(
             "student",
             f"a file whose {metric} with Keras is {measured:.4g}, worst at "
@@ -76,6 +68,10 @@ def check_parity(
     quantization: str,
     min_agreement: float | None = None,
     class_names: Sequence[str] | None = None,
+    *,
+    labels: np.ndarray | None = None,
+    max_accuracy_drop: float | None = None,
+    diagnosis: str = "",
 ) -> tuple[float, float]:
     """Compare probabilities, and refuse what differs too much.
 
@@ -87,6 +83,10 @@ def check_parity(
         min_agreement: Share, 0..1, of samples with the same top-1 class;
             `None` for the limit of the quantisation.
         class_names: For the message.
+        labels: Class of each sample, shape (N,).
+        max_accuracy_drop: By how much accuracy, 0..1, may fall; `None` for
+            the limit of the quantisation. Two samples may always be lost.
+        diagnosis: A sentence for the message: why the file may fall short.
 
     Returns:
         Agreement (share of samples with the same top-1 class) and largest
@@ -100,18 +100,18 @@ def check_parity(
     >>> check_parity(np.array([[0.1, 0.9]]), np.array([[0.2, 0.8]]), "int8")
     (1.0, 0.1)
     """
+    kind = QUANTIZATIONS[quantization]
     if min_agreement is None:
-        min_agreement = MIN_AGREEMENT[quantization]
-    rows = np.arange(len(expected))
-    same = expected[rows, np.argmax(received, axis=-1)] >= (
-        expected.max(axis=-1) - _TIE
-    )
+        min_agreement = kind.min_agreement
+    if max_accuracy_drop is None:
+        max_accuracy_drop = kind.max_accuracy_drop
+    same = _same_class(expected, received)
     errors = np.abs(expected - received).max(axis=-1)
     finite = np.isfinite(received).all(axis=-1)
 
     def refuse(metric: str, value: float, limit: float, worst: int) -> None:
         detail = _detail(expected[worst], received[worst], class_names)
-        fix = _REMEDY[quantization]
+        fix = diagnosis + kind.remedy
         raise ParityError(metric, value, limit, worst, detail, fix)
 
     if not finite.all():
@@ -120,10 +120,26 @@ def check_parity(
     agreement, max_error = float(same.mean()), float(errors.max())
     if quantization == "none" and max_error > FLOAT_TOLERANCE:
         refuse("max_error", max_error, FLOAT_TOLERANCE, int(errors.argmax()))
+    worst = int(np.argmax(np.where(same, -1.0, errors)))
     if agreement < min_agreement:
-        worst = int(np.argmax(np.where(same, -1.0, errors)))
         refuse("agreement", agreement, min_agreement, worst)
+    if labels is not None:
+        lost = _right(expected, labels) - _right(received, labels)
+        if lost > max(_CHANCE, max_accuracy_drop * len(labels)):
+            drop = lost / len(labels)
+            refuse("accuracy_drop", drop, max_accuracy_drop, worst)
     return agreement, max_error
+
+
+def _same_class(expected: np.ndarray, received: np.ndarray) -> np.ndarray:
+    rows = np.arange(len(expected))
+    theirs = expected[rows, np.argmax(received, axis=-1)]
+    same: np.ndarray = theirs >= expected.max(axis=-1) - _TIE
+    return same
+
+
+def _right(probabilities: np.ndarray, labels: np.ndarray) -> int:
+    return int(np.sum(np.argmax(probabilities, axis=-1) == labels))
 
 
 def _detail(

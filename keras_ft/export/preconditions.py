@@ -9,7 +9,8 @@ import numpy as np
 
 from keras_ft import needs
 from keras_ft.errors import InputError
-from keras_ft.export.parity import MIN_AGREEMENT
+from keras_ft.export import litert_quantizer
+from keras_ft.export.quantization import quantization_of
 
 
 def check_request(
@@ -17,7 +18,8 @@ def check_request(
     quantization: str,
     calibration: Any,
     samples: Any,
-    min_agreement: float | None,
+    limits: dict[str, float | None],
+    fallback: str | None,
 ) -> None:
     """Refuse arguments that cannot work, whatever the student is."""
     needs.tensorflow(
@@ -36,20 +38,12 @@ def check_request(
         raise InputError(
             "path", path, "a name that ends with .tflite", "Rename the file."
         )
-    if quantization not in MIN_AGREEMENT:
-        raise InputError(
-            "quantization",
-            repr(quantization),
-            f"one of {', '.join(MIN_AGREEMENT)}",
-            'Start with "dynamic" if size matters, "none" if not.',
-        )
-    if quantization == "int8" and calibration is None:
-        raise InputError(
-            "calibration",
-            None,
-            "images to measure the range of every activation on",
-            'Pass calibration=data.train, or use quantization="dynamic".',
-        )
+    for argument, name in (
+        ("quantization", quantization),
+        ("fallback", fallback),
+    ):
+        if name is not None:
+            _check_quantization(argument, name, calibration)
     if calibration is None and samples is None:
         raise InputError(
             "samples",
@@ -57,10 +51,24 @@ def check_request(
             "real images to compare the file with Keras on",
             'Pass samples=data.examples("test", 200)[0].',
         )
-    if min_agreement is not None and not 0.0 <= min_agreement <= 1.0:
+    for argument, limit in limits.items():
+        if limit is not None and not 0.0 <= limit <= 1.0:
+            raise InputError(
+                argument, limit, "a share in 0..1", "Leave it out, or use 0.95."
+            )
+
+
+def _check_quantization(argument: str, name: str, calibration: Any) -> None:
+    kind = quantization_of(name, argument)
+    if kind.calibrated and calibration is None:
         raise InputError(
-            "min_agreement", min_agreement, "a share in 0..1", "Use 0.95."
+            "calibration",
+            None,
+            "images to measure the range of every activation on",
+            'Pass calibration=data.train, or use quantization="dynamic".',
         )
+    if kind.recipe is not None:
+        litert_quantizer.check_installed(name)
 
 
 def shapes_of(student: keras.Model) -> tuple[tuple[int, ...], int]:

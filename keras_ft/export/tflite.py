@@ -1,24 +1,20 @@
 """The phone's file: converted, run, compared, and only then handed over."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_ft.artefacts import PathLike
-from keras_ft.artefacts import atomic_path
-from keras_ft.artefacts import sha256
-from keras_ft.errors import InputError
-from keras_ft.export.contents import check_contents
-from keras_ft.export.conversion import convert
-from keras_ft.export.described import with_metadata
+from keras_ft.export.attempt import Attempt
+from keras_ft.export.contents import QuantizationNotAppliedError
+from keras_ft.export.expected import keras_logits
 from keras_ft.export.export_result import ExportResult
-from keras_ft.export.interpreter import run_in_litert
 from keras_ft.export.metadata import COLORS
 from keras_ft.export.metadata import Metadata
-from keras_ft.export.parity import check_parity
+from keras_ft.export.parity import ParityError
 from keras_ft.export.precision import in_float32
 from keras_ft.export.preconditions import check_names
 from keras_ft.export.preconditions import check_request
@@ -26,8 +22,6 @@ from keras_ft.export.preconditions import checked_labels
 from keras_ft.export.preconditions import scaling_of
 from keras_ft.export.preconditions import shapes_of
 from keras_ft.export.representative_data import pixel_images
-
-_BATCH = 64
 
 
 def to_tflite(
@@ -40,13 +34,18 @@ def to_tflite(
     samples: Any = None,
     labels: Any = None,
     *,
+    fallback: str | None = None,
     min_agreement: float | None = None,
+    max_accuracy_drop: float | None = None,
+    author: str = "",
+    license: str = "",
+    description: str = "",
 ) -> ExportResult:
     """Write a student as a `.tflite` file that was proven to work.
 
-    The file takes one image as it comes, float32 pixel values 0..255 of shape
-    (1, H, W, C), and returns float32 probabilities: preprocessing and softmax
-    are inside. Before it appears under its name it is run in LiteRT on real
+    The file takes one image as it comes, pixel values 0..255 of shape
+    (1, H, W, C), and returns probabilities: preprocessing and softmax are
+    inside. Before it appears under its name it is run in LiteRT on real
     images and compared with Keras, because a converter that goes wrong says
     nothing. The student is not changed. The same student gives the same bytes.
 
@@ -55,8 +54,10 @@ def to_tflite(
             fixed input shape. Mixed precision is exported in float32.
         path: The file to write; ends with `.tflite`.
         quantization: `"none"` (float32), `"float16"` (half the size),
-            `"dynamic"` (8-bit weights, a quarter) or `"int8"` (8-bit weights
-            and activations; needs `calibration`).
+            `"dynamic"` (8-bit weights, a quarter), `"int8"` (8-bit weights
+            and activations; needs `calibration`) or `"int8_io"` (the same,
+            and takes and returns uint8). With litert-quantizer installed also
+            `"dynamic_wi8"` and `"dynamic_wi4"` (4-bit weights, an eighth).
         calibration: At least 32 images that are like those the app will see.
             An array (N, H, W, C) or an iterable holds pixels 0..255; a
             `tf.data.Dataset` of floats holds what the student was trained on.
@@ -68,9 +69,17 @@ def to_tflite(
         samples: At least 32 images to compare on, given like `calibration`,
             which stands in for them where they are missing.
         labels: Class of each sample, integers of shape (N,), for `accuracy`.
+        fallback: What to write instead where the file is not good enough,
+            such as `"dynamic"`. The result tells which it was, and why.
         min_agreement: Share, 0..1, of the samples with Keras' top-1 class.
             By default 1 without quantisation, 0.99 for float16, 0.97 for
-            dynamic and 0.95 for int8.
+            8-bit weights, 0.95 for int8 and 0.9 for 4-bit weights.
+        max_accuracy_drop: By how much accuracy, 0..1, may fall below Keras',
+            where there are labels. By default 0.005, for 4-bit weights 0.03;
+            two samples may always be lost.
+        author: For the metadata.
+        license: For the metadata, such as `"Apache-2.0"`.
+        description: For the metadata; one sentence.
 
     Returns:
         The file's size and digest, and what was measured on it.
@@ -92,10 +101,24 @@ def to_tflite(
     (0.996, 0.958)
     """
     path = Path(path)
-    check_request(path, quantization, calibration, samples, min_agreement)
+    limits = {
+        "min_agreement": min_agreement,
+        "max_accuracy_drop": max_accuracy_drop,
+    }
+    check_request(path, quantization, calibration, samples, limits, fallback)
     input_shape, classes = shapes_of(student)
     check_names(class_names, classes)
-    metadata = _metadata(student, class_names, input_shape)
+    metadata = None
+    if class_names is not None and input_shape[-1] in COLORS:
+        metadata = Metadata(
+            name=student.name,
+            description=description
+            or f"Tells {classes} kinds of images apart.",
+            class_names=class_names,
+            input_shape=input_shape,
+            author=author,
+            license=license,
+        )
     scaling = scaling_of(normalization, input_shape)
     images = None
     if calibration is not None:
@@ -106,78 +129,25 @@ def to_tflite(
     if samples is not None:
         pixels = pixel_images("samples", samples, input_shape, normalization)
     assert pixels is not None  # checked above: one of the two is given
-    truth = checked_labels(labels, len(pixels), classes)
     network = in_float32(student)
-    expected = _probabilities(network, pixels, scaling)
-
-    content = convert(network, input_shape, scaling, quantization, images)
-    if metadata is not None:
-        content = with_metadata(content, metadata)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
-        check_contents(temporary, quantization)
-        received = run_in_litert(temporary, pixels)
-        agreement, max_error = check_parity(
-            expected, received, quantization, min_agreement, class_names
-        )
-    accuracy = None
-    if truth is not None:
-        accuracy = float(np.mean(np.argmax(received, axis=-1) == truth))
-    return ExportResult(
-        path=path,
-        bytes=len(content),
-        sha256=sha256(path),
-        quantization=quantization,
-        agreement=agreement,
-        max_error=max_error,
-        accuracy=accuracy,
-        samples=len(pixels),
-    )
-
-
-def _metadata(
-    student: keras.Model,
-    class_names: Sequence[str] | None,
-    input_shape: tuple[int, ...],
-) -> Metadata | None:
-    if class_names is None or input_shape[-1] not in COLORS:
-        return None
-    return Metadata(
-        name=student.name,
-        description=f"Tells {len(class_names)} kinds of images apart.",
-        class_names=class_names,
+    attempt = Attempt(
+        network=network,
         input_shape=input_shape,
+        scaling=scaling,
+        calibration=images,
+        pixels=pixels,
+        labels=checked_labels(labels, len(pixels), classes),
+        logits=keras_logits(network, pixels, scaling),
+        class_names=class_names,
+        metadata=metadata,
+        **limits,
     )
-
-
-def _probabilities(
-    network: keras.Model,
-    pixels: np.ndarray,
-    scaling: tuple[np.ndarray, np.ndarray] | None,
-) -> np.ndarray:
-    """What Keras says, shape (N, classes)."""
-    if scaling is not None:
-        pixels = pixels * scaling[0] + scaling[1]
-    batches = np.split(pixels, range(_BATCH, len(pixels), _BATCH))
-    logits = np.concatenate(
-        [
-            keras.ops.convert_to_numpy(network(batch, training=False))
-            for batch in batches
-        ]
-    )
-    if not np.isfinite(logits).all():
-        raise InputError(
-            "student",
-            "NaN or infinity among its logits",
-            "finite logits on real images",
-            "Train it again; its training has diverged.",
+    try:
+        return attempt.write(path, quantization)
+    except (ParityError, QuantizationNotAppliedError) as error:
+        if fallback is None:
+            raise
+        result = attempt.write(path, fallback)
+        return dataclasses.replace(
+            result, requested=quantization, refusal=str(error)
         )
-    if logits.min() >= 0.0 and np.allclose(logits.sum(axis=-1), 1.0, atol=1e-3):
-        raise InputError(
-            "student",
-            "probabilities",
-            "logits; the softmax is added here",
-            "Leave out the last softmax.",
-        )
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))

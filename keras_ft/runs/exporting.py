@@ -1,5 +1,6 @@
 """The phone's files of a run, each proven in LiteRT before it appears."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def export_student(
     path: artefacts.PathLike,
     loaded: Any,
     quantization: str,
+    fallback: str | None = None,
 ) -> dict[str, Any]:
     """Write one `.tflite` file of a student.
 
@@ -36,9 +38,10 @@ def export_student(
         loaded: What `data.load` returned; test images check the file, training
             images calibrate it.
         quantization: See `export.to_tflite`.
+        fallback: See `export.to_tflite`.
 
     Returns:
-        `bytes`, `agreement`, `max_error`, `accuracy` and `samples`.
+        The fields of `export.ExportResult`, but for `path`.
 
     Raises:
         InputError: The file does not agree with Keras; it is not written.
@@ -60,20 +63,18 @@ def export_student(
         class_names=loaded.class_names,
         samples=images,
         labels=labels,
+        fallback=fallback,
     )
-    return {
-        "bytes": result.bytes,
-        "agreement": result.agreement,
-        "max_error": result.max_error,
-        "accuracy": result.accuracy,
-        "samples": result.samples,
-    }
+    measured = dataclasses.asdict(result)
+    del measured["path"]
+    return measured
 
 
 def export_run(
     run_dir: artefacts.PathLike,
     quantization: str,
     data_dir: artefacts.PathLike | None = None,
+    fallback: str | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Write another `.tflite` file of a finished run's student.
 
@@ -81,6 +82,7 @@ def export_run(
         run_dir: The run's folder; the file is put there and recorded.
         quantization: See `export.to_tflite`.
         data_dir: Where prepared datasets are.
+        fallback: See `export.to_tflite`. The file is named after what it is.
 
     Returns:
         The file, and what `export_student` returns.
@@ -96,8 +98,14 @@ def export_run(
         student = models.load_recorded(run.path, "student.keras")
         name = file_name(quantization)
         loaded = load_run_data(run, data_dir)
-        result = export_student(student, run.path / name, loaded, quantization)
-        run.finish(f"export_{quantization}", [name], result)
+        result = export_student(
+            student, run.path / name, loaded, quantization, fallback
+        )
+        written = result["quantization"]
+        if written != quantization:
+            (run.path / name).replace(run.path / file_name(written))
+            name = file_name(written)
+        run.finish(f"export_{written}", [name], result)
         return run.path / name, result
 
 
@@ -107,6 +115,7 @@ def export_file(
     dataset: str,
     quantization: str,
     data_dir: artefacts.PathLike | None = None,
+    fallback: str | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Write a `.tflite` file of a student that is no part of a run.
 
@@ -117,6 +126,7 @@ def export_file(
             built in.
         quantization: See `export.to_tflite`.
         data_dir: Where prepared datasets are.
+        fallback: See `export.to_tflite`. The file is named after what it is.
 
     Returns:
         The file, and what `export_student` returns.
@@ -129,4 +139,4 @@ def export_file(
     loaded = data.load(dataset, data_dir=data_dir)
     models.check_fit(network, loaded, "student")
     path = Path(output or Path(student).with_suffix(".tflite"))
-    return path, export_student(network, path, loaded, quantization)
+    return path, export_student(network, path, loaded, quantization, fallback)

@@ -8,7 +8,15 @@ from keras_ft.errors import InputError
 from keras_ft.recipes import Recipe
 
 BASELINES = ("alone", "kd")
-QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+QUANTIZATIONS = (
+    "none",
+    "float16",
+    "dynamic",
+    "int8",
+    "int8_io",
+    "dynamic_wi8",
+    "dynamic_wi4",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -58,6 +58,24 @@ def test_export_of_a_file(finished_run, tmp_path, capsys):
     assert written == (finished_run / "student.tflite").read_bytes()
 
 
+def test_export_takes_the_fallback_and_says_why(finished_run, tmp_path, capsys):
+    student = keras.models.load_model(finished_run / "student.keras")
+    kernel = np.array(student.layers[-1].kernel)
+    # Two classes a hair apart, beside others far below: too much for 8 bits.
+    kernel[:, 1] = kernel[:, 0] + 1e-3
+    kernel[:, 2:] = -300.0
+    student.layers[-1].kernel.assign(kernel)
+    student.save(tmp_path / "wide.keras")
+    words = ["export", f"--student={tmp_path / 'wide.keras'}"]
+    assert main([*words, "--quantization=int8"]) != 0
+    assert "8 bits are too coarse" in capsys.readouterr().err
+    assert not (tmp_path / "wide.tflite").exists()
+    assert main([*words, "--quantization=int8", "--fallback=none"]) == 0
+    refusal, line = capsys.readouterr().out.splitlines()
+    assert refusal.startswith("int8 was refused, and the file is none instead")
+    assert line.startswith(str(tmp_path / "wide.tflite"))
+
+
 def test_a_trained_teacher_is_taken_from_its_run_folder(tmp_path, capsys):
     folder = tmp_path / "teacher"
     teacher = [

@@ -71,3 +71,34 @@ def test_the_error_is_an_input_error_and_can_be_sent_between_processes():
     assert isinstance(copy, InputError)
     assert str(copy) == str(error)
     assert vars(copy) == vars(error)
+
+
+def _hundred(right):
+    """Probabilities of 100 samples of class 0, of which so many are right."""
+    rows = np.tile([[0.4, 0.6]], (100, 1))
+    rows[:right] = (0.6, 0.4)
+    return rows
+
+
+def test_lost_accuracy_is_refused_beyond_two_samples():
+    labels = np.zeros(100, np.int64)
+    check_parity(_hundred(90), _hundred(88), "int8", 0.0, labels=labels)
+    with pytest.raises(ParityError) as caught:
+        check_parity(_hundred(90), _hundred(87), "int8", 0.0, labels=labels)
+    assert caught.value.metric == "accuracy_drop"
+    assert caught.value.measured == pytest.approx(0.03)
+    assert 87 <= caught.value.worst < 90
+    assert "accuracy_drop of at most 0.005" in str(caught.value)
+    check_parity(
+        _hundred(90),
+        _hundred(85),
+        "int8",
+        0.0,
+        labels=labels,
+        max_accuracy_drop=0.05,
+    )
+
+
+def test_gained_accuracy_is_no_drop():
+    labels = np.zeros(100, np.int64)
+    check_parity(_hundred(80), _hundred(90), "int8", 0.0, labels=labels)

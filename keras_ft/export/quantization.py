@@ -1,0 +1,97 @@
+"""The kinds of `.tflite` files, and what each of them is held to."""
+
+import dataclasses
+
+from keras_ft.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantization:
+    """What one kind of file holds, and how far it may stray from Keras.
+
+    Args:
+        proof: The tensor type that shows that it took place; `None` for float.
+        min_agreement: Share, 0..1, of samples with the same top-1 class.
+        max_accuracy_drop: Share, 0..1, of samples that may be lost.
+        remedy: What to do when the file falls short.
+        calibrated: Whether ranges of activations have to be measured.
+        integer_io: Whether the app feeds and reads 8-bit integers.
+        recipe: Of litert-quantizer, where that package makes the file.
+
+    Example:
+
+    >>> QUANTIZATIONS["int8"].calibrated
+    True
+    """
+
+    proof: str | None
+    min_agreement: float
+    max_accuracy_drop: float
+    remedy: str
+    calibrated: bool = False
+    integer_io: bool = False
+    recipe: str | None = None
+
+
+_MORE_IMAGES = (
+    "Give more calibration images, of the kind the app will see, or "
+    'use quantization="dynamic", which keeps activations in float; '
+    'fallback="dynamic" does so by itself.'
+)
+_WIDE_WEIGHTS = (
+    'Use quantization="float16": its weights spread too widely for 8 bits.'
+)
+_FEW_BITS = (
+    'Use quantization="dynamic_wi8": four bits are too few for its weights.'
+)
+
+# The limits are below what good files of four small networks reached with 200
+# calibration images (int8 0.992 to 0.998, dynamic 0.996 to 1, four-bit weights
+# 0.958 to 0.980), and above what broken ones did (0.65, 0.79).
+QUANTIZATIONS = {
+    "none": Quantization(
+        None,
+        1.0,
+        0.0,
+        "Rebuild the student from standard layers: LiteRT computes one of "
+        "its layers differently.",
+    ),
+    "float16": Quantization(
+        "FLOAT16",
+        0.99,
+        0.005,
+        'Use quantization="none": a value lies outside what float16 can hold.',
+    ),
+    "dynamic": Quantization("INT8", 0.97, 0.005, _WIDE_WEIGHTS),
+    "int8": Quantization("INT8", 0.95, 0.005, _MORE_IMAGES, calibrated=True),
+    "int8_io": Quantization(
+        "INT8", 0.95, 0.005, _MORE_IMAGES, calibrated=True, integer_io=True
+    ),
+    "dynamic_wi8": Quantization(
+        "INT8", 0.97, 0.005, _WIDE_WEIGHTS, recipe="dynamic_wi8_afp32"
+    ),
+    "dynamic_wi4": Quantization(
+        "INT4", 0.9, 0.03, _FEW_BITS, recipe="dynamic_wi4_afp32"
+    ),
+}
+
+
+def quantization_of(name: str, argument: str = "quantization") -> Quantization:
+    """What is known about a quantisation.
+
+    Raises:
+        InputError: There is none of that name.
+
+    Example:
+
+    >>> quantization_of("dynamic").proof
+    'INT8'
+    """
+    if name not in QUANTIZATIONS:
+        raise InputError(
+            argument,
+            repr(name),
+            f"one of {', '.join(QUANTIZATIONS)}",
+            'Start with "dynamic" if size matters, "none" if not.',
+        )
+    return QUANTIZATIONS[name]
