@@ -36,7 +36,7 @@ def measure(quantized: Any, network: Any, batches: Iterable[Any]) -> None:
     ]
     watched = tf_keras.Model(network.inputs, [found[0] for found in ranges])
 
-    @tf.function
+    @tf.function(autograph=False)
     def extremes(images: Any) -> Any:
         tensors = tf.nest.flatten(watched(images, training=False))
         return tf.stack([[tf.reduce_min(x), tf.reduce_max(x)] for x in tensors])

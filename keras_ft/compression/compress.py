@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_ft import preflight
 from keras_ft.compression import clustering
 from keras_ft.compression import pruning
 from keras_ft.compression.activation_ranges import measure
@@ -104,6 +105,7 @@ def compress(
     for argument, data in (("train", train), ("validation", validation)):
         if data is not None or argument == "train":
             check_dataset(argument, data)
+    preflight.check_model("model", model)
     steps = steps_of(train, steps_per_epoch)
     lesson = Lesson(model, train)
     lesson.check(train)

@@ -62,7 +62,10 @@ def fine_tune(
     rate = tf_keras.optimizers.schedules.CosineDecay(
         learning_rate, epochs * steps
     )
-    trainer.compile(tf_keras.optimizers.Adam(rate))
+    optimizer = tf_keras.optimizers.Adam(rate)
+    # Variables made inside the step would have it traced twice.
+    optimizer.build(trainer.weights_taught)
+    trainer.compile(optimizer)
     with preflight.explained_errors():
         return trainer.fit(
             train,
@@ -93,8 +96,17 @@ def _trainer(
             self._watched = tf_keras.Model(
                 network.inputs, [*taps, *network.outputs]
             )
-            self._means: dict[str, Any] = {}
+            self._means = {
+                name: tf_keras.metrics.Mean(name)
+                for name in (*lesson.parts, "accuracy")
+            }
 
+        @property
+        def weights_taught(self) -> list[Any]:
+            return [*self.network.trainable_variables, *lesson.variables]
+
+        # tfmot's wrappers need no conversion, which would take seconds.
+        @tf.autograph.experimental.do_not_convert
         def train_step(self, data: Any) -> dict[str, Any]:
             x, y, sample_weight = _checked(data, lesson)
             with tf.GradientTape() as tape:
@@ -107,7 +119,7 @@ def _trainer(
             # A step whose loss is not finite must change nothing.
             finite = guards.finite(loss, "loss")
             (start,) = guards.after([finite], [tf.ones_like(loss)])
-            weights = [*self.network.trainable_variables, *lesson.variables]
+            weights = self.weights_taught
             gradients = tape.gradient(loss, weights, output_gradients=start)
             self.optimizer.apply_gradients(
                 (gradient, weight)
@@ -119,6 +131,7 @@ def _trainer(
             parts["accuracy"] = accuracy(y, outputs)
             return self._logged(parts, outputs)
 
+        @tf.autograph.experimental.do_not_convert
         def test_step(self, data: Any) -> dict[str, Any]:
             x, y, sample_weight = _checked(data, lesson)
             outputs = self.network(images_of(x), training=False)
@@ -131,8 +144,6 @@ def _trainer(
         ) -> dict[str, Any]:
             count = tf.shape(outputs)[0]
             for name, value in parts.items():
-                if name not in self._means:
-                    self._means[name] = tf_keras.metrics.Mean(name)
                 self._means[name].update_state(value, count)
             return {name: self._means[name].result() for name in parts}
 

@@ -12,6 +12,7 @@ from keras_ft import preflight
 from keras_ft import terms
 from keras_ft.acceleration.acceleration import Acceleration
 from keras_ft.distiller import Distiller
+from keras_ft.errors import InputError
 from keras_ft.teacher_pass import TeacherPass
 
 
@@ -43,7 +44,7 @@ class Lesson:
     def __init__(self, model: keras.Model, train: Any) -> None:
         distils = isinstance(model, Distiller)
         self.student = model.student if distils else model
-        self.loss = (model.loss if distils else None) or _default_loss(train)
+        self.loss = model.loss or _default_loss(train)
         self._transfers = list(model.transfers) if distils else []
         self._task_weight = model.task_weight if distils else 1.0
         self.taps: list[str] = []
@@ -51,6 +52,12 @@ class Lesson:
         self._teacher_pass: TeacherPass | None = None
         if self._transfers:
             self._follow(model)
+
+    @property
+    def parts(self) -> list[str]:
+        """Names of what is returned for a batch."""
+        distilled = [f"{transfer.name}_loss" for transfer in self._transfers]
+        return ["loss", "task_loss", *distilled]
 
     def _follow(self, model: Distiller) -> None:
         tapping = [t for t in self._transfers if t.source == "features"]
@@ -79,6 +86,13 @@ class Lesson:
             InputError: Missing, empty or misshapen images or labels; a term
                 that is not ready.
         """
+        if isinstance(self.loss, list | dict):
+            raise InputError(
+                "model",
+                f"one compiled with a {type(self.loss).__name__} of losses",
+                "one loss",
+                "Compile it with the loss of its classes alone.",
+            )
         preflight.check_data(self.student, data)
         label_checks.check_labels_fit(self.student, self.loss, data, None)
         preflight.check_finite("model", self.student)
