@@ -11,8 +11,8 @@ from typing import Any
 
 import keras
 
-from keras_ft.export.bridge_config import check_known
 from keras_ft.export.bridge_error import BridgeError
+from keras_ft.export.bridge_layers import check_known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,11 @@ class _Call:
 
     def filled(self, tensors: dict[_Key, Any]) -> tuple[Any, dict[str, Any]]:
         """The arguments, with tensors for keys and without what is None."""
-        kwargs = {k: v for k, v in self.kwargs.items() if v is not None}
+        kwargs = {
+            name: value
+            for name, value in self.kwargs.items()
+            if any(leaf is not None for leaf in keras.tree.flatten(value))
+        }
         args, kwargs = keras.tree.map_structure(
             lambda leaf: tensors[leaf] if isinstance(leaf, _Key) else leaf,
             (self.args, kwargs),
@@ -130,6 +134,24 @@ def graph_of(model: keras.Model) -> Graph:
         else:
             waiting.append(call)
     return Graph(inputs, calls, _keys(config["output_layers"]))
+
+
+def structures_of(model: keras.Model) -> tuple[Any, Any]:
+    """A model's inputs and outputs as it takes and returns them.
+
+    Returns:
+        Two structures of symbolic tensors: single, or lists or dictionaries.
+
+    Example:
+
+    >>> inputs, outputs = structures_of(keras_ft.zoo.resnet20())
+    >>> outputs.shape
+    (None, 10)
+    """
+    if _is_sequential(model):
+        # Its `input` is where it is called, if it is part of another model.
+        return model.inputs[0], model.outputs[0]
+    return model.input, model.output
 
 
 def _chain(model: keras.Sequential) -> Graph:

@@ -17,6 +17,7 @@ from keras_ft.export.bridge_config import tf_keras_layer
 from keras_ft.export.bridge_error import BridgeError as BridgeError
 from keras_ft.export.bridge_graph import check_model
 from keras_ft.export.bridge_graph import graph_of
+from keras_ft.export.bridge_graph import structures_of
 from keras_ft.export.bridge_parity import check_same_outputs
 from keras_ft.export.precision import in_float32
 
@@ -31,7 +32,9 @@ def to_tf_keras(model: keras.Model, *, flat: bool = False) -> Any:
 
     In training, tf_keras' fused batch normalization moves its variance
     towards n / (n - 1) of what Keras 3 takes, where n values of a channel
-    are in a batch; Dropout and augmentation draw other random numbers.
+    are in a batch; Dropout and augmentation draw other random numbers; and a
+    layer that was called with `training=False` stays in inference mode, as
+    it should in Keras 3, whose 3.15 forgets that while it trains.
 
     Importing tf_keras changes no environment variable, and `tf.keras` stays
     Keras 3.
@@ -101,11 +104,13 @@ class _Bridge:
 
         inputs = [_input(tensor) for tensor in model.inputs]
         outputs = self._run(model, inputs, "", None, trainable)
-        return tf_keras.Model(
-            keras.tree.pack_sequence_as(model.input, inputs),
-            keras.tree.pack_sequence_as(model.output, outputs),
-            name=model.name,
-        )
+        packed = [
+            keras.tree.pack_sequence_as(structure, tensors)
+            for structure, tensors in zip(
+                structures_of(model), (inputs, outputs), strict=True
+            )
+        ]
+        return tf_keras.Model(*packed, name=model.name)
 
     def _run(
         self,
@@ -140,15 +145,21 @@ class _Bridge:
         kwargs: dict[str, Any],
         trainable: bool,
     ) -> list[Any]:
+        if kwargs.get("training"):
+            raise BridgeError(
+                layer.name,
+                "is called with training=True, also in inference",
+                "Build the model without this argument.",
+            )
         is_model = isinstance(layer, keras.Model)
         if is_model and self._flat:
-            inputs = keras.tree.flatten(args)
-            training = kwargs.get("training")
+            training = kwargs.pop("training", None)
+            inputs = _inputs_of(layer, args, kwargs)
             return self._run(layer, inputs, f"{name}/", training, trainable)
-        first = id(layer) not in self._made
-        if first and is_model:
+        known = id(layer) in self._made
+        if not known and is_model:
             self._made[id(layer)] = self.model(layer, trainable)
-        elif first:
+        elif not known:
             self._made[id(layer)] = tf_keras_layer(
                 layer, name, trainable and layer.trainable
             )
@@ -157,15 +168,27 @@ class _Bridge:
             kwargs.pop("training", None)
         try:
             outputs = made(*args, **kwargs)
-            if first and not is_model:
+            if not known and not is_model:
                 _copy_weights(layer, made)
         except (TypeError, ValueError) as error:
             raise BridgeError(
                 layer.name,
-                f"tf_keras refuses its call ({error})",
+                f"tf_keras refuses how it is called ({error})",
                 "Call it with plain tensors only.",
             ) from error
         return list(keras.tree.flatten(outputs))
+
+
+def _inputs_of(model: keras.Model, args: Any, kwargs: Any) -> list[Any]:
+    inputs = keras.tree.flatten([args, kwargs])
+    if len(inputs) != len(model.inputs):
+        raise BridgeError(
+            model.name,
+            f"is called with {len(inputs)} arguments, but has "
+            f"{len(model.inputs)} inputs",
+            "Call it with its inputs only.",
+        )
+    return list(inputs)
 
 
 def _input(tensor: Any) -> Any:
@@ -191,9 +214,10 @@ def _copy_weights(layer: Any, made: Any) -> None:
     # `weights` is without the state of random generators, which only some
     # layers have, and not the same in both packages.
     values = [np.asarray(weight) for weight in layer.weights]
-    if isinstance(layer, keras.layers.Normalization):
-        # tf_keras also counts the samples it saw, to go on from there.
-        values += [np.zeros((), np.int64)] if values else []
+    is_normalization = isinstance(layer, keras.layers.Normalization)
+    if is_normalization and values:
+        # The third counts the samples seen; older Keras does not have it.
+        values[2:] = [np.zeros((), np.int64)]
     made.set_weights(values)
-    if isinstance(layer, keras.layers.Normalization):
+    if is_normalization:
         made.finalize_state()
