@@ -35,6 +35,7 @@ FLOORS = (
     {"factor_transfer", "mirrored", "multi_worker"},
     {"recipes"},
     {"export"},
+    {"compression"},
     {"runs"},
     {"report"},
     {"cli"},
@@ -66,6 +67,7 @@ TENSORFLOW = {
 # The modules and packages whose subject it is.
 TENSORFLOW_IS_SUBJECT = {
     "acceleration",
+    "compression",
     "data",
     "export",
     "feature_cache",
@@ -76,7 +78,7 @@ TENSORFLOW_IS_SUBJECT = {
     "multi_worker",
     "strategy_checks",  # asks which tf.distribute strategy there is
 }
-TFMOT_DOOR = "export/quantize_aware.py"
+TFMOT_DOOR = "compression/tfmot.py"
 
 MAX_LINES = 250
 # path: (lines allowed, why it stays in one file)

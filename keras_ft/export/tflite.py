@@ -22,6 +22,7 @@ from keras_ft.export.preconditions import checked_labels
 from keras_ft.export.preconditions import scaling_of
 from keras_ft.export.preconditions import shapes_of
 from keras_ft.export.representative_data import pixel_images
+from keras_ft.export.tf_keras_student import check_imitation
 
 
 def to_tflite(
@@ -52,7 +53,8 @@ def to_tflite(
 
     Args:
         student: A Functional or Sequential model that returns logits, with a
-            fixed input shape. Mixed precision is exported in float32.
+            fixed input shape. Mixed precision is exported in float32. Or
+            what `keras_ft.compression.compress` made of it.
         path: The file to write; ends with `.tflite`.
         quantization: `"none"` (float32), `"float16"` (half the size),
             `"dynamic"` (8-bit weights, a quarter), `"int8"` (8-bit weights
@@ -108,6 +110,7 @@ def to_tflite(
         "max_accuracy_drop": max_accuracy_drop,
     }
     check_request(path, quantization, calibration, samples, limits, fallback)
+    check_imitation(student, quantization)
     input_shape, classes = shapes_of(student)
     check_names(class_names, classes)
     metadata = None
