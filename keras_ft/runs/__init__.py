@@ -1,5 +1,6 @@
 """A run: one folder with settings, phases, artefacts and numbers."""
 
+from keras_ft.runs.compressing import export_compressed as export_compressed
 from keras_ft.runs.distillation import METRICS as METRICS
 from keras_ft.runs.distillation import distil as distil
 from keras_ft.runs.distillation import train_teacher as train_teacher
