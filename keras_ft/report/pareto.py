@@ -1,6 +1,7 @@
 """What each `.tflite` file costs, and what it is good for, in two plots."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -41,7 +42,7 @@ def plots(content: dict[str, Any]) -> list[dict[str, str]]:
     if len(rows) < 2:
         return []
     threads = rows[0]["latency"][0]["threads"]
-    unit = "thread" if threads == 1 else "threads"
+    word = "thread" if threads == 1 else "threads"
     latency = [row["latency"][0]["median_ms"] for row in rows]
     size = [row["bytes"] / 1000 for row in rows]
     return [
@@ -49,7 +50,7 @@ def plots(content: dict[str, Any]) -> list[dict[str, str]]:
             "title": "Accuracy and latency",
             "text": "In percent of the test images, over milliseconds for one "
             "image. Up and to the left is better.",
-            "svg": _plot(rows, latency, f"ms, {threads} {unit}"),
+            "svg": _plot(rows, latency, f"ms, {threads} {word}"),
         },
         {
             "title": "Accuracy and size",
@@ -82,12 +83,11 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 
 def _plot(
-    rows: Sequence[dict[str, Any]], costs: Sequence[float], label: str
+    rows: Sequence[dict[str, Any]], costs: Sequence[float], unit: str
 ) -> str:
     values = [100 * row["accuracy"] for row in rows]
     with curves.paper(3.6) as (figure, axes):
-        _draw_front(axes, front(list(zip(costs, values, strict=True))))
-        for i, row in enumerate(rows):
+        for i, label in enumerate(_labels(rows)):
             colour, marker = _LOOKS[i % len(_LOOKS)]
             axes.plot(
                 [costs[i]],
@@ -95,14 +95,15 @@ def _plot(
                 color=colour,
                 marker=marker,
                 markersize=9,
-                markerfacecolor=colour if row["pareto"] else "none",
+                markerfacecolor=colour if rows[i]["pareto"] else "none",
                 markeredgewidth=2,
                 linestyle="none",
-                label=row["file"].rpartition("/")[2],
+                label=label,
             )
         axes.set_xlim(0, 1.08 * max(costs))
         axes.margins(y=0.15)
-        axes.set_xlabel(label)
+        _draw_front(axes, front(list(zip(costs, values, strict=True))))
+        axes.set_xlabel(unit)
         axes.legend(
             loc="upper center",
             bbox_to_anchor=(0.5, -0.18),
@@ -113,6 +114,10 @@ def _plot(
 
 
 def _draw_front(axes: Axes, points: list[Point]) -> None:
+    bottom, top = axes.get_ylim()
+    first, (_, highest) = points[0][0], points[-1]
+    # To the edges of the plot, so that a front of one file is seen, too.
+    points = [(first, bottom), *points, (axes.get_xlim()[1], highest)]
     axes.step(
         [cost for cost, _ in points],
         [value for _, value in points],
@@ -122,3 +127,10 @@ def _draw_front(axes: Axes, points: list[Point]) -> None:
         linestyle="--",
         zorder=0,
     )
+    axes.set_ylim(bottom, top)
+
+
+def _labels(rows: Sequence[dict[str, Any]]) -> list[str]:
+    paths = [row["file"] for row in rows]
+    names = [Path(path).name for path in paths]
+    return names if len(set(names)) == len(names) else paths

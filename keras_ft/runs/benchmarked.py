@@ -10,6 +10,7 @@ from keras_ft.errors import InputError
 from keras_ft.runs import models
 from keras_ft.runs.benchmarking import CSV
 from keras_ft.runs.benchmarking import JSON
+from keras_ft.runs.benchmarking import check_request
 from keras_ft.runs.benchmarking import compare
 from keras_ft.runs.benchmarking import write_tables
 from keras_ft.runs.exam import make_exam
@@ -50,8 +51,9 @@ def benchmark_run(
     1.0
     """
     with RunFolder(run_dir) as run:
-        student = models.load_recorded(run.path, "student.keras")
         paths = paths or sorted(run.path.glob("*.tflite"))
+        check_request(paths, **measurement)
+        student = models.load_recorded(run.path, "student.keras")
         exam = make_exam(load_run_data(run, data_dir), student, test_examples)
         content = compare(paths, exam, **measurement)
         for row in content["files"]:
@@ -95,6 +97,7 @@ def benchmark_files(
 
     >>> benchmark_files(["a.tflite", "b.tflite"], dataset="cifar10")
     """
+    check_request(paths, **measurement)
     if dataset is None:
         if student is not None:
             raise InputError(

@@ -15,6 +15,7 @@ from keras_ft import artefacts
 from keras_ft import export
 from keras_ft.errors import InputError
 from keras_ft.export.isolated import SECONDS
+from keras_ft.export.latency import check_counts
 from keras_ft.export.parity import same_class
 from keras_ft.runs.exam import Exam
 from keras_ft.runs.file_result import FileResult
@@ -59,7 +60,7 @@ def compare(
     >>> compare(["a.tflite", "b.tflite"], exam)["files"][0]["bytes"]
     1102020
     """
-    _check(paths)
+    check_request(paths, threads, runs)
     rows = []
     for path in paths:
         echo(str(path))
@@ -160,7 +161,30 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _check(paths: Sequence[artefacts.PathLike]) -> None:
+def check_request(
+    paths: Sequence[artefacts.PathLike],
+    threads: Sequence[int] = (1, 2),
+    runs: int = 200,
+    **others: Any,
+) -> None:
+    """Refuse what `compare` could not use, before anything is loaded.
+
+    Args:
+        paths: See `compare`.
+        threads: See `compare`.
+        runs: See `compare`.
+        **others: Its other arguments.
+
+    Raises:
+        InputError: There is no file, or no such file, or a number is below 1.
+
+    Example:
+
+    >>> check_request(["a.tflite"], runs=0)
+    Traceback (most recent call last):
+    keras_ft.errors.InputError: Invalid `runs`. Received: 0. ...
+    """
+    check_counts(threads, runs)
     missing = [str(path) for path in paths if not Path(path).is_file()]
     if missing or not paths:
         raise InputError(
