@@ -9,16 +9,17 @@ from matplotlib.axes import Axes
 from keras_ft.report import curves
 
 # Legible on white and on black alike, and told apart by shape as well.
-_LOOKS = (
-    ("#0a84d6", "o"),
-    ("#e07b00", "s"),
-    ("#2e9e5b", "^"),
-    ("#c0362c", "D"),
-    ("#8a63d2", "v"),
-    ("#b5892b", "P"),
-    ("#d0549b", "X"),
-    ("#888888", "h"),
+_COLOURS = (
+    "#0a84d6",
+    "#e07b00",
+    "#2e9e5b",
+    "#c0362c",
+    "#8a63d2",
+    "#b5892b",
+    "#d0549b",
+    "#888888",
 )
+_MARKERS = "os^DvPX"
 
 Point = tuple[float, float]
 
@@ -88,12 +89,12 @@ def _plot(
     values = [100 * row["accuracy"] for row in rows]
     with curves.paper(3.6) as (figure, axes):
         for i, label in enumerate(_labels(rows)):
-            colour, marker = _LOOKS[i % len(_LOOKS)]
+            colour = _COLOURS[i % len(_COLOURS)]
             axes.plot(
                 [costs[i]],
                 [values[i]],
                 color=colour,
-                marker=marker,
+                marker=_MARKERS[i % len(_MARKERS)],
                 markersize=9,
                 markerfacecolor=colour if rows[i]["pareto"] else "none",
                 markeredgewidth=2,
