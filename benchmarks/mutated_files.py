@@ -181,7 +181,8 @@ def as_text(results):
         f"{outcomes['crashed']:,} crashed the process they ran in, "
         f"{outcomes['timed out']:,} took too long, and {outcomes['worked']:,} "
         "still worked: damage to a weight, or to what nobody reads, leaves a "
-        "file that runs.",
+        "file that runs. What takes too long depends on what else the machine "
+        "does: a changed shape can mean much more arithmetic.",
         "",
         f"| damage | {' | '.join(OUTCOMES)} |",
         f"|---|{'---|' * len(OUTCOMES)}",
