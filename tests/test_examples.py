@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -35,6 +37,40 @@ def test_cached_training(root, tmp_path):
     output = _run(script, *SMALL, *more, "--rate=1")
     assert "rate 1: " in output
     assert "feature cache: batch" not in output
+
+
+def test_browser_s_server(root, tmp_path):
+    script = root / "examples" / "browser" / "serve.py"
+    model = tmp_path / "student.tflite"
+    program = "node_modules/@litertjs/core/litert.wasm"
+    words = [sys.executable, script, f"--model={model}", "--port=0"]
+    words += [f"--packages={tmp_path / 'node_modules'}"]
+    missing = subprocess.run(words, capture_output=True, text=True)
+    assert f"no model at {model}" in missing.stderr
+    model.write_bytes(b"TFL3")
+    missing = subprocess.run(words, capture_output=True, text=True)
+    assert "no LiteRT.js: run `npm ci" in missing.stderr
+    (tmp_path / program).parent.mkdir(parents=True)
+    (tmp_path / program).write_bytes(b"asm")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            address = server.stdout.readline().split()[0]
+            for path, kind, content in (
+                ("", "text/html", b"<!doctype html>"),
+                ("page.js", "text/javascript", b"// The page"),
+                ("model.tflite", "application/octet-stream", b"TFL3"),
+                (program, "application/wasm", b"asm"),
+            ):
+                with urllib.request.urlopen(address + path) as answer:
+                    assert answer.headers.get_content_type() == kind
+                    policy = answer.headers["Cross-Origin-Embedder-Policy"]
+                    assert policy == "require-corp"
+                    assert answer.read().startswith(content)
+            for path in ("labels.txt", "node_modules/", "../quickstart.py"):
+                with pytest.raises(urllib.error.HTTPError, match="404"):
+                    urllib.request.urlopen(address + path)
+        finally:
+            server.terminate()
 
 
 def _run(*arguments):

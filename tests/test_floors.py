@@ -44,7 +44,14 @@ FLOORS = (
 )
 # Narrower than their floor.
 ONLY = {
-    "export": {"errors", "artefacts", "losses", "needs", "export"},
+    "export": {
+        "errors",
+        "_version",
+        "artefacts",
+        "losses",
+        "needs",
+        "export",
+    },
     "data": {"errors", "artefacts", "needs", "data"},
     "layers": {"errors", "layers"},
     "zoo": {"errors", "artefacts", "zoo"},

@@ -40,6 +40,7 @@ def to_tflite(
     max_accuracy_drop: float | None = None,
     author: str = "",
     license: str = "",
+    version: str = "",
     description: str = "",
 ) -> ExportResult:
     """Write a student as a `.tflite` file that was proven to work.
@@ -81,6 +82,7 @@ def to_tflite(
             two samples may always be lost.
         author: For the metadata.
         license: For the metadata, such as `"Apache-2.0"`.
+        version: For the metadata.
         description: For the metadata; one sentence.
 
     Returns:
@@ -121,6 +123,7 @@ def to_tflite(
             input_shape=input_shape,
             author=author,
             license=license,
+            version=version,
         )
     scaling = scaling_of(normalization, input_shape)
     images = None
