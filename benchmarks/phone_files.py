@@ -27,6 +27,7 @@ from keras_ft.export import ExportError
 from keras_ft.export import to_tflite
 from keras_ft.export.latency import machine
 from keras_ft.export.latency import measure_latency
+from keras_ft.feature_taps import find
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared TFDS folder.")
 TEACHER = flags.DEFINE_string("teacher", None, "CIFAR-10 ResNet, .npz arrays.")
@@ -107,8 +108,8 @@ def _prepare_public(network):
         ("paraphraser", model.paraphraser),
         ("translator", model.translator),
     ):
-        tap = teacher if name == "paraphraser" else student
-        shape = keras_ft.taps(tap).default.shape
+        tapped = teacher if name == "paraphraser" else student
+        shape = find(tapped, None, name).shape
         whole = keras.Sequential([keras.Input(shape), layer])
         whole.save(home / f"{name}.keras")
     teacher.save(home / "teacher.keras")
