@@ -13,6 +13,8 @@ from keras_ft import transfers
 ARGUMENTS = {"batch_size": 8, "shuffle": False, "verbose": 0, "epochs": 3}
 SPARSE = keras.losses.SparseCategoricalCrossentropy
 VOID = 255
+# XLA fuses the two differently.
+ROUNDING = 0 if keras.backend.backend() == "tensorflow" else 1e-6
 
 
 def trunk():
@@ -56,7 +58,7 @@ def places():
 
 
 @pytest.fixture
-def both(build, compiled, batch, values, same):
+def both(build, compiled, batch, values, close):
     """Asserts that beta=0 is the student alone; returns the wrapper."""
 
     def train(student, labels, fitting=None, **compiling):
@@ -77,15 +79,18 @@ def both(build, compiled, batch, values, same):
                 batch[0], labels, **ARGUMENTS, **(fitting or {})
             )
             logs.append(history.history)
-        same(values(alone), values(student))
+        close(values(alone), values(student), atol=ROUNDING)
         assert not np.array_equal(before[0], values(student)[0])
-        assert logs[0].items() <= logs[1].items()
+        for name, found in logs[0].items():
+            assert found == pytest.approx(logs[1][name], rel=100 * ROUNDING)
         assert logs[1]["factor_loss"][0] > 0
         return wrapper, logs[1]
 
     return train
 
 
+# MeanIoU on JAX.
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype:UserWarning")
 def test_a_class_per_pixel(both, pixels, batch):
     metric = keras.metrics.MeanIoU(4, sparse_y_pred=False, name="iou")
     wrapper, logs = both(segmenter(), pixels, metrics=[metric])
