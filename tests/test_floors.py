@@ -17,7 +17,15 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # package.
 FLOORS = (
     {"errors", "_version"},
-    {"losses", "graph", "artefacts", "coupled_sgd", "preflight", "needs"},
+    {
+        "losses",
+        "graph",
+        "gradients",
+        "artefacts",
+        "coupled_sgd",
+        "preflight",
+        "needs",
+    },
     {
         "feature_taps",
         "layers",
@@ -32,7 +40,7 @@ FLOORS = (
     {"transfers", "frozen_teacher", "feature_cache"},
     {"terms"},
     {"distiller", "paraphraser_trainer"},
-    {"factor_transfer", "mirrored", "multi_worker"},
+    {"factor_transfer", "mirrored", "multi_worker", "beta_suggestion"},
     {"recipes"},
     {"export"},
     {"runs"},
@@ -63,6 +71,7 @@ TENSORFLOW_IS_SUBJECT = {
     "export",
     "feature_cache",
     "frozen_teacher",
+    "gradients",
     "guards",
     "losses",  # asks for the number of replicas, in one function
     "mirrored",
