@@ -17,6 +17,8 @@ MEDIAPIPE_VENV ?= .venv-mediapipe
 AARCH64_VENV ?= .venv-aarch64
 # What tests/runtimes runs in Chromium, from npm. It needs Node 18 or later.
 BROWSER ?= .browser
+# Kotlin's compiler, for tests/runtimes: an npm package. It needs Java 17.
+KOTLIN ?= .kotlin
 PYTHON ?= python3
 ARGS ?=
 # Test processes; each may take 3 GB. `make test JOBS=0` runs them in one.
@@ -29,12 +31,13 @@ TORCH_STAMP := $(TORCH_VENV)/.installed
 MEDIAPIPE_STAMP := $(MEDIAPIPE_VENV)/.installed
 AARCH64_STAMP := $(AARCH64_VENV)/.installed
 BROWSER_STAMP := $(BROWSER)/.installed
+KOTLIN_STAMP := $(KOTLIN)/.installed
 # A file's tests stay together, with the fixtures that they share.
 SPREAD := --numprocesses=$(JOBS) --dist=loadfile
 JAX_NEEDS := absl-py|grain|jax|keras|numpy|pytest
 
 .PHONY: help install install-jax install-torch install-mediapipe
-.PHONY: install-aarch64 install-browser
+.PHONY: install-aarch64 install-browser install-kotlin
 .PHONY: demo test test-fast table lint format typecheck wheel clean
 
 help:
@@ -50,6 +53,7 @@ help:
 	@echo "make install-mediapipe  MediaPipe, for tests/runtimes alone"
 	@echo "make install-aarch64  an emulated phone processor, likewise"
 	@echo "make install-browser  LiteRT.js and others, likewise"
+	@echo "make install-kotlin  Kotlin's compiler, likewise"
 	@echo "make clean      remove what the other verbs made"
 
 $(STAMP): setup.cfg pyproject.toml
@@ -87,6 +91,11 @@ $(BROWSER_STAMP): $(wildcard tests/runtimes/browser/package*.json)
 	npm ci --prefix $(BROWSER) --no-audit --no-fund --loglevel=error
 	touch $(BROWSER_STAMP)
 
+$(KOTLIN_STAMP):
+	npm install --silent --no-audit --no-fund --prefix $(KOTLIN) \
+	    kotlin-compiler@2.4.20
+	touch $(KOTLIN_STAMP)
+
 install: $(STAMP)
 
 install-jax: $(JAX_STAMP)
@@ -98,6 +107,8 @@ install-mediapipe: $(MEDIAPIPE_STAMP)
 install-aarch64: $(AARCH64_STAMP)
 
 install-browser: $(BROWSER_STAMP)
+
+install-kotlin: $(KOTLIN_STAMP)
 
 demo: $(STAMP)
 	$(BIN)/keras-ft demo $(ARGS)
@@ -129,6 +140,6 @@ wheel: $(STAMP)
 
 clean:
 	rm -rf $(VENV) $(JAX_VENV) $(TORCH_VENV) $(MEDIAPIPE_VENV) $(AARCH64_VENV)
-	rm -rf $(BROWSER) examples/browser/node_modules
+	rm -rf $(BROWSER) $(KOTLIN) examples/browser/node_modules
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -19,19 +19,19 @@ import statistics
 import kept_runs
 import keras
 from absl import flags
-from keras_ft.compression import compress
-from keras_ft.export.latency import machine
-from keras_ft.export.latency import measure_latency
 
 import keras_ft
 from keras_ft import runs
+from keras_ft.compression import compress
 from keras_ft.export import ExportError
 from keras_ft.export import to_tflite
+from keras_ft.export.latency import machine
+from keras_ft.export.latency import measure_latency
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared TFDS folder.")
 TEACHER = flags.DEFINE_string("teacher", None, "CIFAR-10 ResNet, .npz arrays.")
 STUDENT = flags.DEFINE_string("student", None, "CIFAR-10 ResNet, .npz arrays.")
-EPOCHS = flags.DEFINE_integer("epochs", 8, "Of each stage.", lower_bound=1)
+EPOCHS = flags.DEFINE_integer("epochs", 5, "Of each stage.", lower_bound=1)
 STEPS = flags.DEFINE_integer(
     "steps", 100, "Per epoch on CIFAR-10; the embedded images are seen whole."
 )
@@ -67,8 +67,13 @@ def prepare(network):
     if network == CIFAR10:
         return _prepare_public(network)
     distil, paraphrase = (1, 1) if kept_runs.TOY.value else (20, 4)
+    recipe = keras_ft.Recipe.preset("official")
+    recipe = recipe.replace(
+        distil=recipe.distil.with_epochs(distil),
+        paraphrase=recipe.paraphrase.with_epochs(paraphrase),
+    )
     settings = runs.Settings(
-        recipe=keras_ft.Recipe.preset("official").short(paraphrase, distil),
+        recipe=recipe,
         teacher="fashion_mini",
         student=network,
         train_examples=256 if kept_runs.TOY.value else None,

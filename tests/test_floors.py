@@ -43,6 +43,7 @@ FLOORS = (
     {"factor_transfer", "mirrored", "multi_worker", "beta_suggestion"},
     {"recipes"},
     {"export"},
+    {"compression"},
     {"runs"},
     {"report"},
     {"cli"},
@@ -51,7 +52,14 @@ FLOORS = (
 )
 # Narrower than their floor.
 ONLY = {
-    "export": {"errors", "artefacts", "losses", "needs", "export"},
+    "export": {
+        "errors",
+        "_version",
+        "artefacts",
+        "losses",
+        "needs",
+        "export",
+    },
     "data": {"errors", "artefacts", "needs", "data"},
     "layers": {"errors", "layers"},
     "zoo": {"errors", "artefacts", "zoo"},
@@ -67,6 +75,7 @@ TENSORFLOW = {
 # The modules and packages whose subject it is.
 TENSORFLOW_IS_SUBJECT = {
     "acceleration",
+    "compression",
     "data",
     "export",
     "feature_cache",
@@ -78,7 +87,7 @@ TENSORFLOW_IS_SUBJECT = {
     "multi_worker",
     "strategy_checks",  # asks which tf.distribute strategy there is
 }
-TFMOT_DOOR = "export/quantize_aware.py"
+TFMOT_DOOR = "compression/tfmot.py"
 
 MAX_LINES = 250
 # path: (lines allowed, why it stays in one file)

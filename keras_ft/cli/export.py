@@ -7,12 +7,15 @@ examples:
   keras-ft export --run_dir=runs/distill --quantization=int8
   keras-ft export --student=student.keras --dataset=cifar10 \\
       --output=student.tflite
+  keras-ft export --run_dir=runs/distill --bundle --author="Ann Example" \\
+      --license=Apache-2.0 --package=org.example.shoes
 """
 
 from typing import Any
 
 from absl import flags
 
+from keras_ft.cli import bundling
 from keras_ft.cli import common
 from keras_ft.errors import InputError
 
@@ -64,10 +67,11 @@ def define(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     common.define_data_dir(values)
+    bundling.define(values)
 
 
 def run(values: flags.FlagValues, command_line: list[str]) -> None:
-    """Export, tell."""
+    """Export or bundle, tell."""
     run_dir, student = values["run_dir"].value, values["student"].value
     if (run_dir is None) == (student is None):
         raise InputError(
@@ -76,9 +80,13 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
             "exactly one of --run_dir and --student",
             "Write --run_dir=FOLDER or --student=FILE.keras.",
         )
+    bundle = bundling.is_asked(values)
     with common.quiet_start():
         from keras_ft import runs
 
+    if bundle:
+        bundling.run(values)
+        return
     quantization = values["quantization"].value
     data_dir = values["data_dir"].value
     fallback = values["fallback"].value

@@ -5,6 +5,8 @@ from keras_ft.runs.distillation import distil as distil
 from keras_ft.runs.distillation import train_teacher as train_teacher
 from keras_ft.runs.exporting import export_file as export_file
 from keras_ft.runs.exporting import export_run as export_run
+from keras_ft.runs.handing_over import bundle_file as bundle_file
+from keras_ft.runs.handing_over import bundle_run as bundle_run
 from keras_ft.runs.placement import STRATEGIES as STRATEGIES
 from keras_ft.runs.placement import Placement as Placement
 from keras_ft.runs.run_folder import RunFolder as RunFolder
