@@ -22,6 +22,7 @@ FLOORS = (
         "graph",
         "gradients",
         "artefacts",
+        "costs",
         "coupled_sgd",
         "preflight",
         "needs",
@@ -75,12 +76,13 @@ TENSORFLOW = {
 # The modules and packages whose subject it is.
 TENSORFLOW_IS_SUBJECT = {
     "acceleration",
+    "costs",  # asks its profiler and its allocator
     "compression",
     "data",
     "export",
     "feature_cache",
     "frozen_teacher",
-    "gradients",
+    "gradients",  # each backend has a way of its own
     "guards",
     "losses",  # asks for the number of replicas, in one function
     "mirrored",
