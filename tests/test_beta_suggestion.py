@@ -25,9 +25,7 @@ def compiled(model, optimizer=None):
 def pair(network, paraphraser):
     """A distiller with dropout, batch normalization and a regularizer."""
     return compiled(
-        FactorTransfer(
-            network(8), network(4, l2=0.1, dropout=0.3), paraphraser
-        )
+        FactorTransfer(network(8), network(4, l2=0.1, dropout=0.3), paraphraser)
     )
 
 
@@ -53,9 +51,7 @@ def test_the_weighted_factor_pulls_ratio_times_as_hard(
     assert suggestion.weights == 4
     task = pull(model, batch, 0.0)
     factor = pull(model, batch, suggestion.beta) - task
-    assert np.linalg.norm(task) == pytest.approx(
-        suggestion.task_norm, rel=1e-3
-    )
+    assert np.linalg.norm(task) == pytest.approx(suggestion.task_norm, rel=1e-3)
     assert np.linalg.norm(factor) / np.linalg.norm(task) == pytest.approx(
         3.0, rel=1e-3
     )
@@ -126,7 +122,7 @@ def test_beta_follows_ratio_reduction_and_task_weight(network, batch):
     assert beta() == pytest.approx(entries * beta("sum"), rel=1e-4)
     bound = 2 / np.sqrt(entries)
     assert beta() == pytest.approx(beta("relative") / bound, rel=1e-4)
-    assert beta(ratio=5.0) == pytest.approx(5 * beta(), rel=1e-6)
+    assert beta(ratio=5.0) == pytest.approx(2.5 * beta(), rel=1e-6)
     assert beta(task_weight=0.1) == pytest.approx(0.1 * beta(), rel=1e-6)
 
 
@@ -155,7 +151,7 @@ def test_other_terms_and_other_data(network, batch, paraphraser):
 def test_the_sentence_names_beta_and_both_lengths(pair, batch):
     suggestion = suggest_beta(pair, *batch)
     sentence = str(suggestion)
-    assert sentence.startswith(f"beta {suggestion.beta:.4g}: 1 times")
+    assert sentence.startswith(f"beta {suggestion.beta:.4g}: 2 times")
     assert f"factor {suggestion.term_norm:.3g}" in sentence
 
 

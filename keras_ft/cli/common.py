@@ -24,6 +24,7 @@ QUANTIZATIONS = (
 BASELINES = ("alone", "kd")
 STRATEGIES = ("none", "mirrored", "multi_worker")
 ACCELERATIONS = ("auto", "none")
+BETA_RATIO = 2.0
 
 
 def define_run(values: flags.FlagValues, run_dir: str) -> None:

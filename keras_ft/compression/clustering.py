@@ -28,6 +28,7 @@ def clusterable(network: Any, clusters: int) -> Any:
 
     >>> network = clusterable(network, clusters=16)
     """
+
     def wrapped(layer: Any) -> Any:
         if not has_kernel(layer):
             return layer
