@@ -21,8 +21,6 @@ BROWSER ?= .browser
 KOTLIN ?= .kotlin
 PYTHON ?= python3
 ARGS ?=
-# Test processes; each may take 3 GB. `make test JOBS=0` runs them in one.
-JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JAX_BIN := $(JAX_VENV)/bin
@@ -32,8 +30,6 @@ MEDIAPIPE_STAMP := $(MEDIAPIPE_VENV)/.installed
 AARCH64_STAMP := $(AARCH64_VENV)/.installed
 BROWSER_STAMP := $(BROWSER)/.installed
 KOTLIN_STAMP := $(KOTLIN)/.installed
-# A file's tests stay together, with the fixtures that they share.
-SPREAD := --numprocesses=$(JOBS) --dist=loadfile
 JAX_NEEDS := absl-py|grain|jax|keras|numpy|pytest
 
 .PHONY: help install install-jax install-torch install-mediapipe
@@ -115,14 +111,16 @@ demo: $(STAMP)
 
 test test-fast table: export KERAS_FT_JAX_PYTHON = $(abspath $(JAX_BIN)/python)
 
+# Two processes, each of which may take 3 GB; ARGS="-n 0" has all in one. A
+# file's tests stay together, with the fixtures that they share.
 test: $(STAMP) $(JAX_STAMP)
-	$(BIN)/python -m pytest $(SPREAD) $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist=loadfile $(ARGS)
 
 test-fast: $(STAMP) $(JAX_STAMP)
-	$(BIN)/python -m pytest $(SPREAD) -m "not slow" --exitfirst $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not slow" --exitfirst $(ARGS)
 
 table: $(STAMP) $(JAX_STAMP)
-	$(BIN)/python -m pytest $(SPREAD) --write-table $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist=loadfile --write-table $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -27,10 +27,14 @@ from keras_ft.export import ExportError
 from keras_ft.export import to_tflite
 from keras_ft.export.latency import machine
 from keras_ft.export.latency import measure_latency
+from keras_ft.feature_taps import find
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared TFDS folder.")
 TEACHER = flags.DEFINE_string("teacher", None, "CIFAR-10 ResNet, .npz arrays.")
 STUDENT = flags.DEFINE_string("student", None, "CIFAR-10 ResNet, .npz arrays.")
+NETWORKS = flags.DEFINE_list(
+    "networks", None, "Only these; what is measured is kept for the others."
+)
 EPOCHS = flags.DEFINE_integer("epochs", 5, "Of each stage.", lower_bound=1)
 STEPS = flags.DEFINE_integer(
     "steps", 100, "Per epoch on CIFAR-10; the embedded images are seen whole."
@@ -104,8 +108,8 @@ def _prepare_public(network):
         ("paraphraser", model.paraphraser),
         ("translator", model.translator),
     ):
-        tap = teacher if name == "paraphraser" else student
-        shape = keras_ft.taps(tap).default.shape
+        tapped = teacher if name == "paraphraser" else student
+        shape = find(tapped, None, name).shape
         whole = keras.Sequential([keras.Input(shape), layer])
         whole.save(home / f"{name}.keras")
     teacher.save(home / "teacher.keras")
@@ -201,7 +205,8 @@ def networks():
     """The students to measure; the public one where its arrays are given."""
     if kept_runs.TOY.value:
         return ("resnet8",)
-    return (*EMBEDDED, CIFAR10) if STUDENT.value else EMBEDDED
+    known = (*EMBEDDED, CIFAR10) if STUDENT.value else EMBEDDED
+    return [name for name in known if name in (NETWORKS.value or known)]
 
 
 def add_latencies(rows):

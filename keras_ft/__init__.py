@@ -8,6 +8,7 @@ from typing import Any
 from keras_ft._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from keras_ft import compression as compression
     from keras_ft import data as data
     from keras_ft import export as export
     from keras_ft import multi_worker as multi_worker
@@ -29,7 +30,14 @@ if TYPE_CHECKING:
 
 # Everything is imported when it is first asked for: the command line answers
 # at once, and on the JAX and torch backends there may be no TensorFlow.
-_PACKAGES = ("data", "export", "multi_worker", "transfers", "zoo")
+_PACKAGES = (
+    "compression",
+    "data",
+    "export",
+    "multi_worker",
+    "transfers",
+    "zoo",
+)
 _HOMES = {
     "CoupledSGD": "coupled_sgd",
     "Distiller": "distiller",

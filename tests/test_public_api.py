@@ -19,6 +19,7 @@ PROMISED = {
     "Recipe",
     "Translator",
     "__version__",
+    "compression",
     "data",
     "export",
     "multi_worker",
@@ -27,7 +28,7 @@ PROMISED = {
     "transfers",
     "zoo",
 }
-MODULES = {"data", "export", "multi_worker", "transfers", "zoo"}
+MODULES = {"compression", "data", "export", "multi_worker", "transfers", "zoo"}
 
 
 def _index(name):

@@ -21,6 +21,7 @@ QUANTIZATIONS = (
     "dynamic_wi8",
     "dynamic_wi4",
 )
+COMPRESSIONS = ("prune", "cluster", "qat", "pqat", "cqat", "pcqat")
 BASELINES = ("alone", "kd")
 STRATEGIES = ("none", "mirrored", "multi_worker")
 ACCELERATIONS = ("auto", "none")

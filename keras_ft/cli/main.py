@@ -26,6 +26,7 @@ COMMANDS = {
     "train_teacher": "train a large network to distil from",
     "distill": "both phases: from a teacher to a student and its .tflite",
     "export": "a .tflite of a trained student, proven in LiteRT",
+    "benchmark": "size, speed and accuracy of .tflite files side by side",
     "taps": "the feature maps of a network that can be distilled",
 }
 PROGRAM = "keras-ft"

@@ -133,7 +133,17 @@ def graph_of(model: keras.Model) -> Graph:
             known.add((call.layer.name, call.number))
         else:
             waiting.append(call)
-    return Graph(inputs, calls, _keys(config["output_layers"]))
+    outputs = [
+        _counted_from_0(model, key) for key in _keys(config["output_layers"])
+    ]
+    return Graph(inputs, calls, outputs)
+
+
+def _counted_from_0(model: keras.Model, key: "_Key") -> "_Key":
+    """A key of `output_layers`, which count calls of nested models from 1."""
+    if _is_functional(model.get_layer(key.layer)):
+        return dataclasses.replace(key, call=key.call - 1)
+    return key
 
 
 def structures_of(model: keras.Model) -> tuple[Any, Any]:

@@ -23,6 +23,8 @@ SECONDS = 600.0
 BYTES = 4 * 2**30
 # A flatbuffer counts its bytes in 31 bits.
 _LARGEST = 2**31 - 1
+# Of what a crashed process said, its log may be long.
+_TAIL = 4096
 _CHILD = Path(__file__).with_name("litert_child.py")
 # Each thread of OpenBLAS reserves memory, and nothing here needs it.
 _SMALL = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -153,9 +155,11 @@ def _crash(code: int, log: Path) -> str:
         what = signal.Signals(-code).name
     except ValueError:
         what = f"exit code {code}"
-    text = log.read_text("utf-8", errors="replace").strip()
-    last = text.splitlines()[-1] if text else ""
-    said = f", last words: {_one_line(last)}" if last else ""
+    with log.open("rb") as stream:
+        stream.seek(-min(_TAIL, log.stat().st_size), os.SEEK_END)
+        text = stream.read().decode("utf-8", errors="replace")
+    lines = [x for x in text.splitlines() if x and not x.startswith("INFO")]
+    said = f", last words: {_one_line(lines[-1])}" if lines else ""
     return f"a file that crashed LiteRT ({what}{said})"
 
 

@@ -68,14 +68,23 @@ def measure_latency(
     0.678
     """
     threads = tuple(threads)
+    check_counts(threads, runs)
+    found = time_isolated(Path(path), threads, runs, seconds)
+    return tuple(Latency(**fields) for fields in found)
+
+
+def check_counts(threads: Sequence[int], runs: int) -> None:
+    """Refuse numbers that `measure_latency` could not use.
+
+    Raises:
+        InputError: A number is below 1, or there is none.
+    """
     if min(threads, default=0) < 1:
         raise InputError(
             "threads", threads, "numbers of 1 or more", "Use threads=(1, 2)."
         )
     if runs < 1:
         raise InputError("runs", runs, "1 or more", "Use runs=200.")
-    found = time_isolated(Path(path), threads, runs, seconds)
-    return tuple(Latency(**fields) for fields in found)
 
 
 def machine() -> str:

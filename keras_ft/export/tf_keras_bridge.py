@@ -5,7 +5,6 @@ files. This walks a live model's own description and builds the same network
 of tf_keras layers; tf_keras reads no file.
 """
 
-import inspect
 from typing import Any
 
 import keras
@@ -32,9 +31,9 @@ def to_tf_keras(model: keras.Model, *, flat: bool = False) -> Any:
 
     In training, tf_keras' fused batch normalization moves its variance
     towards n / (n - 1) of what Keras 3 takes, where n values of a channel
-    are in a batch; Dropout and augmentation draw other random numbers; and a
-    layer that was called with `training=False` stays in inference mode, as
-    it should in Keras 3, whose 3.15 forgets that while it trains.
+    are in a batch; Dropout and augmentation draw other random numbers. What
+    was called with `training=False` trains as in Keras 3.15, which writes
+    that down for every Dropout and forgets it while it trains.
 
     Importing tf_keras changes no environment variable, and `tf.keras` stays
     Keras 3.
@@ -103,7 +102,7 @@ class _Bridge:
         import tf_keras
 
         inputs = [_input(tensor) for tensor in model.inputs]
-        outputs = self._run(model, inputs, "", None, trainable)
+        outputs = self._run(model, inputs, "", trainable)
         packed = [
             keras.tree.pack_sequence_as(structure, tensors)
             for structure, tensors in zip(
@@ -117,7 +116,6 @@ class _Bridge:
         model: keras.Model,
         inputs: list[Any],
         prefix: str,
-        training: bool | None,
         trainable: bool,
     ) -> list[Any]:
         """What the model makes of tf_keras tensors; both flattened."""
@@ -125,8 +123,6 @@ class _Bridge:
         tensors = dict(zip(graph.inputs, inputs, strict=True))
         for call in graph.calls:
             args, kwargs = call.filled(tensors)
-            if training is not None:
-                kwargs.setdefault("training", training)
             outputs = self._call(
                 call.layer,
                 prefix + call.layer.name,
@@ -145,7 +141,7 @@ class _Bridge:
         kwargs: dict[str, Any],
         trainable: bool,
     ) -> list[Any]:
-        if kwargs.get("training"):
+        if kwargs.pop("training", None):
             raise BridgeError(
                 layer.name,
                 "is called with training=True, also in inference",
@@ -153,9 +149,8 @@ class _Bridge:
             )
         is_model = isinstance(layer, keras.Model)
         if is_model and self._flat:
-            training = kwargs.pop("training", None)
             inputs = _inputs_of(layer, args, kwargs)
-            return self._run(layer, inputs, f"{name}/", training, trainable)
+            return self._run(layer, inputs, f"{name}/", trainable)
         known = id(layer) in self._made
         if not known and is_model:
             self._made[id(layer)] = self.model(layer, trainable)
@@ -164,8 +159,6 @@ class _Bridge:
                 layer, name, trainable and layer.trainable
             )
         made = self._made[id(layer)]
-        if "training" not in inspect.signature(made.call).parameters:
-            kwargs.pop("training", None)
         try:
             outputs = made(*args, **kwargs)
             if not known and not is_model:

@@ -10,7 +10,7 @@ from typing import Any
 from keras_ft.errors import InputError
 from keras_ft.export.quantization import QUANTIZATIONS
 
-# Where tfmot lets every range begin.
+# Where tfmot lets ranges begin; the input's begins at 0..0.
 _UNTRAINED = (-6.0, 6.0)
 
 
@@ -50,10 +50,10 @@ def check_imitation(student: Any, quantization: str) -> None:
             '"int8" or "int8_io"',
             "Use one of them, or export the student it was made of.",
         )
-    if all(found == _UNTRAINED for found in ranges):
+    if _UNTRAINED in ranges:
         raise InputError(
             "student",
-            f"'{student.name}', whose activations have tfmot's initial ranges",
+            f"'{student.name}', in which ranges are tfmot's initial ranges",
             "a student after quantisation-aware training",
             "Train it first, or let keras_ft.compression.compress do both.",
         )

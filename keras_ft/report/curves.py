@@ -1,11 +1,14 @@
 """Curves as inline SVG that takes its ink from the page."""
 
+import contextlib
 import io
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -101,11 +104,7 @@ def _plot(
 ) -> str:
     """SVG of (label, colour, points) lines over the epochs."""
     last = max(epoch for _, _, points in lines for epoch, _ in points)
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(5.2, 3.1), layout="constrained")
-        figure.patch.set_alpha(0)
-        axes = figure.add_subplot()
-        axes.patch.set_alpha(0)
+    with paper() as (figure, axes):
         for label, colour, points in lines:
             if points:
                 axes.plot(
@@ -116,7 +115,6 @@ def _plot(
                     marker="o",
                     markersize=3 if last > 1 else 7,
                 )
-        axes.grid(color=_INK, alpha=0.12)
         axes.set_xlim(1 - 0.04 * last, last * 1.04)
         if from_zero:
             top = max(value for _, _, points in lines for _, value in points)
@@ -124,12 +122,32 @@ def _plot(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlabel("epoch")
         axes.legend(loc="best")
-        return _svg(figure)
+        return svg(figure)
 
 
-def _svg(figure: Figure) -> str:
+@contextlib.contextmanager
+def paper(height: float = 3.1) -> Iterator[tuple[Figure, Axes]]:
+    """A figure and its axes in the style of the page; draw inside the block.
+
+    Args:
+        height: In inches; the width is 5.2.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2, height), layout="constrained")
+        figure.patch.set_alpha(0)
+        axes = figure.add_subplot()
+        axes.patch.set_alpha(0)
+        axes.grid(color=_INK, alpha=0.12)
+        yield figure, axes
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an SVG element that takes its ink from the page.
+
+    Call it inside the block of `paper`, whose style it needs.
+    """
     text = io.StringIO()
     # Without a date the same numbers give the same file.
     figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
-    return svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    drawn = text.getvalue()
+    return drawn[drawn.index("<svg") :].replace(_INK, "currentColor")

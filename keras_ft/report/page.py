@@ -1,19 +1,18 @@
 """From a finished run folder to `report.html`."""
 
-import importlib.resources
 import json
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from keras_ft import artefacts
 from keras_ft import runs
 from keras_ft.report import curves
+from keras_ft.report import pareto
 from keras_ft.report import samples
 from keras_ft.report import wording
 from keras_ft.report.networks import Network
 from keras_ft.report.networks import networks
+from keras_ft.report.templates import template
 from keras_ft.runs.training import read_history
 
 REPORT = "report.html"
@@ -45,24 +44,10 @@ def write(
     """
     with runs.RunFolder(run_dir) as run:
         path = run.path / REPORT
-        artefacts.write_text(path, _template().render(_content(run, data_dir)))
+        page = template("template.html").render(_content(run, data_dir))
+        artefacts.write_text(path, page)
         artefacts.record(run.path, [REPORT])
     return path
-
-
-def _template() -> jinja2.Template:
-    folder = importlib.resources.files("keras_ft.report")
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = wording.percent
-    environment.filters["size"] = wording.size
-    environment.filters["time"] = wording.time
-    source = folder.joinpath("template.html").read_text(encoding="utf-8")
-    return environment.from_string(source)
 
 
 def _content(
@@ -75,12 +60,17 @@ def _content(
         network.phase: read_history(run, network.phase) for network in found
     }
     data = runs.load_run_data(run, data_dir)
+    benchmark = None
+    if run.is_finished(runs.BENCHMARK):
+        benchmark = run.result(runs.BENCHMARK)
     return {
         "title": _title(run),
         "headline": wording.headline(metrics),
         "metrics": metrics,
         "networks": found,
         "exports": _exports(run),
+        "benchmark": benchmark,
+        "pareto_plots": pareto.plots(benchmark) if benchmark else [],
         "plots": _plots(run, found, rows),
         "epochs": wording.last_and_best(students, rows),
         "classes": _classes(found, data.class_names),

@@ -1,5 +1,10 @@
 """A run: one folder with settings, phases, artefacts and numbers."""
 
+from keras_ft.runs.benchmarked import BENCHMARK as BENCHMARK
+from keras_ft.runs.benchmarked import benchmark_files as benchmark_files
+from keras_ft.runs.benchmarked import benchmark_run as benchmark_run
+from keras_ft.runs.benchmarking import write_tables as write_tables
+from keras_ft.runs.compressing import export_compressed as export_compressed
 from keras_ft.runs.distillation import METRICS as METRICS
 from keras_ft.runs.distillation import distil as distil
 from keras_ft.runs.distillation import train_teacher as train_teacher

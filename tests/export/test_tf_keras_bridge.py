@@ -91,6 +91,17 @@ def test_the_users_model_is_not_changed(student):
         np.testing.assert_array_equal(weight, old)
 
 
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_nested_model_may_be_the_output(flat):
+    inner = keras.Input((8, 8, 3))
+    backbone = keras.Model(inner, layers.Conv2D(3, 3)(inner), name="backbone")
+    image = keras.Input((8, 8, 3))
+    twice = [layers.ReLU()(backbone(image)), backbone(image)]
+    for outputs in (backbone(image), twice):
+        made = to_tf_keras(keras.Model(image, outputs), flat=flat)
+        assert len(made.outputs) == len(keras.tree.flatten(outputs))
+
+
 def test_nested_models_stay_models_or_are_put_in_place():
     image = keras.Input(SHAPE, name="image")
     inner = keras.Model(image, _block("deep")(image), name="backbone")
@@ -220,17 +231,15 @@ def test_a_training_step_moves_the_same_batch_statistics():
 
 
 @pytest.mark.parametrize("flat", [False, True])
-def test_what_is_called_in_inference_mode_stays_in_it(flat):
+def test_dropout_drops_in_training_and_only_there(flat):
     image = keras.Input(SHAPE)
-    model = _as_if_trained(keras.Model(image, _block()(image, training=False)))
-    values = _numbers(4, *SHAPE)
-    # Keras 3.15 itself forgets the argument when it trains.
-    np.testing.assert_allclose(
-        to_tf_keras(model, flat=flat)(values, training=True),
-        model(values, training=False),
-        rtol=1e-4,
-        atol=1e-5,
-    )
+    inner = keras.Model(image, layers.Dropout(0.5)(image))
+    model = keras.Model(image, layers.Dropout(0.5)(inner(image)))
+    made = to_tf_keras(model, flat=flat)
+    ones = np.ones((4, *SHAPE), np.float32)
+    dropped = np.mean(made(ones, training=True) == 0)
+    assert dropped == pytest.approx(0.75, abs=0.05)
+    np.testing.assert_array_equal(made(ones, training=False), ones)
 
 
 @pytest.mark.parametrize("flat", [False, True])
