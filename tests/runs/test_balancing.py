@@ -3,8 +3,10 @@
 import csv
 import json
 
+import keras
 import pytest
 
+from keras_ft import Paraphraser
 from keras_ft import runs
 from keras_ft.cli.main import main
 from keras_ft.errors import InputError
@@ -100,3 +102,22 @@ def test_a_ratio_is_above_0(ratio):
 
 def test_a_run_without_ratio_is_configured_as_before():
     assert "beta_ratio" not in _Bench(None, None, None).settings.configuration()
+
+
+def test_two_devices_are_told_the_same_beta(tmp_path, network, batch):
+    found = []
+    for name in ("none", "mirrored"):
+        placement = runs.Placement(name)
+        keras.utils.set_random_seed(0)
+        with placement.scope():
+            paraphraser = Paraphraser(0.5)
+            paraphraser.trained = True
+            model = Recipe.preset("official").distiller(
+                network(8), network(4), paraphraser
+            )
+        with runs.RunFolder(tmp_path / name, {}) as run:
+            bench = _Bench(run, _Data(batch))
+            bench.placement = placement
+            balancing.balance(bench, model)
+        found.append(float(keras.ops.convert_to_numpy(model.beta)))
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
