@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keras_ft import multi_worker as multi_worker
     from keras_ft import transfers as transfers
     from keras_ft import zoo as zoo
+    from keras_ft.beta_suggestion import suggest_beta as suggest_beta
     from keras_ft.coupled_sgd import CoupledSGD as CoupledSGD
     from keras_ft.distiller import Distiller as Distiller
     from keras_ft.errors import InputError as InputError
@@ -47,6 +48,7 @@ _HOMES = {
     "ParaphraserTrainer": "paraphraser_trainer",
     "Recipe": "recipes",
     "Translator": "layers",
+    "suggest_beta": "beta_suggestion",
     "taps": "feature_taps",
 }
 __all__ = ["__version__", *_PACKAGES, *_HOMES]

@@ -17,7 +17,16 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # package.
 FLOORS = (
     {"errors", "_version"},
-    {"losses", "graph", "artefacts", "coupled_sgd", "preflight", "needs"},
+    {
+        "losses",
+        "graph",
+        "gradients",
+        "artefacts",
+        "costs",
+        "coupled_sgd",
+        "preflight",
+        "needs",
+    },
     {
         "feature_taps",
         "layers",
@@ -32,7 +41,7 @@ FLOORS = (
     {"transfers", "frozen_teacher", "feature_cache"},
     {"terms"},
     {"distiller", "paraphraser_trainer"},
-    {"factor_transfer", "mirrored", "multi_worker"},
+    {"factor_transfer", "mirrored", "multi_worker", "beta_suggestion"},
     {"recipes"},
     {"export"},
     {"compression"},
@@ -67,11 +76,13 @@ TENSORFLOW = {
 # The modules and packages whose subject it is.
 TENSORFLOW_IS_SUBJECT = {
     "acceleration",
+    "costs",  # asks its profiler and its allocator
     "compression",
     "data",
     "export",
     "feature_cache",
     "frozen_teacher",
+    "gradients",  # each backend has a way of its own
     "guards",
     "losses",  # asks for the number of replicas, in one function
     "mirrored",

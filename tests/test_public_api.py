@@ -23,6 +23,7 @@ PROMISED = {
     "data",
     "export",
     "multi_worker",
+    "suggest_beta",
     "taps",
     "transfers",
     "zoo",

@@ -8,22 +8,33 @@ schedules are the recipe's own, which on a few cores takes hours.
 examples:
   keras-ft distill --teacher=runs/teacher --student=resnet8 \\
       --paraphrase_epochs=2 --epochs=6
+  keras-ft distill --student=resnet20 --plan
   keras-ft distill --dataset=cifar10 --teacher=resnet56.keras \\
       --student=resnet20 --baselines=alone,kd --quantization=none,int8
   keras-ft distill --dataset=my_photos/ --teacher=teacher.keras \\
       --student=my_student.keras --teacher_layer=block5_conv3
 """
 
+import math
 from typing import Any
 
 from absl import flags
 
 from keras_ft.cli import common
+from keras_ft.errors import InputError
 
 
 def define(values: flags.FlagValues) -> None:
     """The command's flags."""
     common.define_run(values, "runs/distill")
+    flags.DEFINE_boolean(
+        "plan",
+        False,
+        "Measure a few steps of each phase, print parameters, operations, "
+        "memory, cache size and time, online and cached, and stop. Nothing is "
+        "written to --run_dir.",
+        flag_values=values,
+    )
     flags.DEFINE_string(
         "teacher",
         "fashion_mini",
@@ -72,11 +83,19 @@ def _define_method(values: flags.FlagValues) -> None:
         "instead of the recipe's.",
         flag_values=values,
     )
-    flags.DEFINE_float(
+    flags.DEFINE_string(
         "beta",
         None,
-        "Weight of the factor term, instead of the recipe's.",
-        lower_bound=0.0,
+        "Weight of the factor term, a number, instead of the recipe's; auto "
+        "measures one on the first batch, so that it suits any rate and layer.",
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "beta_ratio",
+        None,
+        "With --beta=auto: how many times as hard as the labels the factor "
+        "pulls at the student's weights when training begins; by default "
+        f"{common.BETA_RATIO:g}.",
         flag_values=values,
     )
     flags.DEFINE_integer(
@@ -113,14 +132,22 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
     """Distil, report, tell."""
     baselines = common.members(values, "baselines", common.BASELINES)
     quantizations = common.members(values, "quantization", common.QUANTIZATIONS)
+    beta, beta_ratio = _beta(values)
     with common.quiet_start():
         from keras_ft import runs
         from keras_ft.cli import outcome
 
+        if values["plan"].value and values["strategy"].value != "none":
+            raise InputError(
+                "--plan",
+                f"it with --strategy={values['strategy'].value}",
+                "--strategy=none",
+                "One device is measured; leave --strategy out.",
+            )
         placement = common.place(values)
 
     settings = runs.Settings(
-        recipe=_recipe(values),
+        recipe=_recipe(values, beta),
         dataset=values["dataset"].value,
         data_dir=values["data_dir"].value,
         train_examples=values["train_examples"].value,
@@ -133,7 +160,11 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
         baselines=baselines,
         quantizations=quantizations,
         acceleration=values["acceleration"].value,
+        beta_ratio=beta_ratio,
     )
+    if values["plan"].value:
+        print(runs.plan(settings))
+        return
     metrics = runs.distil(
         values["run_dir"].value,
         settings,
@@ -145,7 +176,29 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
         outcome.tell(values, metrics, "student.keras")
 
 
-def _recipe(values: flags.FlagValues) -> Any:
+def _beta(values: flags.FlagValues) -> tuple[float | None, float | None]:
+    """--beta as a number, and the ratio where it is `auto`."""
+    word, ratio = values["beta"].value, values["beta_ratio"].value
+    if word == "auto":
+        return None, common.BETA_RATIO if ratio is None else ratio
+    if ratio is not None:
+        raise InputError(
+            "--beta_ratio", ratio, "it with --beta=auto", "Leave it out."
+        )
+    if word is None:
+        return None, None
+    try:
+        beta = float(word)
+    except ValueError:
+        beta = -1.0
+    if not 0.0 <= beta < math.inf:
+        raise InputError(
+            "--beta", word, "a number of at least 0, or auto", "Use auto."
+        )
+    return beta, None
+
+
+def _recipe(values: flags.FlagValues, beta: float | None) -> Any:
     import dataclasses
 
     from keras_ft.recipes import Recipe
@@ -153,9 +206,11 @@ def _recipe(values: flags.FlagValues) -> Any:
     recipe = Recipe.preset(values["recipe"].value)
     changes: dict[str, Any] = {
         name: values[name].value
-        for name in ("rate", "beta", "p")
+        for name in ("rate", "p")
         if values[name].value is not None
     }
+    if beta is not None:
+        changes["beta"] = beta
     changes["distil"] = common.changed(recipe.distil, values, epochs=True)
     paraphrase = recipe.paraphrase
     if values["batch_size"].value is not None:

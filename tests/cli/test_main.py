@@ -71,6 +71,9 @@ def test_commands_define_nothing_global():
         (["distill", "--epochs=0"], "--epochs=0"),
         (["distill", "--epochs=many"], "--epochs=many"),
         (["distill", "--recipe=offical"], "offical"),
+        (["distill", "--beta=high"], "or auto"),
+        (["distill", "--beta=-1"], "or auto"),
+        (["distill", "--beta_ratio=2"], "--beta=auto"),
         (["distill", "--baselines=at"], "alone, kd"),
         (["distill", "--quantization=int4"], "int8"),
         (["export"], "exactly one of --run_dir and --student"),
@@ -106,6 +109,7 @@ def test_a_defect_is_not_hidden(monkeypatch):
 
 
 def test_words_kept_for_speed_agree_with_the_library():
+    from keras_ft import beta_suggestion
     from keras_ft.compression import preconditions
     from keras_ft.export import quantization
     from keras_ft.recipes import Recipe
@@ -116,6 +120,7 @@ def test_words_kept_for_speed_agree_with_the_library():
     assert common.QUANTIZATIONS == tuple(quantization.QUANTIZATIONS)
     assert common.COMPRESSIONS == tuple(preconditions.METHODS)
     assert common.BASELINES == settings.BASELINES
+    assert common.BETA_RATIO == beta_suggestion.RATIO
 
 
 def test_version(capsys):
