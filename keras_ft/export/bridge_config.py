@@ -70,6 +70,14 @@ class _Translation:
         self, kind: Any, accepted: set[str], config: dict[str, Any]
     ) -> dict[str, Any]:
         options = {}
+        # Padding alone is computed anywhere: identity shortcuts pad channels.
+        if config.get("data_format") == "channels_first" and (
+            kind is not keras.layers.ZeroPadding2D
+        ):
+            raise self._refusal(
+                "channels_first, which tf_keras computes on GPUs only",
+                "Build the network with channels_last.",
+            )
         for key, value in config.items():
             renamed = _RENAMED.get((kind.__name__, key), key)
             if renamed in accepted:
@@ -90,11 +98,6 @@ class _Translation:
             return "zeros"
         if key.endswith("activation"):
             return self._activation(value)
-        if key == "data_format" and value == "channels_first":
-            raise self._refusal(
-                "channels_first, which tf_keras computes on GPUs only",
-                "Build the network with channels_last.",
-            )
         if key == "stateful" and value:
             raise self._refusal(
                 "its option stateful=True",

@@ -223,6 +223,21 @@ def test_what_tf_keras_lacks_is_refused_by_name(layer, reason):
     assert refusal.value.remedy.endswith(".")
 
 
+def test_padding_of_the_last_two_axes_is_let_through():
+    model = keras.Sequential(
+        [
+            keras.Input(IMAGE),
+            layers.ZeroPadding2D(
+                ((0, 0), (2, 3)), data_format="channels_first"
+            ),
+        ]
+    )
+    images = np.random.default_rng(0).normal(size=(2, *IMAGE))
+    np.testing.assert_array_equal(
+        to_tf_keras(model)(images), keras.ops.convert_to_numpy(model(images))
+    )
+
+
 def test_rms_scaling_is_refused():
     layer = layers.LayerNormalization(name="bad")
     layer.rms_scaling = True
