@@ -128,6 +128,8 @@ def test_why_a_teacher_is_not_folded_is_said_once(
         raise NotFoldableError("view", "layer 'a' keeps state")
 
     monkeypatch.setattr(teacher_pass, "fold", refuse)
+    # The command line, if tested before, asked for errors alone.
+    caplog.set_level("WARNING", logger="absl")
     fast, _ = trained(network, batch, "auto")
     fast.evaluate(*batch, verbose=0)
     fast.fit(*batch, verbose=0)

@@ -3,8 +3,6 @@
 import importlib.resources
 from typing import Any
 
-import jinja2
-
 
 def render(name: str, content: dict[str, Any]) -> str:
     """A template with the content put in.
@@ -21,6 +19,8 @@ def render(name: str, content: dict[str, Any]) -> str:
     >>> render("labels.txt", {"classes": ["cat", "cup"]})
     'cat\\ncup\\n'
     """
+    import jinja2  # Absent where there is no TensorFlow.
+
     folder = importlib.resources.files("keras_ft.export.handover")
     source = folder.joinpath("templates", f"{name}.jinja")
     environment = jinja2.Environment(
