@@ -12,9 +12,9 @@ from keras_ft.export.export_error import ExportError
 
 FOLDER = "golden"
 FILE = "golden.json"
-# Measured for files of small networks, against LiteRT on x86: on aarch64 float32
-# 3e-6, float16 4e-6, dynamic 0.007, int8 5/256 where a mean lies on the edge of
-# rounding; in a browser dynamic 0.001, 4-bit weights 0.004.
+# Measured for files of small networks, against LiteRT on x86: on aarch64
+# float32 3e-6, float16 4e-6, dynamic 0.007, int8 5/256 where a mean lies on the
+# edge of rounding; in a browser dynamic 0.001, 4-bit weights 0.004.
 _TOLERANCE = {"none": 1e-4, "float16": 1e-3}
 _TOLERANCE_OF_INTEGERS = 0.02
 
