@@ -36,7 +36,7 @@ FLOORS = (
     {"recipes"},
     {"export"},
     {"runs"},
-    {"report"},
+    {"report", "comparison"},  # uses of runs; never each other
     {"cli"},
     {"__main__"},
     {"__init__"},
