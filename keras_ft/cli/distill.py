@@ -23,12 +23,20 @@ from keras_ft.cli import common
 
 def define(values: flags.FlagValues) -> None:
     """The command's flags."""
-    common.define_run(values, "runs/distill")
+    define_training(values, "runs/distill")
+    common.define_strategy(values)
+    define_results(values, baselines="", quantization="none")
+
+
+def define_training(values: flags.FlagValues, run_dir: str) -> None:
+    """The flags of every command that distils a teacher of the user's."""
+    common.define_run(values, run_dir)
     flags.DEFINE_string(
         "teacher",
         "fashion_mini",
-        "A .keras file, the run folder of train_teacher, or the name of a "
-        "teacher that comes along.",
+        "A .keras file, the run folder of train_teacher, the name of a teacher "
+        "that comes along, or the arrays (.npz) of a PyTorch ResNet for CIFAR, "
+        "which get images normalized as ImageNet's.",
         flag_values=values,
     )
     flags.DEFINE_string(
@@ -45,7 +53,6 @@ def define(values: flags.FlagValues) -> None:
             "`keras-ft taps` lists them.",
             flag_values=values,
         )
-    common.define_strategy(values)
     common.define_acceleration(values)
     common.define_data(values)
     common.define_schedule(
@@ -54,7 +61,6 @@ def define(values: flags.FlagValues) -> None:
         "its milestones move in proportion.",
     )
     _define_method(values)
-    define_results(values, baselines="", quantization="none")
 
 
 def _define_method(values: flags.FlagValues) -> None:
@@ -119,24 +125,14 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
 
         placement = common.place(values)
 
-    settings = runs.Settings(
-        recipe=_recipe(values),
-        dataset=values["dataset"].value,
-        data_dir=values["data_dir"].value,
-        train_examples=values["train_examples"].value,
-        validation_fraction=values["validation_fraction"].value,
-        seed=values["seed"].value,
-        teacher=values["teacher"].value,
-        student=values["student"].value,
-        teacher_layer=values["teacher_layer"].value,
-        student_layer=values["student_layer"].value,
-        baselines=baselines,
-        quantizations=quantizations,
-        acceleration=values["acceleration"].value,
-    )
     metrics = runs.distil(
         values["run_dir"].value,
-        settings,
+        runs.Settings(
+            recipe=recipe(values),
+            baselines=baselines,
+            quantizations=quantizations,
+            **settings(values),
+        ),
         command_line,
         common.echo if placement.is_chief else common.silent,
         placement,
@@ -145,23 +141,41 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
         outcome.tell(values, metrics, "student.keras")
 
 
-def _recipe(values: flags.FlagValues) -> Any:
+def settings(values: flags.FlagValues) -> dict[str, Any]:
+    """The flags of `define_training` that `runs.Settings` takes as they are."""
+    names = (
+        "dataset",
+        "data_dir",
+        "train_examples",
+        "validation_fraction",
+        "seed",
+        "teacher",
+        "student",
+        "teacher_layer",
+        "student_layer",
+        "acceleration",
+    )
+    return {name: values[name].value for name in names}
+
+
+def recipe(values: flags.FlagValues) -> Any:
+    """The recipe with the flags of `define_training` put in."""
     import dataclasses
 
     from keras_ft.recipes import Recipe
 
-    recipe = Recipe.preset(values["recipe"].value)
+    preset = Recipe.preset(values["recipe"].value)
     changes: dict[str, Any] = {
         name: values[name].value
         for name in ("rate", "beta", "p")
         if values[name].value is not None
     }
-    changes["distil"] = common.changed(recipe.distil, values, epochs=True)
-    paraphrase = recipe.paraphrase
+    changes["distil"] = common.changed(preset.distil, values, epochs=True)
+    paraphrase = preset.paraphrase
     if values["batch_size"].value is not None:
         paraphrase = dataclasses.replace(
             paraphrase, batch_size=values["batch_size"].value
         )
     if values["paraphrase_epochs"].value is not None:
         paraphrase = paraphrase.with_epochs(values["paraphrase_epochs"].value)
-    return recipe.replace(**changes, paraphrase=paraphrase)
+    return preset.replace(**changes, paraphrase=paraphrase)

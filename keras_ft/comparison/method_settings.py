@@ -1,7 +1,10 @@
 """The numbers of the methods beside Factor Transfer, with their sources."""
 
 import dataclasses
+import math
 from typing import Any
+
+from keras_ft.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +21,9 @@ class MethodSettings:
         at_beta: Weight of each attention map's term.
         fitnet_beta: Weight of the hint.
 
+    Raises:
+        InputError: A number is out of its range.
+
     Example:
 
     >>> keras_ft.compare(..., method_settings=MethodSettings(at_beta=500.0))
@@ -33,6 +39,20 @@ class MethodSettings:
     kd_alpha: float = 0.9
     at_beta: float = 1000.0
     fitnet_beta: float = 100.0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            most = 1.0 if field.name == "kd_alpha" else math.inf
+            if not 0 <= value <= most or not math.isfinite(value):
+                raise InputError(
+                    field.name,
+                    value,
+                    "a number from 0 to 1"
+                    if most == 1
+                    else "a finite number of at least 0",
+                    f"Use {field.default}, which was published.",
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, for a run folder's configuration."""

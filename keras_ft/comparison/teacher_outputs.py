@@ -1,7 +1,9 @@
 """What the students of one seed learn from: batches, and the teacher's word."""
 
+import contextlib
 import math
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -104,7 +106,10 @@ class TeacherOutputs:
     def forget(self, seed: int) -> None:
         """Removes what was kept for a seed."""
         self._made.pop(seed, None)
-        shutil.rmtree(self._folder(seed), ignore_errors=True)
+        folder = self._folder(seed)
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # Another seed's is still there.
+            folder.parent.rmdir()
 
     def _make(self, seed: int) -> tuple[Any, keras.Model]:
         data = self.data(seed)
@@ -122,7 +127,7 @@ class TeacherOutputs:
         )
         return cache, cache.teacher
 
-    def _folder(self, seed: int) -> Any:
+    def _folder(self, seed: int) -> Path:
         return self._plan.path / FOLDER / f"seed{seed}"
 
 

@@ -1,11 +1,13 @@
 """Curves as inline SVG that takes its ink from the page."""
 
 import io
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -17,21 +19,21 @@ COLOURS = {
     "kd": "#2e9e5b",
 }
 # Stands for the colour of the page's text until the SVG is written.
-_INK = "#123456"
+INK = "#123456"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "keras_ft",
     "font.size": 11,
     "font.family": "sans-serif",
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "axes.titlecolor": _INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
     "axes.titlesize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "legend.frameon": False,
 }
 TERMS = {
@@ -101,11 +103,8 @@ def _plot(
 ) -> str:
     """SVG of (label, colour, points) lines over the epochs."""
     last = max(epoch for _, _, points in lines for epoch, _ in points)
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(5.2, 3.1), layout="constrained")
-        figure.patch.set_alpha(0)
-        axes = figure.add_subplot()
-        axes.patch.set_alpha(0)
+
+    def draw(axes: Axes) -> None:
         for label, colour, points in lines:
             if points:
                 axes.plot(
@@ -116,7 +115,6 @@ def _plot(
                     marker="o",
                     markersize=3 if last > 1 else 7,
                 )
-        axes.grid(color=_INK, alpha=0.12)
         axes.set_xlim(1 - 0.04 * last, last * 1.04)
         if from_zero:
             top = max(value for _, _, points in lines for _, value in points)
@@ -124,6 +122,24 @@ def _plot(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlabel("epoch")
         axes.legend(loc="best")
+
+    return canvas(draw)
+
+
+def canvas(draw: Callable[[Axes], None], height: float = 3.1) -> str:
+    """SVG of what is drawn, in the ink of the page.
+
+    Args:
+        draw: Draws on the axes it is given.
+        height: In inches, beside a width of 5.2.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2, height), layout="constrained")
+        figure.patch.set_alpha(0)
+        axes = figure.add_subplot()
+        axes.patch.set_alpha(0)
+        draw(axes)
+        axes.grid(color=INK, alpha=0.12)
         return _svg(figure)
 
 
@@ -132,4 +148,4 @@ def _svg(figure: Figure) -> str:
     # Without a date the same numbers give the same file.
     figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
-    return svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    return svg[svg.index("<svg") :].replace(INK, "currentColor")

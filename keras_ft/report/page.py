@@ -45,14 +45,19 @@ def write(
     """
     with runs.RunFolder(run_dir) as run:
         path = run.path / REPORT
-        artefacts.write_text(path, _template().render(_content(run, data_dir)))
+        page = template("template.html").render(_content(run, data_dir))
+        artefacts.write_text(path, page)
         artefacts.record(run.path, [REPORT])
     return path
 
 
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A page of this package, to be rendered."""
     folder = importlib.resources.files("keras_ft.report")
     environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(
+            lambda name: folder.joinpath(name).read_text(encoding="utf-8")
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -61,8 +66,7 @@ def _template() -> jinja2.Template:
     environment.filters["percent"] = wording.percent
     environment.filters["size"] = wording.size
     environment.filters["time"] = wording.time
-    source = folder.joinpath("template.html").read_text(encoding="utf-8")
-    return environment.from_string(source)
+    return environment.get_template(name)
 
 
 def _content(
