@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_ft import preflight
 from keras_ft.comparison import memory
 from keras_ft.comparison.bench import Bench
 from keras_ft.comparison.method import Method
@@ -116,6 +117,8 @@ class Trainings:
         )
         if measured:
             result["memory_bytes"] = memory.peak_bytes()
+        # The last step of all may be the one that breaks it.
+        preflight.check_finite("student", student)
         workbench.save(student, "student.keras")
         rows = read_history(workbench.run, "student")
         result |= began | _last_and_best(rows)

@@ -35,7 +35,8 @@ def trained(monkeypatch):
 
 
 def test_every_method_and_seed_is_there(finished):
-    assert [method.name for method in finished.methods] == list(METHODS)
+    assert [m.name for m in finished.methods] == ["none", "kd", "ft+at"]
+    assert len(finished.trainings) == 6
     assert not finished.failures
     for training in finished.trainings:
         assert 0 <= training.accuracy <= 1
@@ -56,7 +57,7 @@ def test_methods_share_start_and_batches_and_seeds_do_not(finished):
 def test_accuracies_are_those_of_the_saved_students(finished):
     data = keras_ft.data.load("fashion_mini")
     images, labels = data.examples("test", 2000)
-    for training in finished.trainings[::5]:
+    for training in finished.trainings[::3]:
         student = keras.models.load_model(
             finished.run_dir / training.folder / "student.keras"
         )
@@ -76,7 +77,8 @@ def test_the_table_names_every_method_and_its_mean(finished):
 
 def test_verdicts_are_against_plain_and_kd(finished):
     sentences = finished.verdicts()
-    assert len(sentences) == 6 + 5
+    assert len(sentences) == 2 + 1
+    assert sentences[-1].startswith("FT+AT") and "KD" in sentences[-1]
     assert all("two seeds only" in sentence for sentence in sentences)
 
 
@@ -87,7 +89,7 @@ def test_files_hold_the_same_numbers(finished):
         rows = list(csv.DictReader(file))
     with open(folder / "trainings.csv", newline="") as file:
         single = list(csv.DictReader(file))
-    assert len(single) == len(content["trainings"]) == 14
+    assert len(single) == len(content["trainings"]) == 6
     for method, entry, row in zip(
         finished.methods, content["methods"], rows, strict=True
     ):
@@ -107,6 +109,7 @@ def test_the_teachers_outputs_are_removed_when_all_is_done(finished):
     assert not (finished.run_dir / "teacher_outputs").exists()
 
 
+@pytest.mark.slow
 def test_one_teacher_pass_per_seed_for_all_methods(tmp_path, toy, monkeypatch):
     computed = []
     compute = building.compute
@@ -117,7 +120,7 @@ def test_one_teacher_pass_per_seed_for_all_methods(tmp_path, toy, monkeypatch):
 
     monkeypatch.setattr(building, "compute", counted)
     monkeypatch.setattr(building, "describe", lambda request: "")
-    methods = ["kd", "at", "fitnet", "ft"]
+    methods = ["kd", "ft"]
     keras_ft.compare(tmp_path / "many", **toy | {"methods": methods})
     once = sum(computed)
     # One epoch of 64 images, 500 of validation and 2,000 of the test.
@@ -131,14 +134,15 @@ def test_what_is_finished_is_not_trained_again(copied, toy, trained, finished):
     again = keras_ft.compare(copied, **toy)
     assert not trained
     assert again.trainings == finished.trainings
-    shutil.rmtree(copied / "ft+kd-seed1")
+    shutil.rmtree(copied / "ft+at-seed1")
     again = keras_ft.compare(copied, **toy)
-    assert trained == ["ft+kd-seed1"]
+    assert trained == ["ft+at-seed1"]
     # The paraphraser was there, and the teacher's outputs are as before.
     for mine, known in zip(again.trainings, finished.trainings, strict=True):
         assert mine.accuracy == known.accuracy
 
 
+@pytest.mark.slow
 def test_more_methods_and_seeds_may_follow(tmp_path, toy, trained):
     few = toy | {"methods": ["none"], "seeds": 1}
     keras_ft.compare(tmp_path / "run", **few)
@@ -148,7 +152,7 @@ def test_more_methods_and_seeds_may_follow(tmp_path, toy, trained):
 
 
 def test_a_failure_is_told_and_the_others_go_on(tmp_path, toy, monkeypatch):
-    few = toy | {"methods": ["none", "kd", "ft"]}
+    few = toy | {"methods": ["none", "kd"]}
     wrap, broken = trainings.wrapped, [True]
 
     def wrapped(method, *arguments):
@@ -164,7 +168,8 @@ def test_a_failure_is_told_and_the_others_go_on(tmp_path, toy, monkeypatch):
     assert any("kd, seed 0: FAILED" in line for line in lines)
     assert "Traceback" in next(tmp_path.rglob("failure-*.txt")).read_text()
     assert "0 of 2" in found.table()
-    assert found.methods[2].over_plain.seeds == 2
+    assert found.methods[0].mean("accuracy") is not None
+    assert found.methods[1].over_plain is None
     broken[0] = False
     found = keras_ft.compare(tmp_path / "run", **few)
     assert not found.failures and found.methods[1].mean("accuracy") is not None
@@ -180,6 +185,7 @@ def test_a_loss_that_is_not_finite_fails_alone(tmp_path, toy):
     assert found.methods[0].mean("accuracy") is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("teacher_pass", ["cache", "live"])
 def test_without_weight_a_term_changes_nothing(tmp_path, toy, teacher_pass):
     """Bit for bit the plain training: same weights and same batches."""
@@ -224,6 +230,7 @@ def test_bad_input_is_refused_before_training(tmp_path, toy, wrong, told):
     assert not list(tmp_path.glob("*-seed*"))
 
 
+@pytest.mark.slow
 def test_the_published_weights_reach_the_terms(tmp_path, toy, monkeypatch):
     made = {}
     wrap = trainings.wrapped
@@ -233,17 +240,25 @@ def test_the_published_weights_reach_the_terms(tmp_path, toy, monkeypatch):
         return made[method.name]
 
     monkeypatch.setattr(trainings, "wrapped", wrapped)
-    methods = ["kd", "at", "fitnet", "ft+kd"]
-    keras_ft.compare(tmp_path, **toy | {"methods": methods, "seeds": 1})
+    settings = toy | {"methods": METHODS, "seeds": 1}
+    found = keras_ft.compare(tmp_path, **settings)
+    assert [m.name for m in found.methods] == list(METHODS)
+    assert not found.failures
     weights = {
-        name: {t.name: round(float(t.beta), 3) for t in model.transfers}
+        name: {
+            t.name: round(float(t.beta), 3)
+            for t in getattr(model, "transfers", ())
+        }
         for name, model in made.items()
     }
     assert weights == {
+        "none": {},
         "kd": {"soft_target": 0.9},
         "at": {"attention_1": 1000.0},
         "fitnet": {"hint": 100.0},
+        "ft": {"factor": 500.0},
         "ft+kd": {"factor": 500.0, "soft_target": 0.9},
+        "ft+at": {"factor": 500.0, "attention_1": 1000.0},
     }
     assert made["kd"].transfers[0].temperature == 4.0
     assert made["ft+kd"].task_weight == pytest.approx(0.1)

@@ -126,3 +126,16 @@ def test_refused(arguments: dict[str, Any], argument: str) -> None:
 def test_a_path_object_is_accepted(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="class folders"):
         data.load(tmp_path)
+
+
+def test_epochs_can_be_counted_from_elsewhere():
+    data = load("fashion_mini", batch_size=32, train_examples=64)
+    later = data.starting_at(3)
+    for first, second in ((0, 3), (2, 5)):
+        mine, known = (
+            next(iter(source.train_from(epoch)))
+            for source, epoch in ((later, first), (data, second))
+        )
+        np.testing.assert_array_equal(mine[0], known[0])
+        np.testing.assert_array_equal(mine[1], known[1])
+    assert later.sizes == data.sizes and later.validation is data.validation
