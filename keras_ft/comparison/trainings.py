@@ -18,6 +18,7 @@ from keras_ft.layers import Paraphraser
 from keras_ft.runs import models
 from keras_ft.runs.exporting import export_student
 from keras_ft.runs.exporting import file_name
+from keras_ft.runs.run_folder import RunFolder
 from keras_ft.runs.training import read_history
 from keras_ft.runs.workbench import Workbench
 from keras_ft.teacher_pass import images_of
@@ -87,14 +88,18 @@ class Trainings:
             workbench.once(
                 "student",
                 "student.keras",
-                lambda: self._train(workbench, chosen, seed),
+                lambda: self._train(folder, workbench, chosen, seed),
             )
             if self.bench.plan.exports:
                 _export(workbench)
         gc.collect()
 
     def _train(
-        self, workbench: Workbench, method: Method, seed: int
+        self,
+        folder: RunFolder,
+        workbench: Workbench,
+        method: Method,
+        seed: int,
     ) -> dict[str, Any]:
         bench, settings = self.bench, self.bench.plan.settings
         batches: Any = bench.outputs.data(seed)
@@ -120,7 +125,7 @@ class Trainings:
         # The last step of all may be the one that breaks it.
         preflight.check_finite("student", student)
         workbench.save(student, "student.keras")
-        rows = read_history(workbench.run, "student")
+        rows = read_history(folder, "student")
         result |= began | _last_and_best(rows)
         return result | workbench.evaluated("student.keras")
 
@@ -131,7 +136,7 @@ class Trainings:
         return layer
 
     def _workbench(
-        self, folder: Any, seed: int, method: str = PARAPHRASER
+        self, folder: RunFolder, seed: int, method: str = PARAPHRASER
     ) -> Workbench:
         bench, settings = self.bench, self.bench.plan.settings
         return Workbench(

@@ -54,7 +54,7 @@ def _terms(
     method: Method, bench: Bench, paraphraser: Paraphraser | None
 ) -> list[Transfer]:
     settings, recipe = bench.plan.method_settings, bench.plan.settings.recipe
-    taps = {
+    taps: dict[str, dict[str, Any]] = {
         name: {"teacher_layer_name": name, "student_layer_name": pair[1].name}
         for name, pair in bench.pairs.pairs.items()
     }
@@ -62,13 +62,13 @@ def _terms(
     if method.has("ft"):
         assert paraphraser is not None
         norm = recipe.translator_batch_normalization
-        more: dict[str, Any] = {"beta": recipe.beta, "p": recipe.p}
         terms.append(
             transfers.FactorMatch(
                 paraphraser,
                 Translator(batch_normalization=norm),
+                beta=recipe.beta,
+                p=recipe.p,
                 form=recipe.form,
-                **more,
                 **taps["factor"],
             )
         )

@@ -129,13 +129,14 @@ def test_a_path_object_is_accepted(tmp_path: Path) -> None:
 
 
 def test_epochs_can_be_counted_from_elsewhere():
-    data = load("fashion_mini", batch_size=32, train_examples=64)
-    later = data.starting_at(3)
+    loaded = data.load("fashion_mini", batch_size=32, train_examples=64)
+    later = loaded.starting_at(3)
     for first, second in ((0, 3), (2, 5)):
         mine, known = (
             next(iter(source.train_from(epoch)))
-            for source, epoch in ((later, first), (data, second))
+            for source, epoch in ((later, first), (loaded, second))
         )
         np.testing.assert_array_equal(mine[0], known[0])
         np.testing.assert_array_equal(mine[1], known[1])
-    assert later.sizes == data.sizes and later.validation is data.validation
+    assert later.sizes == loaded.sizes
+    assert later.validation is loaded.validation
