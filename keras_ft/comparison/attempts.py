@@ -67,17 +67,18 @@ def attempt(
     trainings: Trainings, step: str, arguments: dict[str, object]
 ) -> str | None:
     """Does a step in this process; returns why it failed."""
+    words = "-".join(str(word) for word in (step, *arguments.values()))
+    path = trainings.bench.plan.path / f"failure-{words}.txt"
     try:
         with _expected_retracing():
             getattr(trainings, step)(**arguments)
     except InputError as error:
         return str(error)
     except Exception as error:  # Whatever it is, the others shall go on.
-        words = "-".join(str(word) for word in (step, *arguments.values()))
-        path = trainings.bench.plan.path / f"failure-{words}.txt"
         artefacts.write_text(path, traceback.format_exc())
         line = (str(error).strip() or "no message").splitlines()[0]
         return f"{type(error).__name__}: {line} (see {path.name})"
+    path.unlink(missing_ok=True)  # Of an earlier attempt.
     return None
 
 

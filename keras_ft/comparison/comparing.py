@@ -140,14 +140,21 @@ def _train_all(
     """Does all that is not done; returns why some of it failed."""
     attempts = Attempts(Trainings(bench), isolate)
     reasons: Reasons = {}
+    total = len(bench.plan.seeds) * len(bench.plan.methods)
+    begun = 0
     for seed in bench.plan.seeds:
         pending = [
             method
             for method in bench.plan.methods
             if not collecting.is_finished(bench.plan, method, seed)
         ]
+        begun += len(bench.plan.methods) - len(pending)
         failed = _prepare(run, attempts, seed, pending)
         for method in pending:
+            begun += 1
+            bench.echo(
+                f"{method.name}, seed {seed}: training {begun} of {total}"
+            )
             reason = failed.get(method) or attempts.reason(
                 "student", seed, method.name
             )

@@ -71,9 +71,9 @@ def _notes(content: dict[str, Any]) -> list[str]:
     about = content["about"]
     notes = [
         "With each seed all methods began with the same weights, saw the same "
-        f"batches for {about['epochs']} epochs and learned from the same pass "
-        "of the teacher. Accuracies are those after the last epoch, not those "
-        "of the best one.",
+        f"batches ({about['epochs']} passes over the images) and learned from "
+        "the same pass of the teacher. Accuracies are those after the last "
+        "epoch, not those of the best one.",
         "The intervals are Student's t over the seeds, paired. They speak of "
         "other seeds, not of other test images, and are not corrected for "
         "comparing several methods at once.",
