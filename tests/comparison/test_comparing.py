@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import shutil
 
@@ -176,10 +177,15 @@ def test_a_failure_is_told_and_the_others_go_on(tmp_path, toy, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_fails_alone(tmp_path, toy):
-    huge = MethodSettings(fitnet_beta=1e38)
-    methods = ["none", "fitnet"]
-    settings = toy | {"seeds": 1, "methods": methods, "method_settings": huge}
-    found = keras_ft.compare(tmp_path, **settings)
+    # Two steps: the first one ruins the weights, the second one shows it.
+    schedule = dataclasses.replace(toy["recipe"].distil, batch_size=32)
+    settings = {
+        "recipe": toy["recipe"].replace(distil=schedule),
+        "methods": ["none", "fitnet"],
+        "method_settings": MethodSettings(fitnet_beta=1e38),
+        "seeds": 1,
+    }
+    found = keras_ft.compare(tmp_path, **toy | settings)
     (failed,) = found.failures
     assert failed.method == "fitnet" and "finite" in failed.reason
     assert found.methods[0].mean("accuracy") is not None
