@@ -46,7 +46,7 @@ FLOORS = (
     {"export"},
     {"compression"},
     {"runs"},
-    {"report"},
+    {"report", "comparison"},  # uses of runs; never each other
     {"cli"},
     {"__main__"},
     {"__init__"},

@@ -19,6 +19,7 @@ PROMISED = {
     "Recipe",
     "Translator",
     "__version__",
+    "compare",
     "compression",
     "data",
     "export",

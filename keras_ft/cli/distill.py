@@ -26,7 +26,7 @@ from keras_ft.errors import InputError
 
 def define(values: flags.FlagValues) -> None:
     """The command's flags."""
-    common.define_run(values, "runs/distill")
+    define_training(values, "runs/distill")
     flags.DEFINE_boolean(
         "plan",
         False,
@@ -35,11 +35,28 @@ def define(values: flags.FlagValues) -> None:
         "written to --run_dir.",
         flag_values=values,
     )
+    flags.DEFINE_float(
+        "beta_ratio",
+        None,
+        "With --beta=auto, which measures a beta on the first batch so that "
+        "it suits any rate and layer: how many times as hard as the labels "
+        "the factor pulls at the student's weights when training begins; by "
+        f"default {common.BETA_RATIO:g}.",
+        flag_values=values,
+    )
+    common.define_strategy(values)
+    define_results(values, baselines="", quantization="none")
+
+
+def define_training(values: flags.FlagValues, run_dir: str) -> None:
+    """The flags of every command that distils a teacher of the user's."""
+    common.define_run(values, run_dir)
     flags.DEFINE_string(
         "teacher",
         "fashion_mini",
-        "A .keras file, the run folder of train_teacher, or the name of a "
-        "teacher that comes along.",
+        "A .keras file, the run folder of train_teacher, the name of a teacher "
+        "that comes along, or the arrays (.npz) of a PyTorch ResNet for CIFAR, "
+        "which get images normalized as ImageNet's.",
         flag_values=values,
     )
     flags.DEFINE_string(
@@ -56,7 +73,6 @@ def define(values: flags.FlagValues) -> None:
             "`keras-ft taps` lists them.",
             flag_values=values,
         )
-    common.define_strategy(values)
     common.define_acceleration(values)
     common.define_data(values)
     common.define_schedule(
@@ -65,7 +81,6 @@ def define(values: flags.FlagValues) -> None:
         "its milestones move in proportion.",
     )
     _define_method(values)
-    define_results(values, baselines="", quantization="none")
 
 
 def _define_method(values: flags.FlagValues) -> None:
@@ -86,16 +101,7 @@ def _define_method(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "beta",
         None,
-        "Weight of the factor term, a number, instead of the recipe's; auto "
-        "measures one on the first batch, so that it suits any rate and layer.",
-        flag_values=values,
-    )
-    flags.DEFINE_float(
-        "beta_ratio",
-        None,
-        "With --beta=auto: how many times as hard as the labels the factor "
-        "pulls at the student's weights when training begins; by default "
-        f"{common.BETA_RATIO:g}.",
+        "Weight of the factor term, a number, instead of the recipe's.",
         flag_values=values,
     )
     flags.DEFINE_integer(
@@ -132,7 +138,7 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
     """Distil, report, tell."""
     baselines = common.members(values, "baselines", common.BASELINES)
     quantizations = common.members(values, "quantization", common.QUANTIZATIONS)
-    beta, beta_ratio = _beta(values)
+    beta_ratio = _beta_ratio(values)
     with common.quiet_start():
         from keras_ft import runs
         from keras_ft.cli import outcome
@@ -144,30 +150,22 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
                 "--strategy=none",
                 "One device is measured; leave --strategy out.",
             )
+        # Before it waits for other machines.
+        asked = runs.Settings(
+            recipe=recipe(values),
+            baselines=baselines,
+            quantizations=quantizations,
+            beta_ratio=beta_ratio,
+            **settings(values),
+        )
         placement = common.place(values)
 
-    settings = runs.Settings(
-        recipe=_recipe(values, beta),
-        dataset=values["dataset"].value,
-        data_dir=values["data_dir"].value,
-        train_examples=values["train_examples"].value,
-        validation_fraction=values["validation_fraction"].value,
-        seed=values["seed"].value,
-        teacher=values["teacher"].value,
-        student=values["student"].value,
-        teacher_layer=values["teacher_layer"].value,
-        student_layer=values["student_layer"].value,
-        baselines=baselines,
-        quantizations=quantizations,
-        acceleration=values["acceleration"].value,
-        beta_ratio=beta_ratio,
-    )
     if values["plan"].value:
-        print(runs.plan(settings))
+        print(runs.plan(asked))
         return
     metrics = runs.distil(
         values["run_dir"].value,
-        settings,
+        asked,
         command_line,
         common.echo if placement.is_chief else common.silent,
         placement,
@@ -176,47 +174,78 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
         outcome.tell(values, metrics, "student.keras")
 
 
-def _beta(values: flags.FlagValues) -> tuple[float | None, float | None]:
-    """--beta as a number, and the ratio where it is `auto`."""
-    word, ratio = values["beta"].value, values["beta_ratio"].value
-    if word == "auto":
-        return None, common.BETA_RATIO if ratio is None else ratio
+def _beta_ratio(values: flags.FlagValues) -> float | None:
+    """What `--beta=auto` aims at; nothing where beta is a number."""
+    ratio: float | None = values["beta_ratio"].value
+    if values["beta"].value == "auto":
+        return common.BETA_RATIO if ratio is None else ratio
     if ratio is not None:
         raise InputError(
             "--beta_ratio", ratio, "it with --beta=auto", "Leave it out."
         )
-    if word is None:
-        return None, None
-    try:
-        beta = float(word)
-    except ValueError:
-        beta = -1.0
-    if not 0.0 <= beta < math.inf:
-        raise InputError(
-            "--beta", word, "a number of at least 0, or auto", "Use auto."
-        )
-    return beta, None
+    return None
 
 
-def _recipe(values: flags.FlagValues, beta: float | None) -> Any:
+def settings(values: flags.FlagValues) -> dict[str, Any]:
+    """The flags of `define_training` that `runs.Settings` takes as they are."""
+    names = (
+        "dataset",
+        "data_dir",
+        "train_examples",
+        "validation_fraction",
+        "seed",
+        "teacher",
+        "student",
+        "teacher_layer",
+        "student_layer",
+        "acceleration",
+    )
+    return {name: values[name].value for name in names}
+
+
+def recipe(values: flags.FlagValues) -> Any:
+    """The recipe with the flags of `define_training` put in."""
     import dataclasses
 
     from keras_ft.recipes import Recipe
 
-    recipe = Recipe.preset(values["recipe"].value)
+    preset = Recipe.preset(values["recipe"].value)
     changes: dict[str, Any] = {
         name: values[name].value
         for name in ("rate", "p")
         if values[name].value is not None
     }
+    beta = _beta(values)
     if beta is not None:
         changes["beta"] = beta
-    changes["distil"] = common.changed(recipe.distil, values, epochs=True)
-    paraphrase = recipe.paraphrase
+    changes["distil"] = common.changed(preset.distil, values, epochs=True)
+    paraphrase = preset.paraphrase
     if values["batch_size"].value is not None:
         paraphrase = dataclasses.replace(
             paraphrase, batch_size=values["batch_size"].value
         )
     if values["paraphrase_epochs"].value is not None:
         paraphrase = paraphrase.with_epochs(values["paraphrase_epochs"].value)
-    return recipe.replace(**changes, paraphrase=paraphrase)
+    return preset.replace(**changes, paraphrase=paraphrase)
+
+
+def _beta(values: flags.FlagValues) -> float | None:
+    """--beta as a number; nothing where it is the recipe's or `auto`."""
+    word = values["beta"].value
+    takes_auto = "beta_ratio" in values
+    if word is None or (takes_auto and word == "auto"):
+        return None
+    try:
+        beta = float(word)
+    except ValueError:
+        beta = -1.0
+    if not 0.0 <= beta < math.inf:
+        raise InputError(
+            "--beta",
+            word,
+            "a number of at least 0" + (", or auto" if takes_auto else ""),
+            "Use auto."
+            if takes_auto
+            else "keras-ft distill --beta=auto measures one and prints it.",
+        )
+    return beta
