@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from keras_ft import export as export
     from keras_ft import multi_worker as multi_worker
     from keras_ft import transfers as transfers
+    from keras_ft import tuner as tuner
     from keras_ft import zoo as zoo
     from keras_ft.coupled_sgd import CoupledSGD as CoupledSGD
     from keras_ft.distiller import Distiller as Distiller
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 # Everything is imported when it is first asked for: the command line answers
 # at once, and on the JAX and torch backends there may be no TensorFlow.
-_PACKAGES = ("data", "export", "multi_worker", "transfers", "zoo")
+_PACKAGES = ("data", "export", "multi_worker", "transfers", "tuner", "zoo")
 _HOMES = {
     "CoupledSGD": "coupled_sgd",
     "Distiller": "distiller",

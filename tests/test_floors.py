@@ -36,6 +36,7 @@ FLOORS = (
     {"recipes"},
     {"export"},
     {"runs"},
+    {"tuner"},
     {"report"},
     {"cli"},
     {"__main__"},

@@ -58,13 +58,7 @@ def define(values: flags.FlagValues) -> None:
 
 
 def _define_method(values: flags.FlagValues) -> None:
-    flags.DEFINE_integer(
-        "paraphrase_epochs",
-        None,
-        "Passes over the training images in phase 1, instead of the recipe's.",
-        lower_bound=1,
-        flag_values=values,
-    )
+    common.define_paraphrase_epochs(values)
     flags.DEFINE_float(
         "rate",
         None,
@@ -146,22 +140,12 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
 
 
 def _recipe(values: flags.FlagValues) -> Any:
-    import dataclasses
-
     from keras_ft.recipes import Recipe
 
     recipe = Recipe.preset(values["recipe"].value)
-    changes: dict[str, Any] = {
+    changes = {
         name: values[name].value
         for name in ("rate", "beta", "p")
         if values[name].value is not None
     }
-    changes["distil"] = common.changed(recipe.distil, values, epochs=True)
-    paraphrase = recipe.paraphrase
-    if values["batch_size"].value is not None:
-        paraphrase = dataclasses.replace(
-            paraphrase, batch_size=values["batch_size"].value
-        )
-    if values["paraphrase_epochs"].value is not None:
-        paraphrase = paraphrase.with_epochs(values["paraphrase_epochs"].value)
-    return recipe.replace(**changes, paraphrase=paraphrase)
+    return common.with_schedules(recipe.replace(**changes), values)

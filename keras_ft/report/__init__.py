@@ -2,3 +2,6 @@
 
 from keras_ft.report.page import REPORT as REPORT
 from keras_ft.report.page import write as write
+from keras_ft.report.search_page import search_headline as search_headline
+from keras_ft.report.search_page import search_lines as search_lines
+from keras_ft.report.search_page import write_search as write_search

@@ -1,13 +1,16 @@
 """Curves as inline SVG that takes its ink from the page."""
 
 import io
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import NullLocator
 
 # Legible on white and on black alike.
 COLOURS = {
@@ -124,6 +127,38 @@ def _plot(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlabel("epoch")
         axes.legend(loc="best")
+        return _svg(figure)
+
+
+def score_over_rate(
+    points: Points, label: str, better: Callable[[float, float], float] = max
+) -> str:
+    """SVG of every trial's score, and of the best one at each rate.
+
+    Args:
+        points: (rate, score) of each trial.
+        label: What the score is.
+        better: `max` or `min`.
+    """
+    best: dict[float, float] = {}
+    for rate, score in sorted(points):
+        best[rate] = better(score, best.get(rate, score))
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+        figure.patch.set_alpha(0)
+        axes = figure.add_subplot()
+        axes.patch.set_alpha(0)
+        axes.plot(list(best), list(best.values()), color="#0a84d6", linewidth=2)
+        rates, scores = zip(*points, strict=True)
+        axes.plot(rates, scores, "o", color="#0a84d6", markersize=5)
+        # Rates are halved and doubled, so every step is as wide.
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(FixedLocator(list(best)))
+        axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.grid(color=_INK, alpha=0.12)
+        axes.set_xlabel("rate")
+        axes.set_ylabel(label)
         return _svg(figure)
 
 

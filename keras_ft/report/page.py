@@ -1,16 +1,13 @@
 """From a finished run folder to `report.html`."""
 
-import importlib.resources
-import json
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from keras_ft import artefacts
 from keras_ft import runs
 from keras_ft.report import curves
 from keras_ft.report import samples
+from keras_ft.report import templates
 from keras_ft.report import wording
 from keras_ft.report.networks import Network
 from keras_ft.report.networks import networks
@@ -45,24 +42,10 @@ def write(
     """
     with runs.RunFolder(run_dir) as run:
         path = run.path / REPORT
-        artefacts.write_text(path, _template().render(_content(run, data_dir)))
+        text = templates.render("template.html", _content(run, data_dir))
+        artefacts.write_text(path, text)
         artefacts.record(run.path, [REPORT])
     return path
-
-
-def _template() -> jinja2.Template:
-    folder = importlib.resources.files("keras_ft.report")
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = wording.percent
-    environment.filters["size"] = wording.size
-    environment.filters["time"] = wording.time
-    source = folder.joinpath("template.html").read_text(encoding="utf-8")
-    return environment.from_string(source)
 
 
 def _content(
@@ -87,8 +70,8 @@ def _content(
         "confusion": _confusion(run, found, data.class_names),
         "samples": samples.samples(run, data),
         "notes": [*wording.caveats(run, metrics), *data.notes],
-        "settings": _flat(run.configuration),
-        "dataset": _flat(run.content["notes"]["dataset"]),
+        "settings": templates.flat(run.configuration),
+        "dataset": templates.flat(run.content["notes"]["dataset"]),
         "sessions": run.content["sessions"],
         "files": {
             name: digest
@@ -172,14 +155,3 @@ def _confusion(
             for name, row in zip(names, counts, strict=True)
         ],
     }
-
-
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in content.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value)
-            flat[prefix + key] = text
-    return flat
