@@ -124,16 +124,8 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         preflight.check_model("teacher", teacher)
         if seed < 0:
             raise InputError("seed", seed, "0 or more", "Use 0.")
-        self.space = space.Space(
-            {
-                "rate": rates,
-                "beta": betas,
-                "p": ps,
-                "learning_rate": learning_rates,
-                "temperature": temperatures,
-                "kd_weight": kd_weights,
-            }
-        )
+        axes = (rates, betas, ps, learning_rates, temperatures, kd_weights)
+        self.space = space.Space(dict(zip(space.NAMES, axes, strict=True)))
         self.teacher = teacher
         self.data = data
         self.folder = Path(cache_dir)

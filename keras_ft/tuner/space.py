@@ -12,6 +12,8 @@ from keras_ft.tuner.log_range import LogRange
 
 RATES = (0.25, 0.5, 0.75, 1.0, 2.0, 4.0)
 Axis = Sequence[float] | LogRange
+# As they are shown; a student's own parameters come after them.
+NAMES = ("rate", "beta", "p", "learning_rate", "temperature", "kd_weight")
 # What keras-tuner's Hyperband keeps among the hyper-parameters.
 _TUNERS_OWN = "tuner/"
 _DIGITS = 6
@@ -70,11 +72,13 @@ def canonical(value: Any) -> Any:
 
 def values_of(hp: Any) -> dict[str, Any]:
     """All values of a trial by name, without the tuner's own."""
-    return {
+    found = {
         name: canonical(value)
         for name, value in sorted(hp.values.items())
         if not name.startswith(_TUNERS_OWN)
     }
+    known = {name: found[name] for name in NAMES if name in found}
+    return known | found
 
 
 def label(values: Mapping[str, Any]) -> str:
