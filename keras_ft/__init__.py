@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from keras_ft import export as export
     from keras_ft import multi_worker as multi_worker
     from keras_ft import transfers as transfers
+    from keras_ft import tuner as tuner
     from keras_ft import zoo as zoo
     from keras_ft.beta_suggestion import suggest_beta as suggest_beta
     from keras_ft.comparison import compare as compare
@@ -37,6 +38,7 @@ _PACKAGES = (
     "export",
     "multi_worker",
     "transfers",
+    "tuner",
     "zoo",
 )
 _HOMES = {

@@ -46,6 +46,7 @@ FLOORS = (
     {"export"},
     {"compression"},
     {"runs"},
+    {"tuner"},
     {"report", "comparison"},  # uses of runs; never each other
     {"cli"},
     {"__main__"},

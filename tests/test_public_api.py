@@ -27,9 +27,18 @@ PROMISED = {
     "suggest_beta",
     "taps",
     "transfers",
+    "tuner",
     "zoo",
 }
-MODULES = {"compression", "data", "export", "multi_worker", "transfers", "zoo"}
+MODULES = {
+    "compression",
+    "data",
+    "export",
+    "multi_worker",
+    "transfers",
+    "tuner",
+    "zoo",
+}
 
 
 def _index(name):

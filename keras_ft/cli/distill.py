@@ -84,13 +84,7 @@ def define_training(values: flags.FlagValues, run_dir: str) -> None:
 
 
 def _define_method(values: flags.FlagValues) -> None:
-    flags.DEFINE_integer(
-        "paraphrase_epochs",
-        None,
-        "Passes over the training images in phase 1, instead of the recipe's.",
-        lower_bound=1,
-        flag_values=values,
-    )
+    common.define_paraphrase_epochs(values)
     flags.DEFINE_float(
         "rate",
         None,
@@ -205,12 +199,10 @@ def settings(values: flags.FlagValues) -> dict[str, Any]:
 
 def recipe(values: flags.FlagValues) -> Any:
     """The recipe with the flags of `define_training` put in."""
-    import dataclasses
-
     from keras_ft.recipes import Recipe
 
     preset = Recipe.preset(values["recipe"].value)
-    changes: dict[str, Any] = {
+    changes = {
         name: values[name].value
         for name in ("rate", "p")
         if values[name].value is not None
@@ -218,15 +210,7 @@ def recipe(values: flags.FlagValues) -> Any:
     beta = _beta(values)
     if beta is not None:
         changes["beta"] = beta
-    changes["distil"] = common.changed(preset.distil, values, epochs=True)
-    paraphrase = preset.paraphrase
-    if values["batch_size"].value is not None:
-        paraphrase = dataclasses.replace(
-            paraphrase, batch_size=values["batch_size"].value
-        )
-    if values["paraphrase_epochs"].value is not None:
-        paraphrase = paraphrase.with_epochs(values["paraphrase_epochs"].value)
-    return preset.replace(**changes, paraphrase=paraphrase)
+    return common.with_schedules(preset.replace(**changes), values)
 
 
 def _beta(values: flags.FlagValues) -> float | None:
