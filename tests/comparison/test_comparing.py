@@ -228,6 +228,7 @@ def test_other_settings_in_the_same_folder_are_refused(copied, toy, trained):
         ({"methods": ["ft", "crd"]}, "crd"),
         ({"teacher_pass": "twice"}, "teacher_pass"),
         ({"teacher_layer": "nonsense"}, "nonsense"),
+        ({"beta_ratio": 2.0}, "beta_ratio"),
     ],
 )
 def test_bad_input_is_refused_before_training(tmp_path, toy, wrong, told):
