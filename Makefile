@@ -12,6 +12,13 @@ TORCH_INDEX ?=
 # MediaPipe's ImageClassifier, for tests/runtimes: it and tfmot ask for
 # different absl-py. It needs Debian's libegl1 and libgles2.
 MEDIAPIPE_VENV ?= .venv-mediapipe
+# LiteRT on an emulated ARM processor, for tests/runtimes. It needs Debian 12
+# with qemu-user-static.
+AARCH64_VENV ?= .venv-aarch64
+# What tests/runtimes runs in Chromium, from npm. It needs Node 18 or later.
+BROWSER ?= .browser
+# Kotlin's compiler, for tests/runtimes: an npm package. It needs Java 17.
+KOTLIN ?= .kotlin
 PYTHON ?= python3
 ARGS ?=
 BIN := $(VENV)/bin
@@ -20,9 +27,13 @@ JAX_BIN := $(JAX_VENV)/bin
 JAX_STAMP := $(JAX_VENV)/.installed
 TORCH_STAMP := $(TORCH_VENV)/.installed
 MEDIAPIPE_STAMP := $(MEDIAPIPE_VENV)/.installed
+AARCH64_STAMP := $(AARCH64_VENV)/.installed
+BROWSER_STAMP := $(BROWSER)/.installed
+KOTLIN_STAMP := $(KOTLIN)/.installed
 JAX_NEEDS := absl-py|grain|jax|keras|numpy|pytest
 
 .PHONY: help install install-jax install-torch install-mediapipe
+.PHONY: install-aarch64 install-browser install-kotlin
 .PHONY: demo test test-fast table lint format typecheck wheel clean
 
 help:
@@ -36,6 +47,9 @@ help:
 	@echo "make wheel      build dist/*.whl"
 	@echo "make install-torch  PyTorch, for benchmarks/peers alone"
 	@echo "make install-mediapipe  MediaPipe, for tests/runtimes alone"
+	@echo "make install-aarch64  an emulated phone processor, likewise"
+	@echo "make install-browser  LiteRT.js and others, likewise"
+	@echo "make install-kotlin  Kotlin's compiler, likewise"
 	@echo "make clean      remove what the other verbs made"
 
 $(STAMP): setup.cfg pyproject.toml
@@ -62,6 +76,22 @@ $(MEDIAPIPE_STAMP):
 	$(MEDIAPIPE_VENV)/bin/python -m pip install --quiet "mediapipe==1.2.2"
 	touch $(MEDIAPIPE_STAMP)
 
+# At the versions in $(VENV), whose answers it is compared with.
+$(AARCH64_STAMP): tools/install_aarch64.py $(STAMP)
+	$(BIN)/python tools/install_aarch64.py --out $(AARCH64_VENV)
+	touch $(AARCH64_STAMP)
+
+$(BROWSER_STAMP): $(wildcard tests/runtimes/browser/package*.json)
+	mkdir -p $(BROWSER)
+	cp $^ $(BROWSER)
+	npm ci --prefix $(BROWSER) --no-audit --no-fund --loglevel=error
+	touch $(BROWSER_STAMP)
+
+$(KOTLIN_STAMP):
+	npm install --silent --no-audit --no-fund --prefix $(KOTLIN) \
+	    kotlin-compiler@2.4.20
+	touch $(KOTLIN_STAMP)
+
 install: $(STAMP)
 
 install-jax: $(JAX_STAMP)
@@ -70,19 +100,27 @@ install-torch: $(TORCH_STAMP)
 
 install-mediapipe: $(MEDIAPIPE_STAMP)
 
+install-aarch64: $(AARCH64_STAMP)
+
+install-browser: $(BROWSER_STAMP)
+
+install-kotlin: $(KOTLIN_STAMP)
+
 demo: $(STAMP)
 	$(BIN)/keras-ft demo $(ARGS)
 
 test test-fast table: export KERAS_FT_JAX_PYTHON = $(abspath $(JAX_BIN)/python)
 
+# Two processes, each of which may take 3 GB; ARGS="-n 0" has all in one. A
+# file's tests stay together, with the fixtures that they share.
 test: $(STAMP) $(JAX_STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist=loadfile $(ARGS)
 
 test-fast: $(STAMP) $(JAX_STAMP)
-	$(BIN)/python -m pytest -m "not slow" --exitfirst $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not slow" --exitfirst $(ARGS)
 
 table: $(STAMP) $(JAX_STAMP)
-	$(BIN)/python -m pytest --write-table $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist=loadfile --write-table $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -99,6 +137,7 @@ wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(JAX_VENV) $(TORCH_VENV) $(MEDIAPIPE_VENV) build dist *.egg-info
-	rm -rf .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(JAX_VENV) $(TORCH_VENV) $(MEDIAPIPE_VENV) $(AARCH64_VENV)
+	rm -rf $(BROWSER) $(KOTLIN) examples/browser/node_modules
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

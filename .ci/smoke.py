@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import keras_ft
+from keras_ft.export.handover.templates import render
 
 checkout = Path(sys.argv[1]).resolve()
 installed = Path(keras_ft.__file__).resolve()
@@ -23,3 +24,6 @@ for network in (teacher, student):
     logits = network.predict((images / 255.0 - mean) / std, verbose=0)
     assert logits.shape == (64, data.classes), logits.shape
     print(network.name, "top-1", np.mean(np.argmax(logits, -1) == labels))
+
+# The texts of a hand-over folder are package data.
+assert render("labels.txt", {"classes": ["shoe"]}) == "shoe\n"

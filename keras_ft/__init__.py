@@ -8,11 +8,13 @@ from typing import Any
 from keras_ft._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from keras_ft import compression as compression
     from keras_ft import data as data
     from keras_ft import export as export
     from keras_ft import multi_worker as multi_worker
     from keras_ft import transfers as transfers
     from keras_ft import zoo as zoo
+    from keras_ft.beta_suggestion import suggest_beta as suggest_beta
     from keras_ft.comparison import compare as compare
     from keras_ft.coupled_sgd import CoupledSGD as CoupledSGD
     from keras_ft.distiller import Distiller as Distiller
@@ -29,7 +31,14 @@ if TYPE_CHECKING:
 
 # Everything is imported when it is first asked for: the command line answers
 # at once, and on the JAX and torch backends there may be no TensorFlow.
-_PACKAGES = ("data", "export", "multi_worker", "transfers", "zoo")
+_PACKAGES = (
+    "compression",
+    "data",
+    "export",
+    "multi_worker",
+    "transfers",
+    "zoo",
+)
 _HOMES = {
     "CoupledSGD": "coupled_sgd",
     "Distiller": "distiller",
@@ -40,6 +49,7 @@ _HOMES = {
     "ParaphraserTrainer": "paraphraser_trainer",
     "Recipe": "recipes",
     "Translator": "layers",
+    "suggest_beta": "beta_suggestion",
     "taps": "feature_taps",
 }
 # They define nothing that a saved model may hold.

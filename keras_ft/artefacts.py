@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 from keras_ft.errors import InputError
 
 MANIFEST = "manifest.json"
-_TEMPORARY = ".unfinished-"
+UNFINISHED = ".unfinished-"
 _SEAL = "sha256_of_this_file"
 
 PathLike = str | os.PathLike[str]
@@ -55,7 +56,7 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(
-        f"{_TEMPORARY}{secrets.token_hex(4)}-{path.name}"
+        f"{UNFINISHED}{secrets.token_hex(4)}-{path.name}"
     )
     try:
         yield temporary
@@ -79,8 +80,11 @@ def remove_unfinished(folder: PathLike) -> None:
 
     Call it only where no other process writes, for example under a lock.
     """
-    for leftover in Path(folder).glob(f"{_TEMPORARY}*"):
-        leftover.unlink(missing_ok=True)
+    for leftover in Path(folder).glob(f"{UNFINISHED}*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def write_text(path: PathLike, text: str) -> None:

@@ -14,7 +14,7 @@ from keras_ft import terms
 from keras_ft.frozen_teacher import FrozenTeacherModel
 from keras_ft.teacher_pass import images_of
 from keras_ft.transfers.transfer import Transfer
-from keras_ft.views import view
+from keras_ft.views import runner
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
@@ -22,6 +22,9 @@ class Distiller(FrozenTeacherModel):
     """Trains a student on labels and any number of distillation terms.
 
     `loss = task_weight * compiled loss + sum(beta_i * term_i) + regularizers`
+
+    The compiled loss is the student's own, whatever its task: one output or
+    several, a class per image or per pixel.
 
     One teacher forward and one student forward per step; gradients reach the
     student and the transfers' own weights only. `predict`, `evaluate` and
@@ -101,8 +104,7 @@ class Distiller(FrozenTeacherModel):
         )
         self.student = student
         student_taps = [pair[1] for pair in found]
-        watched = view(student, student_taps) if found else student
-        self._student_view = lambda: watched
+        self._run_student = runner(student, student_taps)
         self.transfers = transfers
         self.task_weight = float(task_weight)
         terms.build(transfers, found, teacher, student)
@@ -110,6 +112,11 @@ class Distiller(FrozenTeacherModel):
             name: keras.metrics.Mean(name=name) for name in self._loss_names()
         }
         self.build(preflight.input_shape(student))
+
+    @property
+    def output_names(self) -> list[str] | None:
+        """The student's, for losses and metrics given by output."""
+        return getattr(self.student, "output_names", None)
 
     def _loss_names(self) -> list[str]:
         names = [f"{transfer.name}_loss" for transfer in self.transfers]
@@ -137,15 +144,6 @@ class Distiller(FrozenTeacherModel):
                 teacher, student, training=training
             )
         return terms.joined(outputs, values)
-
-    def _run_student(
-        self, x: Any, training: bool | None
-    ) -> tuple[list[Any], Any]:
-        watched = self._student_view()
-        if watched is self.student:
-            return [], watched(x, training=training)
-        *features, outputs = watched(x, training=training)
-        return features, outputs
 
     def compute_loss(
         self,

@@ -35,7 +35,12 @@ class FactorTransfer(Distiller):
         student_layer_name: Tap in the student; None as above.
         beta: Weight of the factor term, at least 0. Its scale depends on the
             factor's size; 500 is official for factors of 32x8x8 entries.
+            `suggest_beta` measures one.
         p: 1 (official) or 2.
+        reduction: `"mean"` over the factor's D entries (official), about
+            `1.13/sqrt(D)` for unrelated factors; `"sum"`; or `"relative"`,
+            the mean over its largest value, the same for every D. 500 for a
+            mean over 32x8x8 entries is 22.1 for `"relative"`.
         also: Further transfers to add, for example `SoftTargets` for FT+KD or
             a second `FactorMatch` with its own tap, rate and beta.
         name: Model name.
@@ -77,12 +82,14 @@ class FactorTransfer(Distiller):
         also: Sequence[Transfer] = (),
         name: str | None = None,
         acceleration: str = "auto",
+        reduction: str = "mean",
     ) -> None:
         factor = FactorMatch(
             paraphraser,
             translator,
             beta=beta,
             p=p,
+            reduction=reduction,
             teacher_layer_name=teacher_layer_name,
             student_layer_name=student_layer_name,
         )
@@ -133,6 +140,7 @@ class FactorTransfer(Distiller):
             "student_layer_name",
             "beta",
             "p",
+            "reduction",
         )
         own = {key: factor["config"][key] for key in keys}
         return {**config, **own, "also": also}

@@ -39,9 +39,10 @@ def checked_batch(
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     leaves = keras.tree.flatten(x)
     assertions = [_finite_images(leaf) for leaf in leaves if _is_float(leaf)]
-    shape = getattr(student, "output_shape", None)
-    if y is not None and shape and label_checks.is_sparse(loss):
-        assertions.append(_labels_in_range(y, shape[-1]))
+    classes = label_checks.classes(student)
+    if y is not None and classes and label_checks.is_sparse(loss):
+        ignored = label_checks.ignored(loss)
+        assertions.append(_labels_in_range(y, classes, ignored))
     waiting = keras.tree.pack_sequence_as(x, after(assertions, leaves))
     return keras.utils.pack_x_y_sample_weight(waiting, y, sample_weight)
 
@@ -142,7 +143,7 @@ def _finite_images(images: Any) -> Any:
     return tf.debugging.Assert(inside, [message])
 
 
-def _labels_in_range(labels: Any, classes: int) -> Any:
+def _labels_in_range(labels: Any, classes: int, ignored: int | None) -> Any:
     import tensorflow as tf
 
     message = (
@@ -151,5 +152,7 @@ def _labels_in_range(labels: Any, classes: int) -> Any:
         "one output per class.|"
     )
     labels = tf.cast(labels, "int64")
-    inside = tf.reduce_all((labels >= 0) & (labels < classes))
-    return tf.debugging.Assert(inside, [message])
+    inside = (labels >= 0) & (labels < classes)
+    if ignored is not None:
+        inside |= labels == ignored
+    return tf.debugging.Assert(tf.reduce_all(inside), [message])

@@ -10,6 +10,13 @@ from keras_ft.errors import InputError
 
 Shape = tuple[int | None, ...]
 
+# Layers that give each class a score.
+_SCORING = (
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Dense,
+)
+
 
 def is_sparse(loss: Any) -> bool | None:
     """True for a loss on class indices, False for one-hot, None otherwise."""
@@ -22,11 +29,25 @@ def is_sparse(loss: Any) -> bool | None:
     return None
 
 
+def ignored(loss: Any) -> int | None:
+    """The label that a sparse loss leaves out (`ignore_class`), or None."""
+    return getattr(loss, "ignore_class", None)
+
+
+def classes(student: Any) -> int | None:
+    """Classes of a student with one output (batch, ..., classes), or None."""
+    shape = getattr(student, "output_shape", None)
+    if not isinstance(shape, tuple) or len(shape) < 2:
+        return None
+    return shape[-1]
+
+
 def check_labels_fit(student: keras.Model, loss: Any, x: Any, y: Any) -> None:
     """Refuses labels, or a loss, that do not fit a classifying student.
 
     Args:
-        student: Its outputs must be (batch, classes) for any check to run.
+        student: It must have one output for any check to run: (batch,
+            classes), or (batch, height, width, classes) for a class per pixel.
         loss: The compiled loss; others than cross-entropies are not checked.
         x: Images, or a dataset of (images, labels).
         y: Labels as an array, or None. Arrays are checked entirely, streams
@@ -34,21 +55,20 @@ def check_labels_fit(student: keras.Model, loss: Any, x: Any, y: Any) -> None:
 
     Raises:
         InputError: No labels, one-hot labels for a sparse loss or the
-            reverse, class indices out of range, or a loss with or without
-            `from_logits` for the other kind of outputs.
+            reverse, labels of another size than the outputs, class indices
+            out of range, or a loss with or without `from_logits` for the
+            other kind of outputs.
     """
     _check_present(loss, x, y)
     sparse = is_sparse(loss)
-    output = getattr(student, "output_shape", None)
-    if sparse is None or not isinstance(output, tuple) or len(output) != 2:
+    if sparse is None or not classes(student):
         return
     _check_logits(student, loss)
-    classes = output[-1]
     _, labels = preflight.element_shapes(x, y)
     if labels is not None:
-        _check_shape(labels, classes, sparse)
+        _check_shape(labels, student.output_shape, sparse)
     if sparse and y is not None:
-        _check_range(np.asarray(y), classes)
+        _check_range(np.asarray(y), student.output_shape[-1], ignored(loss))
 
 
 def _check_present(loss: Any, x: Any, y: Any) -> None:
@@ -90,27 +110,51 @@ def _check_logits(student: keras.Model, loss: Any) -> None:
         )
 
 
-def _check_shape(shape: Shape, classes: int, sparse: bool) -> None:
-    one_hot = len(shape) == 2 and shape[-1] == classes and classes > 1
+def _check_shape(shape: Shape, output: Shape, sparse: bool) -> None:
+    places, count = output[:-1], output[-1] or 0
+    one_hot = count > 1 and _fits(shape, output)
+    indices = _fits(shape, places) or _fits(shape, (*places, 1))
     if sparse and one_hot:
         raise InputError(
             "y",
             f"one-hot labels of shape {shape} for a sparse loss",
-            "class indices of shape (batch,)",
+            f"class indices of shape {_written(places)}",
             "Use keras.losses.CategoricalCrossentropy(from_logits=True), or "
             "labels.argmax(axis=-1).",
+        )
+    if sparse and not indices:
+        raise InputError(
+            "y",
+            f"labels of shape {shape} for outputs of shape {_written(output)}",
+            f"class indices of shape {_written(places)}",
+            "Give one class index for each place of the student's outputs.",
         )
     if not sparse and not one_hot:
         raise InputError(
             "y",
             f"labels of shape {shape} for a categorical loss",
-            f"one-hot labels of shape (batch, {classes})",
+            f"one-hot labels of shape {_written(output)}",
             "Use keras.losses.SparseCategoricalCrossentropy(from_logits=True) "
             "for class indices.",
         )
 
 
-def _check_range(labels: Any, classes: int) -> None:
+def _fits(shape: Shape, wanted: Shape) -> bool:
+    """Whether a shape is the wanted one, leaving the batch out."""
+    return len(shape) == len(wanted) and all(
+        a is None or b is None or a == b
+        for a, b in zip(shape[1:], wanted[1:], strict=True)
+    )
+
+
+def _written(shape: Shape) -> str:
+    sizes = ", ".join("?" if n is None else str(n) for n in shape[1:])
+    return f"(batch, {sizes})" if sizes else "(batch,)"
+
+
+def _check_range(labels: Any, classes: int, ignored: int | None) -> None:
+    if ignored is not None:
+        labels = labels[labels != ignored]
     if labels.size == 0:
         return
     low, high = labels.min(), labels.max()
@@ -127,7 +171,7 @@ def _is_linear(model: keras.Model) -> bool:
     layers = getattr(model, "layers", None)
     last = layers[-1] if layers else None
     return (
-        isinstance(last, keras.layers.Dense)
+        isinstance(last, _SCORING)
         and last.activation is keras.activations.linear
     )
 

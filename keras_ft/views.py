@@ -3,11 +3,15 @@
 Nothing is copied, hooked or changed.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from keras_ft.feature_taps import Tap
+
+# (x, training) -> (features, outputs)
+Run = Callable[[Any, bool | None], tuple[list[Any], Any]]
 
 
 def view(model: keras.Model, chosen: list[Tap]) -> keras.Model:
@@ -26,6 +30,39 @@ def view(model: keras.Model, chosen: list[Tap]) -> keras.Model:
         tensors = [tap.tensor for tap in chosen]
         return keras.Model(_input(model), [*tensors, *model.outputs])
     return _nested_view(model, chosen)
+
+
+def runner(model: keras.Model, chosen: list[Tap]) -> Run:
+    """How to run a model once for both its taps and its outputs.
+
+    Args:
+        model: The model the taps were found in.
+        chosen: Taps of that model; none for a model without a graph.
+
+    Returns:
+        A function of `(x, training)`. It returns one tensor per tap, and the
+        outputs in the structure in which the model itself returns them: a
+        tensor, a list or a dictionary.
+
+    Example:
+
+    >>> run = runner(detector, [find(detector, None, "layer")])
+    >>> (features,), outputs = run(images, training=True)
+    >>> outputs["boxes"].shape
+    (32, 16, 16, 4)
+    """
+    if not chosen:
+        return lambda x, training: ([], model(x, training=training))
+    watched = view(model, chosen)
+    structure = model.compute_output_spec(_input(model))
+    count = len(chosen)
+
+    def run(x: Any, training: bool | None) -> tuple[list[Any], Any]:
+        results = watched(x, training=training)
+        outputs = keras.tree.pack_sequence_as(structure, results[count:])
+        return results[:count], outputs
+
+    return run
 
 
 def _nested_view(model: keras.Model, chosen: list[Tap]) -> keras.Model:

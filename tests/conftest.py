@@ -75,6 +75,24 @@ def _present(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def other_python():
+    """Finds the interpreter that `make install-<name>` makes.
+
+    One that an environment variable names must be there; the usual one may be
+    missing, and the test is skipped.
+    """
+
+    def find(name: str, what: str) -> str:
+        named = os.environ.get(f"KERAS_FT_{name.upper()}_PYTHON")
+        python = Path(named or ROOT / f".venv-{name}" / "bin" / "python")
+        if named is None and not python.is_file():
+            pytest.skip(f"no {what}: make install-{name}")
+        return str(python)
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def network():
     """Builds small convolutional classifiers, with or without extras."""
     return _network

@@ -105,6 +105,22 @@ def test_labels_out_of_range_in_arrays_and_streams(model, batch):
             model.fit(stream, verbose=0)
 
 
+def test_only_the_ignored_label_may_be_out_of_range_in_streams(
+    pair, paraphraser, batch
+):
+    loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, ignore_class=255
+    )
+    model = compiled(FactorTransfer(*pair, paraphraser), loss)
+    images, labels = batch
+    some = np.where(labels == 0, 255, labels)
+    data = tf.data.Dataset.from_tensor_slices((images, some)).batch(24)
+    model.fit(data, verbose=0)
+    wrong = data.map(lambda x, y: (x, y - 1))
+    with pytest.raises(InputError, match="labels outside of 0 to 3"):
+        model.fit(wrong, verbose=0)
+
+
 def test_one_hot_and_integer_labels_are_not_mixed_up(pair, paraphraser, batch):
     images, labels = batch
     one_hot = np.eye(4, dtype="float32")[labels]

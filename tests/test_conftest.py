@@ -27,3 +27,15 @@ def test_every_test_starts_in_float32_with_fresh_names(_):
     assert keras.config.dtype_policy().name == "float32"
     assert keras.layers.Dense(1).name == "dense"
     keras.config.set_dtype_policy("mixed_bfloat16")
+
+
+def test_another_python_is_where_its_variable_says(other_python, monkeypatch):
+    monkeypatch.setenv("KERAS_FT_PARROT_PYTHON", "/no/such/python")
+    # Whether it is there or not: a wrong variable must not skip tests.
+    assert other_python("parrot", "parrot") == "/no/such/python"
+
+
+def test_another_python_may_be_missing(other_python, monkeypatch):
+    monkeypatch.delenv("KERAS_FT_PARROT_PYTHON", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="make install-parrot"):
+        other_python("parrot", "parrot")

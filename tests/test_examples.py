@@ -1,8 +1,13 @@
 """The examples run as a user runs them, with less data."""
 
+import importlib
+import json
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
+import numpy as np
 import pytest
 
 SMALL = ["--epochs=1", "--train_examples=128"]
@@ -35,6 +40,87 @@ def test_cached_training(root, tmp_path):
     output = _run(script, *SMALL, *more, "--rate=1")
     assert "rate 1: " in output
     assert "feature cache: batch" not in output
+
+
+@pytest.mark.slow
+def test_dense_task(root, tmp_path):
+    script = root / "examples" / "dense_task" / "dense_task.py"
+    out, picture = tmp_path / "found", tmp_path / "scenes.png"
+    less = ["epochs", "teacher_epochs", "paraphrase_epochs", "seeds"]
+    small = [f"--{name}=1" for name in less] + ["--scenes=64"]
+    small += ["--test_scenes=32", "--width=2", "--teacher_width=4"]
+    output = _run(script, *small, f"--out={out}", f"--picture={picture}")
+    assert "one seed shows nothing" in output and "factor_loss" in output
+    found = json.loads(out.with_suffix(".json").read_text("utf-8"))
+    assert found["settings"]["test_scenes"] == 32
+    assert all(0 < value < 1 for (value,) in found["mean_iou"].values())
+    assert "| 0 | " in out.with_suffix(".md").read_text("utf-8")
+    assert picture.read_bytes()[1:4] == b"PNG"
+
+
+@pytest.mark.parametrize(
+    ("points", "says"),
+    [
+        ([1.0, 1.2, 1.1], "a gain, +1.10 pt, 95 % CI [0.85, 1.35]"),
+        ([-1.0, -1.2, -1.1], "a loss, -1.10 pt"),
+        ([1.0, -1.2, 1.1], "no gain shown"),
+    ],
+)
+def test_dense_task_s_verdict(root, monkeypatch, points, says):
+    monkeypatch.syspath_prepend(root / "examples" / "dense_task")
+    outcome = importlib.import_module("outcome")
+    assert says in outcome.verdict(points, "ours", "theirs")
+
+
+def test_dense_task_s_scenes(root, monkeypatch):
+    monkeypatch.syspath_prepend(root / "examples" / "dense_task")
+    scenes = importlib.import_module("scenes")
+    garments = np.full((3, 28, 28, 1), 5.0, "float32")
+    garments[:, :7] = 0.0
+    labels = np.array([4, 7, 9])
+    made = scenes.Scenes((garments, labels), scenes=32, seed=0)
+    images, classes = made[1]
+    assert len(made) == 2 and images.shape == (16, 48, 48, 1)
+    assert set(np.unique(classes)) == {0, 5, 8, 10}
+    # Exactly the pixels with a class are a garment's.
+    np.testing.assert_array_equal(images[..., 0] == 5.0, classes > 0)
+    np.testing.assert_array_equal(made[1][0], images)
+    made.on_epoch_end()
+    assert not np.array_equal(made[1][0], images)
+
+
+def test_browser_s_server(root, tmp_path):
+    script = root / "examples" / "browser" / "serve.py"
+    model = tmp_path / "student.tflite"
+    program = "node_modules/@litertjs/core/litert.wasm"
+    words = [sys.executable, script, f"--model={model}", "--port=0"]
+    words += [f"--packages={tmp_path / 'node_modules'}"]
+    missing = subprocess.run(words, capture_output=True, text=True)
+    assert f"no model at {model}" in missing.stderr
+    model.write_bytes(b"TFL3")
+    missing = subprocess.run(words, capture_output=True, text=True)
+    assert "no LiteRT.js: run `npm ci" in missing.stderr
+    (tmp_path / program).parent.mkdir(parents=True)
+    (tmp_path / program).write_bytes(b"asm")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            address = server.stdout.readline().split()[0]
+            for path, kind, content in (
+                ("", "text/html", b"<!doctype html>"),
+                ("page.js", "text/javascript", b"// The page"),
+                ("model.tflite", "application/octet-stream", b"TFL3"),
+                (program, "application/wasm", b"asm"),
+            ):
+                with urllib.request.urlopen(address + path) as answer:
+                    assert answer.headers.get_content_type() == kind
+                    policy = answer.headers["Cross-Origin-Embedder-Policy"]
+                    assert policy == "require-corp"
+                    assert answer.read().startswith(content)
+            for path in ("labels.txt", "node_modules/", "../quickstart.py"):
+                with pytest.raises(urllib.error.HTTPError, match="404"):
+                    urllib.request.urlopen(address + path)
+        finally:
+            server.terminate()
 
 
 def _run(*arguments):

@@ -33,13 +33,20 @@ def test_a_saved_file_is_complete_and_continues_bit_for_bit(
 ):
     kd = transfers.SoftTargets(temperature=2.0, beta=0.5)
     model = FactorTransfer(
-        network(8), network(4), paraphraser, beta=40.0, p=2, also=[kd]
+        network(8),
+        network(4),
+        paraphraser,
+        beta=40.0,
+        p=2,
+        also=[kd],
+        reduction="relative",
     )
     compiled(model).fit(*batch, epochs=2, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.paraphraser.trained
     assert float(loaded.beta) == 40.0 and loaded.factor.p == 2
+    assert loaded.factor.reduction == "relative"
     arguments = {"epochs": 2, "shuffle": False, "verbose": 0}
     expected = model.fit(*batch, **arguments).history
     assert loaded.fit(*batch, **arguments).history == expected

@@ -20,14 +20,16 @@ PROMISED = {
     "Translator",
     "__version__",
     "compare",
+    "compression",
     "data",
     "export",
     "multi_worker",
+    "suggest_beta",
     "taps",
     "transfers",
     "zoo",
 }
-MODULES = {"data", "export", "multi_worker", "transfers", "zoo"}
+MODULES = {"compression", "data", "export", "multi_worker", "transfers", "zoo"}
 
 
 def _index(name):

@@ -21,9 +21,11 @@ QUANTIZATIONS = (
     "dynamic_wi8",
     "dynamic_wi4",
 )
+COMPRESSIONS = ("prune", "cluster", "qat", "pqat", "cqat", "pcqat")
 BASELINES = ("alone", "kd")
 STRATEGIES = ("none", "mirrored", "multi_worker")
 ACCELERATIONS = ("auto", "none")
+BETA_RATIO = 2.0
 
 
 def define_run(values: flags.FlagValues, run_dir: str) -> None:

@@ -8,91 +8,33 @@ schedules are the recipe's own, which on a few cores takes hours.
 examples:
   keras-ft distill --teacher=runs/teacher --student=resnet8 \\
       --paraphrase_epochs=2 --epochs=6
+  keras-ft distill --student=resnet20 --plan
   keras-ft distill --dataset=cifar10 --teacher=resnet56.keras \\
       --student=resnet20 --baselines=alone,kd --quantization=none,int8
   keras-ft distill --dataset=my_photos/ --teacher=teacher.keras \\
       --student=my_student.keras --teacher_layer=block5_conv3
 """
 
-from typing import Any
-
 from absl import flags
 
 from keras_ft.cli import common
+from keras_ft.cli import training
+from keras_ft.errors import InputError
 
 
 def define(values: flags.FlagValues) -> None:
     """The command's flags."""
-    define_training(values, "runs/distill")
+    training.define(values, "runs/distill")
+    flags.DEFINE_boolean(
+        "plan",
+        False,
+        "Measure a few steps of each phase, print parameters, operations, "
+        "memory, cache size and time, online and cached, and stop. Nothing is "
+        "written to --run_dir.",
+        flag_values=values,
+    )
     common.define_strategy(values)
     define_results(values, baselines="", quantization="none")
-
-
-def define_training(values: flags.FlagValues, run_dir: str) -> None:
-    """The flags of every command that distils a teacher of the user's."""
-    common.define_run(values, run_dir)
-    flags.DEFINE_string(
-        "teacher",
-        "fashion_mini",
-        "A .keras file, the run folder of train_teacher, the name of a teacher "
-        "that comes along, or the arrays (.npz) of a PyTorch ResNet for CIFAR, "
-        "which get images normalized as ImageNet's.",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "student",
-        "resnet20",
-        "Name of a network of the zoo, or a .keras file to start from.",
-        flag_values=values,
-    )
-    for side in ("teacher", "student"):
-        flags.DEFINE_string(
-            f"{side}_layer",
-            None,
-            f"Feature map of the {side}, by default its last spatial one; "
-            "`keras-ft taps` lists them.",
-            flag_values=values,
-        )
-    common.define_acceleration(values)
-    common.define_data(values)
-    common.define_schedule(
-        values,
-        "Passes over the training images in phase 2, instead of the recipe's; "
-        "its milestones move in proportion.",
-    )
-    _define_method(values)
-
-
-def _define_method(values: flags.FlagValues) -> None:
-    flags.DEFINE_integer(
-        "paraphrase_epochs",
-        None,
-        "Passes over the training images in phase 1, instead of the recipe's.",
-        lower_bound=1,
-        flag_values=values,
-    )
-    flags.DEFINE_float(
-        "rate",
-        None,
-        "Channels of the factor per channel of the features (the paper's k), "
-        "instead of the recipe's.",
-        flag_values=values,
-    )
-    flags.DEFINE_float(
-        "beta",
-        None,
-        "Weight of the factor term, instead of the recipe's.",
-        lower_bound=0.0,
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "p",
-        None,
-        "Norm of the factor term, 1 or 2, instead of the recipe's.",
-        lower_bound=1,
-        upper_bound=2,
-        flag_values=values,
-    )
 
 
 def define_results(
@@ -119,63 +61,34 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
     """Distil, report, tell."""
     baselines = common.members(values, "baselines", common.BASELINES)
     quantizations = common.members(values, "quantization", common.QUANTIZATIONS)
+    training.check(values)
     with common.quiet_start():
         from keras_ft import runs
         from keras_ft.cli import outcome
 
+        if values["plan"].value and values["strategy"].value != "none":
+            raise InputError(
+                "--plan",
+                f"it with --strategy={values['strategy'].value}",
+                "--strategy=none",
+                "One device is measured; leave --strategy out.",
+            )
         placement = common.place(values)
 
+    settings = runs.Settings(
+        baselines=baselines,
+        quantizations=quantizations,
+        **training.settings(values),
+    )
+    if values["plan"].value:
+        print(runs.plan(settings))
+        return
     metrics = runs.distil(
         values["run_dir"].value,
-        runs.Settings(
-            recipe=recipe(values),
-            baselines=baselines,
-            quantizations=quantizations,
-            **settings(values),
-        ),
+        settings,
         command_line,
         common.echo if placement.is_chief else common.silent,
         placement,
     )
     if placement.is_chief:
         outcome.tell(values, metrics, "student.keras")
-
-
-def settings(values: flags.FlagValues) -> dict[str, Any]:
-    """The flags of `define_training` that `runs.Settings` takes as they are."""
-    names = (
-        "dataset",
-        "data_dir",
-        "train_examples",
-        "validation_fraction",
-        "seed",
-        "teacher",
-        "student",
-        "teacher_layer",
-        "student_layer",
-        "acceleration",
-    )
-    return {name: values[name].value for name in names}
-
-
-def recipe(values: flags.FlagValues) -> Any:
-    """The recipe with the flags of `define_training` put in."""
-    import dataclasses
-
-    from keras_ft.recipes import Recipe
-
-    preset = Recipe.preset(values["recipe"].value)
-    changes: dict[str, Any] = {
-        name: values[name].value
-        for name in ("rate", "beta", "p")
-        if values[name].value is not None
-    }
-    changes["distil"] = common.changed(preset.distil, values, epochs=True)
-    paraphrase = preset.paraphrase
-    if values["batch_size"].value is not None:
-        paraphrase = dataclasses.replace(
-            paraphrase, batch_size=values["batch_size"].value
-        )
-    if values["paraphrase_epochs"].value is not None:
-        paraphrase = paraphrase.with_epochs(values["paraphrase_epochs"].value)
-    return preset.replace(**changes, paraphrase=paraphrase)

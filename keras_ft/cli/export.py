@@ -5,14 +5,18 @@ test images and compared with Keras before it appears.
 
 examples:
   keras-ft export --run_dir=runs/distill --quantization=int8
+  keras-ft export --run_dir=runs/distill --compression=qat
   keras-ft export --student=student.keras --dataset=cifar10 \\
       --output=student.tflite
+  keras-ft export --run_dir=runs/distill --bundle --author="Ann Example" \\
+      --license=Apache-2.0 --package=org.example.shoes
 """
 
 from typing import Any
 
 from absl import flags
 
+from keras_ft.cli import bundling
 from keras_ft.cli import common
 from keras_ft.errors import InputError
 
@@ -63,11 +67,29 @@ def define(values: flags.FlagValues) -> None:
         "from.",
         flag_values=values,
     )
+    flags.DEFINE_enum(
+        "compression",
+        None,
+        common.COMPRESSIONS,
+        "With --run_dir: train the student smaller first, beside its teacher: "
+        "fewer weights (prune), fewer values (cluster), 8 bits (qat, which "
+        "keeps more accuracy than --quantization alone), or several. int8 "
+        "unless --quantization says otherwise.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "epochs",
+        5,
+        "With --compression: of each stage.",
+        lower_bound=1,
+        flag_values=values,
+    )
     common.define_data_dir(values)
+    bundling.define(values)
 
 
 def run(values: flags.FlagValues, command_line: list[str]) -> None:
-    """Export, tell."""
+    """Export or bundle, tell."""
     run_dir, student = values["run_dir"].value, values["student"].value
     if (run_dir is None) == (student is None):
         raise InputError(
@@ -76,13 +98,30 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
             "exactly one of --run_dir and --student",
             "Write --run_dir=FOLDER or --student=FILE.keras.",
         )
+    bundle = bundling.is_asked(values)
+    _check_compression(values, bundle)
     with common.quiet_start():
         from keras_ft import runs
 
+    if bundle:
+        bundling.run(values)
+        return
     quantization = values["quantization"].value
     data_dir = values["data_dir"].value
     fallback = values["fallback"].value
-    if run_dir is not None:
+    compression = values["compression"].value
+    if compression is not None:
+        if not values["quantization"].present:
+            quantization = "int8"
+        path, result = runs.export_compressed(
+            run_dir,
+            compression,
+            quantization,
+            data_dir,
+            fallback,
+            values["epochs"].value,
+        )
+    elif run_dir is not None:
         path, result = runs.export_run(
             run_dir, quantization, data_dir, fallback
         )
@@ -96,6 +135,24 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
             fallback,
         )
     _tell(path, result)
+
+
+def _check_compression(values: flags.FlagValues, bundle: bool) -> None:
+    given = values["compression"].value
+    if given is None and values["epochs"].present:
+        raise InputError(
+            "--epochs",
+            values["epochs"].value,
+            "--compression beside it",
+            "Add --compression=qat, or leave it out.",
+        )
+    if given is not None and (bundle or values["run_dir"].value is None):
+        raise InputError(
+            "--compression",
+            given,
+            "--run_dir, whose teacher it needs, and no --bundle",
+            "Write --run_dir=FOLDER with the folder of a finished distill.",
+        )
 
 
 def _tell(path: Any, result: dict[str, Any]) -> None:

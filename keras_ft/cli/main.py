@@ -27,6 +27,7 @@ COMMANDS = {
     "distill": "both phases: from a teacher to a student and its .tflite",
     "compare": "one student by several methods and seeds, with a verdict",
     "export": "a .tflite of a trained student, proven in LiteRT",
+    "benchmark": "size, speed and accuracy of .tflite files side by side",
     "taps": "the feature maps of a network that can be distilled",
 }
 PROGRAM = "keras-ft"

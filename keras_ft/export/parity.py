@@ -105,7 +105,7 @@ def check_parity(
         min_agreement = kind.min_agreement
     if max_accuracy_drop is None:
         max_accuracy_drop = kind.max_accuracy_drop
-    same = _same_class(expected, received)
+    same = same_class(expected, received)
     errors = np.abs(expected - received).max(axis=-1)
     finite = np.isfinite(received).all(axis=-1)
 
@@ -131,11 +131,24 @@ def check_parity(
     return agreement, max_error
 
 
-def _same_class(expected: np.ndarray, received: np.ndarray) -> np.ndarray:
+def same_class(expected: np.ndarray, received: np.ndarray) -> np.ndarray:
+    """Whether each sample's top-1 class is the same; a tie counts as such.
+
+    Args:
+        expected: Keras' probabilities, shape (N, classes).
+        received: Another's probabilities or logits, same shape.
+
+    Returns:
+        Booleans, shape (N,).
+
+    Example:
+
+    >>> same_class(np.array([[0.1, 0.9]]), np.array([[0.2, 0.8]]))
+    array([ True])
+    """
     rows = np.arange(len(expected))
-    theirs = expected[rows, np.argmax(received, axis=-1)]
-    same: np.ndarray = theirs >= expected.max(axis=-1) - _TIE
-    return same
+    top = expected[rows, np.argmax(received, axis=-1)]
+    return np.asarray(top >= expected.max(axis=-1) - _TIE)
 
 
 def _right(probabilities: np.ndarray, labels: np.ndarray) -> int:

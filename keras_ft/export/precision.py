@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_ft.export.export_error import ExportError
+from keras_ft.export.tf_keras_student import is_tf_keras
 
 
 class PrecisionError(ExportError):
@@ -43,6 +44,8 @@ def in_float32(student: keras.Model) -> keras.Model:
     >>> in_float32(student).layers[1].compute_dtype
     'float32'
     """
+    if is_tf_keras(student):  # the bridge has done so already
+        return student
     for layer in _layers(student):
         policy = layer.dtype_policy
         if isinstance(policy, keras.dtype_policies.QuantizedDTypePolicy):

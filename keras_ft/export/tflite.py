@@ -22,6 +22,7 @@ from keras_ft.export.preconditions import checked_labels
 from keras_ft.export.preconditions import scaling_of
 from keras_ft.export.preconditions import shapes_of
 from keras_ft.export.representative_data import pixel_images
+from keras_ft.export.tf_keras_student import check_imitation
 
 
 def to_tflite(
@@ -39,6 +40,7 @@ def to_tflite(
     max_accuracy_drop: float | None = None,
     author: str = "",
     license: str = "",
+    version: str = "",
     description: str = "",
 ) -> ExportResult:
     """Write a student as a `.tflite` file that was proven to work.
@@ -51,7 +53,8 @@ def to_tflite(
 
     Args:
         student: A Functional or Sequential model that returns logits, with a
-            fixed input shape. Mixed precision is exported in float32.
+            fixed input shape. Mixed precision is exported in float32. Or
+            what `keras_ft.compression.compress` made of it.
         path: The file to write; ends with `.tflite`.
         quantization: `"none"` (float32), `"float16"` (half the size),
             `"dynamic"` (8-bit weights, a quarter), `"int8"` (8-bit weights
@@ -79,6 +82,7 @@ def to_tflite(
             two samples may always be lost.
         author: For the metadata.
         license: For the metadata, such as `"Apache-2.0"`.
+        version: For the metadata.
         description: For the metadata; one sentence.
 
     Returns:
@@ -106,6 +110,7 @@ def to_tflite(
         "max_accuracy_drop": max_accuracy_drop,
     }
     check_request(path, quantization, calibration, samples, limits, fallback)
+    check_imitation(student, quantization)
     input_shape, classes = shapes_of(student)
     check_names(class_names, classes)
     metadata = None
@@ -118,6 +123,7 @@ def to_tflite(
             input_shape=input_shape,
             author=author,
             license=license,
+            version=version,
         )
     scaling = scaling_of(normalization, input_shape)
     images = None

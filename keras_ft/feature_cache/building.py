@@ -29,17 +29,11 @@ Keep = Callable[[Shard, list[bytes], Errors], None]
 
 def describe(request: Request) -> str:
     """One sentence on bytes and minutes; runs the teacher on four batches."""
-    samples = itertools.cycle(request.survey.batches)
-    compute(request, *next(samples))
-    started = time.perf_counter()
-    for images, labels in itertools.islice(samples, MEASURED):
-        compute(request, images, labels)
-    seconds = (time.perf_counter() - started) / MEASURED
-    batches = sum(shard.batches for shard in request.plan)
+    minutes = duration(request) / 60
     rows = sum(shard.rows for shard in request.plan)
     names = ", ".join(request.layout.names)
     cost = (
-        f"{request.bytes:,} bytes, about {seconds * batches / 60:.1f} minutes; "
+        f"{request.bytes:,} bytes, about {minutes:.1f} minutes; "
         f"the teacher runs {request.how}"
     )
     if request.views is None:
@@ -52,6 +46,17 @@ def describe(request: Request) -> str:
         f"feature cache: {request.views} views, {rows:,} rows of {names} as "
         f"{request.layout.dtype}: {cost}"
     )
+
+
+def duration(request: Request) -> float:
+    """Seconds that all planned shards will take, from four batches."""
+    samples = itertools.cycle(request.survey.batches)
+    compute(request, *next(samples))
+    started = time.perf_counter()
+    for images, labels in itertools.islice(samples, MEASURED):
+        compute(request, images, labels)
+    seconds = (time.perf_counter() - started) / MEASURED
+    return seconds * sum(shard.batches for shard in request.plan)
 
 
 def fill(

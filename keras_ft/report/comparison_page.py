@@ -7,7 +7,7 @@ from keras_ft import artefacts
 from keras_ft import runs
 from keras_ft.report import comparison_plots as plots
 from keras_ft.report.page import REPORT
-from keras_ft.report.page import template
+from keras_ft.report.templates import template
 from keras_ft.runs.training import read_history
 
 RESULTS = "comparison.json"

@@ -7,9 +7,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from keras_ft.report.curves import INK
 from keras_ft.report.curves import Rows
-from keras_ft.report.curves import canvas
+from keras_ft.report.curves import paper
+from keras_ft.report.curves import svg
 
 # Legible on white and on black alike; grey is plain training's.
 _PALETTE = (
@@ -39,9 +39,8 @@ def gains(methods: Sequence[Content]) -> dict[str, str] | None:
     shown = [m for m in methods if m["over_plain"] is not None]
     if not shown:
         return None
-
-    def draw(axes: Axes) -> None:
-        axes.axvline(0, color=INK, linewidth=1)
+    with paper(_height(shown)) as (figure, axes):
+        axes.axvline(0, color=axes.xaxis.label.get_color(), linewidth=1)
         for place, method in enumerate(shown):
             over = method["over_plain"]
             colour = _colours(methods)[method["method"]]
@@ -51,12 +50,12 @@ def gains(methods: Sequence[Content]) -> dict[str, str] | None:
             axes.plot(over["mean"], place, "o", color=colour, markersize=8)
         _name_rows(axes, shown)
         axes.set_xlabel("points")
-
+        drawn = svg(figure)
     return {
         "title": "Over plain training",
         "text": "Mean difference of the test accuracies and its 95 % "
         "interval. One that reaches over 0 shows nothing.",
-        "svg": canvas(draw, _height(shown)),
+        "svg": drawn,
     }
 
 
@@ -67,8 +66,7 @@ def seeds(
     finished = [t for t in trainings if t["accuracy"] is not None]
     if not finished:
         return None
-
-    def draw(axes: Axes) -> None:
+    with paper(_height(methods)) as (figure, axes):
         for place, method in enumerate(methods):
             values = [
                 100 * t["accuracy"]
@@ -80,11 +78,11 @@ def seeds(
             axes.plot(values, places, "o", color=colour, alpha=0.6)
         _name_rows(axes, methods)
         axes.set_xlabel("percent")
-
+        drawn = svg(figure)
     return {
         "title": "Test accuracy",
         "text": "After the last epoch; one dot per seed.",
-        "svg": canvas(draw, _height(methods)),
+        "svg": drawn,
     }
 
 
@@ -100,8 +98,7 @@ def learning(
     lines = {m["method"]: _mean(rows[m["method"]]) for m in methods}
     if not any(lines.values()):
         return None
-
-    def draw(axes: Axes) -> None:
+    with paper() as (figure, axes):
         for method in methods:
             line = lines[method["method"]]
             if line:
@@ -117,11 +114,11 @@ def learning(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlabel("epoch")
         axes.legend(loc="best", fontsize=9)
-
+        drawn = svg(figure)
     return {
         "title": "Validation accuracy",
         "text": "In percent, mean of the seeds.",
-        "svg": canvas(draw),
+        "svg": drawn,
     }
 
 

@@ -1,7 +1,8 @@
 """Curves as inline SVG that takes its ink from the page."""
 
+import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -19,21 +20,21 @@ COLOURS = {
     "kd": "#2e9e5b",
 }
 # Stands for the colour of the page's text until the SVG is written.
-INK = "#123456"
+_INK = "#123456"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "keras_ft",
     "font.size": 11,
     "font.family": "sans-serif",
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.titlecolor": _INK,
     "axes.titlesize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
     "legend.frameon": False,
 }
 TERMS = {
@@ -103,8 +104,7 @@ def _plot(
 ) -> str:
     """SVG of (label, colour, points) lines over the epochs."""
     last = max(epoch for _, _, points in lines for epoch, _ in points)
-
-    def draw(axes: Axes) -> None:
+    with paper() as (figure, axes):
         for label, colour, points in lines:
             if points:
                 axes.plot(
@@ -122,30 +122,32 @@ def _plot(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlabel("epoch")
         axes.legend(loc="best")
+        return svg(figure)
 
-    return canvas(draw)
 
-
-def canvas(draw: Callable[[Axes], None], height: float = 3.1) -> str:
-    """SVG of what is drawn, in the ink of the page.
+@contextlib.contextmanager
+def paper(height: float = 3.1) -> Iterator[tuple[Figure, Axes]]:
+    """A figure and its axes in the style of the page; draw inside the block.
 
     Args:
-        draw: Draws on the axes it is given.
-        height: In inches, beside a width of 5.2.
+        height: In inches; the width is 5.2.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(5.2, height), layout="constrained")
         figure.patch.set_alpha(0)
         axes = figure.add_subplot()
         axes.patch.set_alpha(0)
-        draw(axes)
-        axes.grid(color=INK, alpha=0.12)
-        return _svg(figure)
+        axes.grid(color=_INK, alpha=0.12)
+        yield figure, axes
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
+    """The figure as an SVG element that takes its ink from the page.
+
+    Call it inside the block of `paper`, whose style it needs.
+    """
     text = io.StringIO()
     # Without a date the same numbers give the same file.
     figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
-    return svg[svg.index("<svg") :].replace(INK, "currentColor")
+    drawn = text.getvalue()
+    return drawn[drawn.index("<svg") :].replace(_INK, "currentColor")

@@ -1,19 +1,18 @@
 """From a finished run folder to `report.html`."""
 
-import importlib.resources
 import json
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from keras_ft import artefacts
 from keras_ft import runs
 from keras_ft.report import curves
+from keras_ft.report import pareto
 from keras_ft.report import samples
 from keras_ft.report import wording
 from keras_ft.report.networks import Network
 from keras_ft.report.networks import networks
+from keras_ft.report.templates import template
 from keras_ft.runs.training import read_history
 
 REPORT = "report.html"
@@ -51,24 +50,6 @@ def write(
     return path
 
 
-def template(name: str) -> jinja2.Template:
-    """A page of this package, to be rendered."""
-    folder = importlib.resources.files("keras_ft.report")
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(
-            lambda name: folder.joinpath(name).read_text(encoding="utf-8")
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = wording.percent
-    environment.filters["size"] = wording.size
-    environment.filters["time"] = wording.time
-    return environment.get_template(name)
-
-
 def _content(
     run: runs.RunFolder, data_dir: artefacts.PathLike | None
 ) -> dict[str, Any]:
@@ -79,12 +60,17 @@ def _content(
         network.phase: read_history(run, network.phase) for network in found
     }
     data = runs.load_run_data(run, data_dir)
+    benchmark = None
+    if run.is_finished(runs.BENCHMARK):
+        benchmark = run.result(runs.BENCHMARK)
     return {
         "title": _title(run),
         "headline": wording.headline(metrics),
         "metrics": metrics,
         "networks": found,
         "exports": _exports(run),
+        "benchmark": benchmark,
+        "pareto_plots": pareto.plots(benchmark) if benchmark else [],
         "plots": _plots(run, found, rows),
         "epochs": wording.last_and_best(students, rows),
         "classes": _classes(found, data.class_names),

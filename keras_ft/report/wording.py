@@ -82,6 +82,12 @@ def caveats(run: RunFolder, metrics: Mapping[str, Any]) -> list[str]:
             "batches. Their accuracies are those after the last epoch, not "
             "those of the best one."
         )
+    if beta := run.content["notes"].get("beta"):
+        told.append(
+            f"Not the recipe's beta but {beta['beta']:.4g}, measured on the "
+            f"first batch: the factor's gradient begins {beta['ratio']:g} "
+            "times as long as the task's."
+        )
     for quantization, reason in metrics.get("export_refused", {}).items():
         told.append(f"The {quantization} file was refused: {reason}")
     return told

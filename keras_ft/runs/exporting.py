@@ -17,10 +17,10 @@ from keras_ft.runs.workbench import load_run_data
 SAMPLES = 512
 
 
-def file_name(quantization: str) -> str:
-    """`student.tflite`, or `student_<quantization>.tflite`."""
-    suffix = "" if quantization == "none" else f"_{quantization}"
-    return f"student{suffix}.tflite"
+def file_name(quantization: str, compression: str | None = None) -> str:
+    """`student.tflite`, or `student_<compression>_<quantization>.tflite`."""
+    parts = (compression, None if quantization == "none" else quantization)
+    return f"{'_'.join(['student', *filter(None, parts)])}.tflite"
 
 
 def export_student(

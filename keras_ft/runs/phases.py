@@ -10,6 +10,7 @@ from keras_ft.distiller import Distiller
 from keras_ft.feature_taps import find
 from keras_ft.layers import Paraphraser
 from keras_ft.runs import models
+from keras_ft.runs.balancing import balance
 from keras_ft.runs.evaluation import Evaluation
 from keras_ft.runs.exporting import export_student
 from keras_ft.runs.exporting import file_name
@@ -114,16 +115,14 @@ class Phases:
         """Phase 2: the student learns from the labels and the factors."""
 
         def wrap(student: keras.Model) -> Distiller:
-            return self.settings.recipe.distiller(
-                teacher,
-                student,
-                paraphraser,
-                teacher_layer_name=self.settings.teacher_layer,
-                student_layer_name=self.settings.student_layer,
-                acceleration=self.settings.acceleration,
+            return factor_distiller(
+                self.settings, teacher, student, paraphraser
             )
 
-        return self._student("distil", wrap, self._save_translator)
+        def prepare(model: Distiller) -> dict[str, Any]:
+            return balance(self.bench, model)
+
+        return self._student("distil", wrap, prepare, self._save_translator)
 
     def alone(self) -> keras.Model:
         """The same student, trained as in phase 2 but without a teacher."""
@@ -133,14 +132,7 @@ class Phases:
         """The same student, trained with labels and soft targets."""
 
         def wrap(student: keras.Model) -> Distiller:
-            term = transfers.SoftTargets(KD_TEMPERATURE, beta=KD_BETA)
-            return Distiller(
-                teacher,
-                student,
-                [term],
-                task_weight=KD_TASK_WEIGHT,
-                acceleration=self.settings.acceleration,
-            )
+            return soft_distiller(self.settings, teacher, student)
 
         return self._student("kd", wrap)
 
@@ -182,6 +174,7 @@ class Phases:
         self,
         phase: str,
         wrap: Callable[[keras.Model], keras.Model],
+        prepare: Callable[[Any], dict[str, Any]] = lambda _: {},
         save_more: Callable[[Any], list[str]] = lambda _: [],
     ) -> keras.Model:
         name = STUDENTS[phase]
@@ -193,8 +186,9 @@ class Phases:
             with self._placement.scope():
                 student = models.build(self.settings.student, loaded)
                 model = wrap(student)
+            result = prepare(model)
             schedule = self.settings.recipe.distil
-            result = self.bench.train(phase, model, schedule)
+            result |= self.bench.train(phase, model, schedule)
             self.bench.save(student, name)
             more = {"more_files": save_more(model)}
             return result | more | self.bench.evaluated(name)
@@ -215,3 +209,34 @@ class Phases:
     ) -> None:
         network = keras.Sequential([keras.Input(shape), layer])
         self.bench.save(network, name)
+
+
+def factor_distiller(
+    settings: Settings,
+    teacher: keras.Model,
+    student: keras.Model,
+    paraphraser: Paraphraser,
+) -> Distiller:
+    """What trains in phase 2."""
+    return settings.recipe.distiller(
+        teacher,
+        student,
+        paraphraser,
+        teacher_layer_name=settings.teacher_layer,
+        student_layer_name=settings.student_layer,
+        acceleration=settings.acceleration,
+    )
+
+
+def soft_distiller(
+    settings: Settings, teacher: keras.Model, student: keras.Model
+) -> Distiller:
+    """What trains in the baseline of soft targets."""
+    term = transfers.SoftTargets(KD_TEMPERATURE, beta=KD_BETA)
+    return Distiller(
+        teacher,
+        student,
+        [term],
+        task_weight=KD_TASK_WEIGHT,
+        acceleration=settings.acceleration,
+    )

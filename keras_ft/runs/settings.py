@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from keras_ft.acceleration.acceleration import check_choice
+from keras_ft.beta_suggestion import check_ratio
 from keras_ft.errors import InputError
 from keras_ft.recipes import Recipe
 
@@ -41,6 +42,8 @@ class Settings:
             `"alone"` (labels only) and `"kd"` (labels and soft targets).
         acceleration: `"auto"` or `"none"`, see `Distiller`. Of both phases,
             not of training without a teacher.
+        beta_ratio: Choose phase 2's beta by `suggest_beta` with this ratio,
+            above 0, on the first batch; `None` uses the recipe's.
         quantizations: Formats of the `.tflite` files, see `export.to_tflite`.
 
     Raises:
@@ -67,6 +70,7 @@ class Settings:
     baselines: tuple[str, ...] = ()
     quantizations: tuple[str, ...] = ("none",)
     acceleration: str = "auto"
+    beta_ratio: float | None = None
 
     def __post_init__(self) -> None:
         _check_members("baselines", self.baselines, BASELINES)
@@ -82,6 +86,8 @@ class Settings:
             )
         if self.seed < 0:
             raise InputError("seed", self.seed, "0 or more", "Use 0.")
+        if self.beta_ratio is not None:
+            check_ratio("beta_ratio", self.beta_ratio)
 
     def configuration(self) -> dict[str, Any]:
         """As JSON values, for `run.json`: all but where the data lies."""
@@ -89,6 +95,9 @@ class Settings:
         content = {field.name: getattr(self, field.name) for field in fields}
         del content["data_dir"]
         content["recipe"] = self.recipe.to_dict()
+        # Left out where it plays no part: earlier run folders go on.
+        if self.beta_ratio is None:
+            del content["beta_ratio"]
         return content
 
 

@@ -102,6 +102,23 @@ def train(
     return checkpoint.rows
 
 
+def compile_model(
+    model: keras.Model, optimizer: Any = "sgd", labels: bool = True
+) -> None:
+    """Compile a model for a phase.
+
+    Args:
+        model: A network, or what wraps it.
+        optimizer: Of the phase's schedule.
+        labels: Whether it learns from labels, as all but phase 1 do.
+    """
+    if not labels:
+        model.compile(optimizer)
+        return
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"])
+
+
 class _FiniteLoss(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         loss = float((logs or {}).get("loss", 0.0))

@@ -16,6 +16,7 @@ from keras_ft.runs.placement import Placement
 from keras_ft.runs.progress import Echo
 from keras_ft.runs.run_folder import RunFolder
 from keras_ft.runs.settings import Settings
+from keras_ft.runs.training import compile_model
 from keras_ft.runs.training import history
 from keras_ft.runs.training import remove_checkpoint
 from keras_ft.runs.training import train
@@ -153,13 +154,7 @@ class Workbench:
         loaded = batches or self.data(schedule.batch_size)
         with self.placement.scope():
             optimizer = schedule.optimizer(loaded.steps_per_epoch)
-            if phase == "paraphrase":
-                model.compile(optimizer)
-            else:
-                loss = keras.losses.SparseCategoricalCrossentropy(
-                    from_logits=True
-                )
-                model.compile(optimizer, loss, metrics=["accuracy"])
+            compile_model(model, optimizer, labels=phase != "paraphrase")
         with self.placement.whole_batch_statistics(model):
             rows = train(
                 self.run,

@@ -25,7 +25,7 @@ class SoftTargets(Transfer):
 
     Raises:
         InputError: The temperature is out of range, the outputs differ in
-            shape, or a model ends in a softmax.
+            shape, or a model has several outputs or ends in a softmax.
 
     Example:
 
@@ -73,6 +73,14 @@ class SoftTargets(Transfer):
 
     def check_models(self, teacher: keras.Model, student: keras.Model) -> None:
         for argument, model in (("teacher", teacher), ("student", student)):
+            count = len(getattr(model, "outputs", None) or [model])
+            if count > 1:
+                raise InputError(
+                    argument,
+                    f"'{model.name}', which has {count} outputs",
+                    "a model with one output, its logits",
+                    "FactorMatch compares features and takes any outputs.",
+                )
             if ends_in_softmax(model):
                 raise InputError(
                     argument,

@@ -45,8 +45,11 @@ def common_size(teacher_shape: Shape, student_shape: Shape) -> Size:
 
 
 def pool_to(features: Any, size: Size) -> Any:
-    """Average-pools (batch, H, W, C) to `size` where it is larger."""
-    if tuple(features.shape[1:3]) == tuple(size):
+    """Average-pools (batch, H, W, C) to `size` where it is larger.
+
+    A size of `common_size`: where that is free, both maps are of one size.
+    """
+    if None in size or tuple(features.shape[1:3]) == tuple(size):
         return features
     return ops.adaptive_average_pool(
         features, size, data_format="channels_last"

@@ -8,13 +8,9 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def jax_python(root: Path) -> str:
+def jax_python(other_python) -> str:
     """The interpreter of an environment with JAX and without TensorFlow."""
-    named = os.environ.get("KERAS_FT_JAX_PYTHON")
-    python = Path(named or root / ".venv-jax" / "bin" / "python")
-    if named is None and not python.is_file():
-        pytest.skip("no JAX environment without TensorFlow: make install-jax")
-    return str(python)
+    return other_python("jax", "JAX environment without TensorFlow")
 
 
 @pytest.fixture(scope="session")

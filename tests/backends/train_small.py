@@ -68,6 +68,7 @@ def train(folder):
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
+    suggested = keras_ft.suggest_beta(model, IMAGES, LABELS).beta
     phase2 = model.fit(
         IMAGES,
         LABELS,
@@ -79,7 +80,7 @@ def train(folder):
     ).history
     for old, new in zip(before, weights(teacher), strict=True):
         np.testing.assert_array_equal(old, new)
-    logs = {"phase1_loss": logs["loss"], **phase2}
+    logs = {"phase1_loss": logs["loss"], "beta": [suggested], **phase2}
     (folder / "logs.json").write_text(json.dumps(logs))
     np.savez(
         folder / "weights.npz",

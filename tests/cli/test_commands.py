@@ -76,6 +76,21 @@ def test_export_takes_the_fallback_and_says_why(finished_run, tmp_path, capsys):
     assert line.startswith(str(tmp_path / "wide.tflite"))
 
 
+@pytest.mark.slow
+def test_export_after_quantisation_aware_training(
+    finished_run, tmp_path, capsys
+):
+    copy = shutil.copytree(finished_run, tmp_path / "copy")
+    before = (copy / "student.keras").read_bytes()
+    words = ["export", f"--run_dir={copy}", "--compression=qat", "--epochs=1"]
+    assert main(words) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith(str(copy / "student_qat_int8.tflite"))
+    kept = json.loads((copy / "run.json").read_text())["phases"]
+    assert kept["export_qat_int8"]["result"]["agreement"] >= 0.95
+    assert (copy / "student.keras").read_bytes() == before
+
+
 def test_a_trained_teacher_is_taken_from_its_run_folder(tmp_path, capsys):
     folder = tmp_path / "teacher"
     teacher = [

@@ -71,9 +71,14 @@ def test_commands_define_nothing_global():
         (["distill", "--epochs=0"], "--epochs=0"),
         (["distill", "--epochs=many"], "--epochs=many"),
         (["distill", "--recipe=offical"], "offical"),
+        (["distill", "--beta=high"], "or auto"),
+        (["distill", "--beta=-1"], "or auto"),
+        (["distill", "--beta_ratio=2"], "--beta=auto"),
         (["distill", "--baselines=at"], "alone, kd"),
         (["distill", "--quantization=int4"], "int8"),
         (["export"], "exactly one of --run_dir and --student"),
+        (["export", "--student=s.keras", "--compression=qat"], "--run_dir"),
+        (["export", "--run_dir=r", "--epochs=3"], "Add --compression"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(capsys, words, expected):
@@ -104,12 +109,18 @@ def test_a_defect_is_not_hidden(monkeypatch):
 
 
 def test_words_kept_for_speed_agree_with_the_library():
+    from keras_ft import beta_suggestion
+    from keras_ft.compression import preconditions
+    from keras_ft.export import quantization
     from keras_ft.recipes import Recipe
     from keras_ft.runs import settings
 
     assert common.RECIPES == Recipe.names()
     assert common.QUANTIZATIONS == settings.QUANTIZATIONS
+    assert common.QUANTIZATIONS == tuple(quantization.QUANTIZATIONS)
+    assert common.COMPRESSIONS == tuple(preconditions.METHODS)
     assert common.BASELINES == settings.BASELINES
+    assert common.BETA_RATIO == beta_suggestion.RATIO
 
 
 def test_version(capsys):

@@ -269,3 +269,21 @@ def test_the_published_weights_reach_the_terms(tmp_path, toy, monkeypatch):
     assert made["kd"].transfers[0].temperature == 4.0
     assert made["ft+kd"].task_weight == pytest.approx(0.1)
     assert made["at"].task_weight == 1.0
+
+
+@pytest.mark.slow
+def test_beta_is_asked_for_once_per_seed(tmp_path, toy, monkeypatch):
+    made, wrap = {}, trainings.wrapped
+
+    def wrapped(method, *arguments):
+        made[method.name] = wrap(method, *arguments)
+        return made[method.name]
+
+    monkeypatch.setattr(trainings, "wrapped", wrapped)
+    methods = ["ft+kd", "ft"]
+    settings = {"methods": methods, "seeds": 1, "beta_ratio": 2.0}
+    assert not keras_ft.compare(tmp_path, **toy | settings).failures
+    betas = {float(made[name].transfers[0].beta) for name in methods}
+    content = json.loads((tmp_path / "paraphraser-seed0/run.json").read_text())
+    assert betas == {pytest.approx(content["notes"]["beta"]["beta"])}
+    assert 500.0 not in betas

@@ -134,7 +134,19 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
             _add(item.config, row, where, says)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: Any) -> None:
+    """Takes over what a process of pytest-xdist has seen."""
+    shown, broken = getattr(node, "workeroutput", {}).get("cells", ((), ()))
+    for row, where, says in shown:
+        _add(node.config, row, where, says)
+    node.config.stash[_BROKEN].update(map(tuple, broken))
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["cells"] = _handed_over(session.config)
+        return
     if exitstatus != pytest.ExitCode.OK:
         return
     seen, wrong = _seen(session.config)
@@ -171,6 +183,15 @@ def _cell(mark: pytest.Mark) -> tuple[str, str, str]:
 
 def _add(config: pytest.Config, row: str, where: str, says: str) -> None:
     config.stash[_CELLS].setdefault((row, where), set()).add(says)
+
+
+def _handed_over(config: pytest.Config) -> tuple[list[Any], list[Any]]:
+    shown = [
+        [*key, says]
+        for key, several in config.stash[_CELLS].items()
+        for says in sorted(several)
+    ]
+    return shown, [list(key) for key in config.stash[_BROKEN]]
 
 
 def _seen(config: pytest.Config) -> tuple[Cells, list[str]]:

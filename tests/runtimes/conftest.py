@@ -1,6 +1,5 @@
 """Students as files, and environments of the runtimes they will meet."""
 
-import os
 from pathlib import Path
 
 import keras
@@ -12,16 +11,19 @@ from keras_ft import zoo
 
 CLASSES = ("bus", "cat", "cup", "fern", "shoe")
 SIZE = 32
+QUANTIZATIONS = ("none", "dynamic", "int8", "int8_io")
 
 
 @pytest.fixture(scope="session")
-def mediapipe_python(root: Path) -> str:
+def mediapipe_python(other_python) -> str:
     """The interpreter of an environment with MediaPipe."""
-    named = os.environ.get("KERAS_FT_MEDIAPIPE_PYTHON")
-    python = Path(named or root / ".venv-mediapipe" / "bin" / "python")
-    if named is None and not python.is_file():
-        pytest.skip("no MediaPipe environment: make install-mediapipe")
-    return str(python)
+    return other_python("mediapipe", "MediaPipe environment")
+
+
+@pytest.fixture(scope="session")
+def aarch64_python(other_python) -> str:
+    """An interpreter with LiteRT on an emulated ARM processor."""
+    return other_python("aarch64", "emulated ARM processor")
 
 
 @pytest.fixture(scope="session")
@@ -43,22 +45,31 @@ class Pixels:
         return np.full(3, 1 / 127.5, "float32"), np.full(3, -1.0, "float32")
 
 
-@pytest.fixture(scope="session", params=["none", "dynamic", "int8"])
-def exported(request, pictures, tmp_path_factory):
-    """A student's file and what LiteRT says of the pictures."""
+@pytest.fixture(scope="session")
+def exported_files(pictures, tmp_path_factory) -> dict[str, Path]:
+    """One student's files, by quantization."""
     keras.utils.set_random_seed(0)
     student = zoo.resnet8(classes=len(CLASSES), input_shape=(SIZE, SIZE, 3))
     # Spread logits, as a trained network has; untrained ones nearly tie.
     head = student.layers[-1]
     head.kernel.assign(head.kernel * 20.0)
-    path = tmp_path_factory.mktemp("exported") / "student.tflite"
-    export.to_tflite(
-        student,
-        path,
-        request.param,
-        calibration=pictures,
-        normalization=Pixels(),
-        class_names=CLASSES,
-        min_agreement=0.8,
-    )
+    folder = tmp_path_factory.mktemp("exported")
+    files = {name: folder / f"{name}.tflite" for name in QUANTIZATIONS}
+    for quantization, path in files.items():
+        export.to_tflite(
+            student,
+            path,
+            quantization,
+            calibration=pictures,
+            normalization=Pixels(),
+            class_names=CLASSES,
+            min_agreement=0.8,
+        )
+    return files
+
+
+@pytest.fixture(scope="session", params=QUANTIZATIONS)
+def exported(request, exported_files, pictures):
+    """A student's file and what LiteRT says of the pictures."""
+    path = exported_files[request.param]
     return path, export.run_in_litert(path, pictures.astype("float32"))

@@ -1,0 +1,57 @@
+"""Scenes to segment, composed from photos of garments."""
+
+import keras
+import numpy as np
+
+SIZE, GARMENT, GARMENTS, PATCH = 48, 28, 3, 6
+CLASSES = 11  # the background is class 0
+
+
+class Scenes(keras.utils.PyDataset):
+    """Batches of scenes (B, 48, 48, 1) and their classes (B, 48, 48).
+
+    Three garments lie over each other on a patchwork of random greys. A pixel's
+    class is 1 plus the label of the garment on top, or 0.
+
+    Args:
+        garments: Images (N, 28, 28, 1), normalised, and labels (N,).
+        scenes: How many make an epoch; what fills no batch is left out.
+        seed: The same seed gives the same scenes in the same order.
+        anew: Whether each epoch has scenes of its own.
+        batch_size: Scenes per batch.
+    """
+
+    def __init__(self, garments, scenes, seed, anew=True, batch_size=16):
+        super().__init__()
+        self.images, self.labels = garments
+        # Black in the photos; a little above it begins the garment.
+        self.bodies = self.images[..., 0] > self.images.min() + 0.15
+        self.scenes, self.seed, self.anew = scenes, seed, anew
+        self.batch_size, self.epoch = batch_size, 0
+
+    def __len__(self):
+        return self.scenes // self.batch_size
+
+    def __getitem__(self, index):
+        random = np.random.default_rng((self.seed, self.epoch, index))
+        pairs = [self.compose(random) for _ in range(self.batch_size)]
+        images, classes = zip(*pairs, strict=True)
+        return np.stack(images)[..., None], np.stack(classes)
+
+    def on_epoch_end(self):
+        self.epoch += self.anew
+
+    def compose(self, random):
+        """One scene (48, 48) and its classes (48, 48)."""
+        greys = random.uniform(-0.8, 0.8, (SIZE // PATCH, SIZE // PATCH))
+        scene = np.kron(greys, np.ones((PATCH, PATCH)))
+        scene += random.normal(0, 0.2, scene.shape)
+        classes = np.zeros(scene.shape, "int32")
+        for which in random.integers(len(self.labels), size=GARMENTS):
+            top, left = random.integers(SIZE - GARMENT + 1, size=2)
+            place = np.s_[top : top + GARMENT, left : left + GARMENT]
+            flip = np.s_[:, :: random.choice((-1, 1))]
+            body = self.bodies[which][flip]
+            scene[place][body] = self.images[which, ..., 0][flip][body]
+            classes[place][body] = 1 + self.labels[which]
+        return scene.astype("float32"), classes

@@ -1,0 +1,181 @@
+"""Compares .tflite files: size, speed in LiteRT, and who is right.
+
+Each file runs in a process of its own, so a damaged one costs only its row.
+With --run_dir or --output the results are kept as JSON, CSV and a page with a
+plot; a run's own report shows them as well.
+
+examples:
+  keras-ft benchmark --run_dir=runs/demo
+  keras-ft benchmark --tflite=a.tflite,b.tflite
+  keras-ft benchmark --tflite=a.tflite,b.tflite --student=student.keras \\
+      --dataset=cifar10 --output=comparison
+"""
+
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from keras_ft.cli import common
+from keras_ft.cli.benchmark_table import table
+from keras_ft.errors import InputError
+
+
+def define(values: flags.FlagValues) -> None:
+    """The command's flags."""
+    flags.DEFINE_list(
+        "tflite",
+        [],
+        "The files, separated by commas; by default all in --run_dir.",
+        flag_values=values,
+    )
+    _define_exam(values)
+    flags.DEFINE_list(
+        "threads",
+        ["1", "2"],
+        "Numbers of threads to time each file with.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "runs",
+        200,
+        "Runs to time for each number of threads, after a warm-up.",
+        lower_bound=1,
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "time_limit",
+        600.0,
+        "Seconds that a file may take to be timed, and again to answer.",
+        lower_bound=1.0,
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "output",
+        None,
+        "Folder for the results, instead of --run_dir.",
+        flag_values=values,
+    )
+
+
+def _define_exam(values: flags.FlagValues) -> None:
+    flags.DEFINE_string(
+        "run_dir",
+        None,
+        "A run folder of distill; its student and its dataset are used.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "student",
+        None,
+        "A .keras file whose answers the files should give, instead of "
+        "--run_dir.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "dataset",
+        None,
+        "Without --run_dir: where the test images come from; without it only "
+        "size and speed are measured.",
+        flag_values=values,
+    )
+    common.define_data_dir(values)
+    flags.DEFINE_integer(
+        "test_examples",
+        10_000,
+        "At most so many test images.",
+        lower_bound=1,
+        flag_values=values,
+    )
+
+
+def run(values: flags.FlagValues, command_line: list[str]) -> None:
+    """Compare, print the table, keep the results."""
+    _check(values)
+    threads = _threads(values)
+    with common.quiet_start():
+        from keras_ft import runs
+
+    measurement = {
+        "data_dir": values["data_dir"].value,
+        "test_examples": values["test_examples"].value,
+        "threads": threads,
+        "runs": values["runs"].value,
+        "seconds": values["time_limit"].value,
+        "echo": lambda path: common.echo(f"running {path}"),
+    }
+    paths, run_dir = values["tflite"].value, values["run_dir"].value
+    output = values["output"].value
+    if run_dir is not None:
+        content = runs.benchmark_run(
+            run_dir, paths, record=output is None, **measurement
+        )
+    else:
+        content = runs.benchmark_files(
+            paths,
+            values["student"].value,
+            values["dataset"].value,
+            **measurement,
+        )
+    common.echo("")
+    for line in table(content):
+        common.echo(line)
+    _keep(values, content)
+    _refuse_failures(content)
+
+
+def _check(values: flags.FlagValues) -> None:
+    run_dir = values["run_dir"].value
+    if run_dir is None and not values["tflite"].value:
+        raise InputError(
+            "--tflite",
+            "no file",
+            "files, or a run folder that has some",
+            "Write --tflite=a.tflite,b.tflite or --run_dir=FOLDER.",
+        )
+    for name in ("student", "dataset"):
+        if run_dir is not None and values[name].value is not None:
+            raise InputError(
+                f"--{name}",
+                f"{values[name].value} with --run_dir={run_dir}",
+                "one of the two",
+                f"Leave out --{name}: the run has its own.",
+            )
+
+
+def _threads(values: flags.FlagValues) -> tuple[int, ...]:
+    words = values["threads"].value
+    if not words or not all(w.isdecimal() and int(w) > 0 for w in words):
+        raise InputError(
+            "--threads",
+            ",".join(words) or "none",
+            "numbers of 1 or more, separated by commas",
+            "Write --threads=1,2.",
+        )
+    return tuple(dict.fromkeys(map(int, words)))
+
+
+def _keep(values: flags.FlagValues, content: dict[str, Any]) -> None:
+    from keras_ft import report
+    from keras_ft import runs
+
+    output, run_dir = values["output"].value, values["run_dir"].value
+    if output is not None:
+        runs.write_tables(output, content)
+        page = report.write_benchmark(output, content)
+    elif run_dir is not None and (Path(run_dir) / runs.METRICS).is_file():
+        page = report.write(run_dir, values["data_dir"].value)
+    else:
+        return
+    common.echo(f"{page}  (benchmark.json and benchmark.csv beside it)")
+
+
+def _refuse_failures(content: dict[str, Any]) -> None:
+    failed = [row["file"] for row in content["files"] if row["error"]]
+    if failed:
+        raise InputError(
+            "--tflite",
+            f"{', '.join(failed)} with errors, see the table",
+            "files that LiteRT can run on these images",
+            "The results of the others stand.",
+        )

@@ -1,0 +1,1 @@
+"""The folder an Android developer gets: file, code, proof and model card."""

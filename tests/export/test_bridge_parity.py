@@ -1,0 +1,77 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_ft.export import bridge_config
+from keras_ft.export.bridge_parity import check_same_outputs
+from keras_ft.export.tf_keras_bridge import BridgeError
+from keras_ft.export.tf_keras_bridge import to_tf_keras
+
+pytest.importorskip("tf_keras", reason="tf_keras is not installed")
+
+
+@pytest.fixture
+def both(student):
+    return student, to_tf_keras(student)
+
+
+def test_a_faithful_copy_differs_by_rounding_only(both):
+    assert check_same_outputs(*both) < 1e-5
+
+
+@pytest.mark.parametrize("value", [1.001, np.nan, np.inf])
+def test_a_weight_that_differs_is_found_at_its_layer(both, value):
+    kernel = both[1].get_layer("stage1").kernel
+    kernel.assign(kernel * value)
+    with pytest.raises(BridgeError, match="differ") as refusal:
+        check_same_outputs(*both)
+    assert refusal.value.layer == "stage1"
+
+
+def test_a_difference_that_only_pixels_show_is_found():
+    x = keras.Input((3,))
+    clipped = keras.Model(x, layers.ReLU(max_value=50, name="relu")(x))
+    free = to_tf_keras(keras.Model(x, layers.ReLU(name="relu")(x)))
+    with pytest.raises(BridgeError, match="'relu'"):
+        check_same_outputs(clipped, free)
+
+
+def test_outputs_of_another_shape_are_found():
+    x = keras.Input((4,))
+    short = to_tf_keras(keras.Model(x, layers.Dense(2, name="head")(x)))
+    long = keras.Model(x, layers.Dense(3, name="head")(x))
+    with pytest.raises(BridgeError, match="'head'.*inf"):
+        check_same_outputs(long, short)
+
+
+def test_a_model_that_does_not_run_is_no_crash(both):
+    x = keras.Input((4,))
+    with pytest.raises(BridgeError, match="does not run"):
+        check_same_outputs(keras.Model(x, layers.Dense(2)(x)), both[1])
+
+
+def test_overflow_in_both_is_no_difference():
+    x = keras.Input((4,))
+    to_tf_keras(keras.Model(x, layers.Activation("exponential")(x)))
+
+
+def test_hard_sigmoid_would_be_found_where_it_was_let_through(monkeypatch):
+    allowed = bridge_config.ACTIVATIONS | {"hard_sigmoid"}
+    monkeypatch.setattr(bridge_config, "ACTIVATIONS", allowed)
+    x = keras.Input((4,))
+    gate = layers.Activation("hard_sigmoid", name="gate")(x)
+    with pytest.raises(BridgeError, match="differ") as refusal:
+        to_tf_keras(keras.Model(x, layers.Dense(2)(gate)))
+    assert refusal.value.layer == "gate"
+
+
+def test_a_users_function_under_a_stock_name_is_found():
+    def tanh(x):
+        return x * 0.5
+
+    x = keras.Input((4,))
+    model = keras.Model(x, layers.Dense(2, activation=tanh, name="odd")(x))
+    with pytest.raises(BridgeError, match="differ") as refusal:
+        to_tf_keras(model)
+    assert refusal.value.layer == "odd"

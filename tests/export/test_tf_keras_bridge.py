@@ -1,0 +1,374 @@
+import os
+import pickle
+import random
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_ft import zoo
+from keras_ft.errors import InputError
+from keras_ft.export import ExportError
+from keras_ft.export.bridge_parity import check_same_outputs
+from keras_ft.export.tf_keras_bridge import BridgeError
+from keras_ft.export.tf_keras_bridge import to_tf_keras
+
+tf_keras = pytest.importorskip("tf_keras", reason="tf_keras is not installed")
+
+SHAPE = (8, 8, 3)
+SLOW_APPLICATION = pytest.param("EfficientNetB0", marks=pytest.mark.slow)
+
+
+def _as_if_trained(model):
+    """Batch statistics and offsets unlike those a layer starts with."""
+    numbers = np.random.default_rng(0)
+    for weight in model.weights:
+        if weight.name == "moving_variance":
+            weight.assign(numbers.uniform(0.5, 1.5, weight.shape))
+        elif weight.name in ("moving_mean", "beta", "bias"):
+            weight.assign(numbers.normal(0, 0.1, weight.shape))
+    return model
+
+
+def _numbers(*shape):
+    return np.random.default_rng(1).normal(2, 3, shape).astype("float32")
+
+
+def _block(name="block"):
+    return keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            layers.Conv2D(3, 3, padding="same", name="conv"),
+            layers.BatchNormalization(name="norm"),
+            layers.Dropout(0.5, name="drop"),
+        ],
+        name=name,
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet20", "wrn16_1", "vgg8", "mobilenet_v2_small"]
+)
+def test_a_zoo_network_keeps_its_names_weights_and_outputs(name):
+    model = _as_if_trained(zoo.build(name))
+    bridged = to_tf_keras(model)
+    assert [x.name for x in bridged.layers] == [x.name for x in model.layers]
+    for layer in model.layers:
+        copies = bridged.get_layer(layer.name).get_weights()
+        for weight, copy in zip(layer.get_weights(), copies, strict=True):
+            np.testing.assert_array_equal(copy, weight)
+    # What each layer says, for taps, and not only the last.
+    taps = [layer.name for layer in model.layers[1:]]
+    ours = keras.Model(model.input, [model.get_layer(x).output for x in taps])
+    theirs = tf_keras.Model(
+        bridged.input, [bridged.get_layer(x).output for x in taps]
+    )
+    assert check_same_outputs(ours, theirs) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", [n for n in zoo.names() if n not in ("resnet110", "wrn40_2")]
+)
+def test_every_zoo_network_is_bridged(name):
+    to_tf_keras(_as_if_trained(zoo.build(name)))
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2", SLOW_APPLICATION])
+def test_an_application_is_bridged(name):
+    build = getattr(keras.applications, name)
+    model = build(weights=None, input_shape=(32, 32, 3), classes=4)
+    to_tf_keras(_as_if_trained(model))
+
+
+def test_the_users_model_is_not_changed(student):
+    before = student.get_weights()
+    to_tf_keras(student)(np.zeros((2, 16, 16, 3)), training=True)
+    for weight, old in zip(student.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_nested_model_may_be_the_output(flat):
+    inner = keras.Input((8, 8, 3))
+    backbone = keras.Model(inner, layers.Conv2D(3, 3)(inner), name="backbone")
+    image = keras.Input((8, 8, 3))
+    twice = [layers.ReLU()(backbone(image)), backbone(image)]
+    for outputs in (backbone(image), twice):
+        made = to_tf_keras(keras.Model(image, outputs), flat=flat)
+        assert len(made.outputs) == len(keras.tree.flatten(outputs))
+
+
+def test_nested_models_stay_models_or_are_put_in_place():
+    image = keras.Input(SHAPE, name="image")
+    inner = keras.Model(image, _block("deep")(image), name="backbone")
+    pixels = keras.Input(SHAPE, name="pixels")
+    pooled = layers.GlobalAveragePooling2D(name="pool")(inner(pixels))
+    model = _as_if_trained(keras.Model(pixels, layers.Dense(2)(pooled)))
+
+    nested = to_tf_keras(model)
+    backbone = nested.get_layer("backbone")
+    assert backbone.get_layer("deep").get_layer("conv").filters == 3
+
+    flat = to_tf_keras(model, flat=True)
+    names = [layer.name for layer in flat.layers]
+    assert names[1:5] == [
+        "backbone/deep/conv",
+        "backbone/deep/norm",
+        "backbone/deep/drop",
+        "pool",
+    ]
+    assert not any(isinstance(layer, tf_keras.Model) for layer in flat.layers)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_shared_layers_and_models_are_shared(flat):
+    block, dense = _block(), layers.Dense(3, name="twice")
+    image = keras.Input(SHAPE)
+    output = layers.Add()([dense(dense(block(block(image)))), image])
+    model = _as_if_trained(keras.Model(image, output))
+    bridged = to_tf_keras(model, flat=flat)
+    assert bridged.count_params() == model.count_params()
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_several_inputs_and_outputs_keep_their_structure(flat):
+    left = keras.Input(SHAPE, name="left")
+    right = keras.Input(SHAPE, name="right")
+    both = keras.Model(
+        {"right": right, "left": left},
+        layers.Subtract()([left, right]),
+        name="both",
+    )
+    joined = both({"left": _block()(left), "right": right})
+    outputs = {"a": layers.Flatten()(joined), "b": left}
+    model = keras.Model({"left": left, "right": right}, outputs)
+    bridged = to_tf_keras(model, flat=flat)
+    values = {"left": _numbers(2, *SHAPE), "right": _numbers(2, *SHAPE) + 1}
+    expected, received = model(values), bridged(values)
+    assert received.keys() == {"a", "b"}
+    for name in ("a", "b"):
+        np.testing.assert_allclose(
+            received[name], expected[name], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_a_part_of_a_larger_graph_is_bridged_alone():
+    block, relu = _block(), layers.ReLU(name="relu")
+    image = keras.Input(SHAPE, name="image")
+    first = block(image)
+    keras.Model(image, layers.Flatten()(relu(first)))
+    # Of the block's calls, the later one; of the relu's, the earlier one.
+    second = block(image)
+    part = _as_if_trained(keras.Model(image, [relu.output, second]))
+    bridged = to_tf_keras(part)
+    assert {layer.name for layer in bridged.layers[1:]} == {"block", "relu"}
+    middle = keras.Model(relu.output, layers.Flatten()(relu.output))
+    assert to_tf_keras(middle).output_shape == (None, 192)
+
+
+def test_a_layer_with_several_outputs_is_followed():
+    steps = keras.Input((5, 3))
+    _, state, carry = layers.LSTM(4, return_state=True)(steps)
+    to_tf_keras(keras.Model(steps, [carry, layers.Dense(2)(state)]))
+
+
+def test_a_sequential_model_may_grow_and_build_late():
+    grown = keras.Sequential(name="grown")
+    grown.add(keras.Input((None, None, 3)))
+    grown.add(layers.Conv2D(4, 3, name="first"))
+    grown.add(layers.ReLU(name="second"))
+    assert to_tf_keras(grown).output_shape == (None, None, None, 4)
+    late = keras.Sequential([layers.Dense(3), layers.Dense(2)])
+    with pytest.raises(BridgeError, match="never built"):
+        to_tf_keras(late)
+    late(np.zeros((1, 4)))
+    assert to_tf_keras(late).input_shape[-1] == 4
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_becomes_float32(policy):
+    keras.config.set_dtype_policy(policy)
+    model = _as_if_trained(zoo.build("resnet8"))
+    bridged = to_tf_keras(model)
+    assert {layer.compute_dtype for layer in bridged.layers} == {"float32"}
+    assert bridged.output.dtype == "float32"
+    for weight, copy in zip(model.weights, bridged.weights, strict=True):
+        np.testing.assert_array_equal(copy, weight)
+
+
+def test_bytes_and_words_stay_integers():
+    image = keras.Input(SHAPE, dtype="uint8", name="image")
+    word = keras.Input((4,), dtype="int32", name="word")
+    seen = layers.Flatten()(layers.Rescaling(1 / 127.5, -1)(image))
+    read = layers.Flatten()(layers.Embedding(7, 2)(word))
+    model = keras.Model([image, word], layers.Concatenate()([seen, read]))
+    bridged = to_tf_keras(model)
+    assert [x.dtype.name for x in bridged.inputs] == ["uint8", "int32"]
+
+
+def test_a_training_step_moves_the_same_batch_statistics():
+    values = _numbers(16, *SHAPE)
+    norm = layers.BatchNormalization(momentum=0.9, epsilon=1e-4, name="norm")
+    model = keras.Sequential([keras.Input(SHAPE), norm])
+    copy = to_tf_keras(model).get_layer("norm")
+    assert (copy.momentum, copy.epsilon) == (0.9, 1e-4)
+    expected = norm(values, training=True)
+    received = copy(values, training=True)
+    np.testing.assert_allclose(received, expected, atol=1e-5)
+    np.testing.assert_allclose(
+        copy.moving_mean, norm.moving_mean.numpy(), rtol=1e-5
+    )
+    # The kernel behind tf_keras takes the unbiased variance.
+    count = values.size // SHAPE[-1]
+    share = norm.moving_variance.numpy() - 0.9
+    np.testing.assert_allclose(
+        copy.moving_variance, 0.9 + share * count / (count - 1), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_dropout_drops_in_training_and_only_there(flat):
+    image = keras.Input(SHAPE)
+    inner = keras.Model(image, layers.Dropout(0.5)(image))
+    model = keras.Model(image, layers.Dropout(0.5)(inner(image)))
+    made = to_tf_keras(model, flat=flat)
+    ones = np.ones((4, *SHAPE), np.float32)
+    dropped = np.mean(made(ones, training=True) == 0)
+    assert dropped == pytest.approx(0.75, abs=0.05)
+    np.testing.assert_array_equal(made(ones, training=False), ones)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_frozen_parts_stay_frozen(flat):
+    block = _block()
+    block.trainable = False
+    image = keras.Input(SHAPE)
+    model = keras.Model(image, layers.Dense(2, name="head")(block(image)))
+    bridged = to_tf_keras(model, flat=flat)
+    assert len(bridged.trainable_weights) == 2
+    bridged.get_layer("head").trainable = False
+    assert not bridged.trainable_weights
+
+
+def test_regularizers_and_constraints_are_kept():
+    kernel = keras.regularizers.L1L2(0.1, 0.2)
+    dense = layers.Dense(
+        3,
+        kernel_regularizer=kernel,
+        bias_regularizer="l2",
+        activity_regularizer=keras.regularizers.L2(0.3),
+        kernel_constraint=keras.constraints.MaxNorm(0.7, axis=1),
+        name="dense",
+    )
+    model = _as_if_trained(keras.Sequential([keras.Input((4,)), dense]))
+    bridged = to_tf_keras(model)
+    values = _numbers(5, 4)
+    model(values)
+    bridged(values)
+    np.testing.assert_allclose(sum(bridged.losses), sum(model.losses), 1e-5)
+    kept = bridged.get_layer("dense").kernel_constraint(_numbers(4, 3))
+    expected = dense.kernel_constraint(_numbers(4, 3))
+    np.testing.assert_allclose(kept, expected, rtol=1e-5)
+
+
+def test_an_own_regularizer_is_refused():
+    class Own(keras.regularizers.Regularizer):
+        def __call__(self, x):
+            return 0.0
+
+        def get_config(self):
+            return {}
+
+    dense = layers.Dense(3, kernel_regularizer=Own(), name="bad")
+    model = keras.Sequential([keras.Input((4,)), dense])
+    with pytest.raises(BridgeError, match="kernel_regularizer=Own"):
+        to_tf_keras(model)
+
+
+def test_operations_outside_layers_are_refused():
+    image = keras.Input(SHAPE)
+    for output in (image + image, keras.ops.relu(image), image[:, 0]):
+        with pytest.raises(BridgeError, match="outside of a layer"):
+            to_tf_keras(keras.Model(image, output))
+    inner = keras.Model(image, image + 1.0, name="inner")
+    with pytest.raises(BridgeError, match="outside of a layer"):
+        to_tf_keras(keras.Model(image, inner(image)))
+
+
+def test_subclassed_models_are_refused():
+    class Own(keras.Model):
+        def call(self, inputs):
+            return inputs * 2
+
+    class OwnGraph(keras.Model):
+        def call(self, inputs):
+            return super().call(inputs) * 2
+
+    image = keras.Input(SHAPE)
+    outer = keras.Model(image, Own()(image))
+    derived = OwnGraph(image, layers.ReLU()(image))
+    for model in (outer, derived, Own()):
+        with pytest.raises(BridgeError, match="subclassed"):
+            to_tf_keras(model)
+
+
+def test_arguments_that_change_what_is_computed_are_refused():
+    image, steps = keras.Input(SHAPE), keras.Input((5, 3))
+    dropped = layers.Dropout(0.5, name="bad")(image, training=True)
+    with pytest.raises(BridgeError, match="training=True"):
+        to_tf_keras(keras.Model(image, dropped))
+    masked = layers.LSTM(2)(layers.Masking(name="bad")(steps))
+    with pytest.raises(BridgeError, match="Masking"):
+        to_tf_keras(keras.Model(steps, masked))
+    batch = keras.Input(batch_shape=(2, 5, 3))
+    stateful = layers.LSTM(2, stateful=True, name="bad")(batch)
+    with pytest.raises(BridgeError, match="stateful"):
+        to_tf_keras(keras.Model(batch, stateful))
+    maybe = keras.Input(SHAPE, optional=True, name="bad")
+    with pytest.raises(BridgeError, match="optional"):
+        to_tf_keras(keras.Model(maybe, layers.ReLU()(maybe)))
+
+
+def test_what_is_no_model_and_other_backends_are_refused(monkeypatch):
+    with pytest.raises(InputError, match="a str"):
+        to_tf_keras("student.keras")
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(InputError, match="KERAS_BACKEND"):
+        to_tf_keras(_block())
+
+
+def test_the_error_has_three_parts_and_pickles():
+    error = pickle.loads(pickle.dumps(BridgeError("act", "why", "Do it.")))
+    assert isinstance(error, ExportError)
+    assert (error.layer, error.reason, error.remedy) == ("act", "why", "Do it.")
+    assert "'act': why" in str(error) and str(error).endswith("Do it.")
+
+
+def test_random_states_and_global_settings_are_left_alone():
+    student = zoo.build("mobilenet_v2_small")
+    state, environment = random.getstate(), dict(os.environ)
+    numbers = np.random.get_state()[1].copy()
+    to_tf_keras(student)
+    assert random.getstate() == state
+    assert (np.random.get_state()[1] == numbers).all()
+    assert dict(os.environ) == environment
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.slow
+def test_importing_and_bridging_leave_keras_3_in_place():
+    code = """
+import os, sys
+import keras, keras_ft, tensorflow as tf
+assert "tf_keras" not in sys.modules
+before = dict(os.environ)
+x = keras.Input((3,))
+keras_ft.export.to_tf_keras(keras.Model(x, keras.layers.Dense(2)(x)))
+assert "tf_keras" in sys.modules and dict(os.environ) == before
+assert tf.keras.__version__.startswith("3.")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
