@@ -21,7 +21,7 @@ from typing import Any
 from absl import flags
 
 from keras_ft.cli import common
-from keras_ft.cli import distill
+from keras_ft.cli import training
 from keras_ft.errors import InputError
 
 # Kept here as words, as in `common`.
@@ -32,7 +32,7 @@ TEACHER_PASSES = ("auto", "cache", "live")
 
 def define(values: flags.FlagValues) -> None:
     """The command's flags."""
-    distill.define_training(values, "runs/compare")
+    training.define(values, "runs/compare")
     flags.DEFINE_list(
         "methods",
         METHODS,
@@ -96,6 +96,7 @@ def _define_methods(values: flags.FlagValues) -> None:
 
 def run(values: flags.FlagValues, command_line: list[str]) -> None:
     """Compare, report, tell."""
+    training.check(values)
     with common.quiet_start():
         from keras_ft import comparison
         from keras_ft import report
@@ -120,8 +121,7 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
         isolate=values["isolate"].value,
         command_line=command_line,
         echo=common.echo,
-        recipe=_recipe(values),
-        **distill.settings(values),
+        **training.settings(values) | {"recipe": _recipe(values)},
     )
     page = report.write_comparison(result.run_dir)
     common.echo("")
@@ -134,7 +134,7 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
 
 
 def _recipe(values: flags.FlagValues) -> Any:
-    recipe = distill.recipe(values)
+    recipe = training.recipe(values)
     if values["schedule"].value == "recipe":
         return recipe
     return recipe.short(recipe.paraphrase.epochs, recipe.distil.epochs)

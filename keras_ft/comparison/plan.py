@@ -41,13 +41,6 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_choice(self.teacher_pass)
-        if self.settings.beta_ratio is not None:
-            raise InputError(
-                "beta_ratio",
-                self.settings.beta_ratio,
-                "None, so that all trainings share the recipe's beta",
-                "Set the recipe's beta to what suggest_beta says.",
-            )
         recipe = self.settings.recipe
         first, second = recipe.paraphrase.batch_size, recipe.distil.batch_size
         if any(m.has("ft") for m in self.methods) and first != second:

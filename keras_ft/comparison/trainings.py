@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_ft import artefacts
 from keras_ft import preflight
 from keras_ft.comparison import memory
 from keras_ft.comparison.bench import Bench
@@ -16,8 +17,10 @@ from keras_ft.comparison.wrapping import wrapped
 from keras_ft.export import ExportError
 from keras_ft.layers import Paraphraser
 from keras_ft.runs import models
+from keras_ft.runs.balancing import balance
 from keras_ft.runs.exporting import export_student
 from keras_ft.runs.exporting import file_name
+from keras_ft.runs.run_folder import RUN_FILE
 from keras_ft.runs.run_folder import RunFolder
 from keras_ft.runs.training import read_history
 from keras_ft.runs.workbench import Workbench
@@ -78,6 +81,8 @@ class Trainings:
                 return result
 
             workbench.once("paraphrase", "paraphraser.keras", make)
+            if settings.beta_ratio is not None:
+                self._balance(workbench, seed)
         gc.collect()
 
     def student(self, seed: int, method: str) -> None:
@@ -116,6 +121,8 @@ class Trainings:
             "first_batch": _first_batch(batches),
         }
         model = wrapped(method, student, bench, teacher, paraphraser)
+        if method.has("ft") and settings.beta_ratio is not None:
+            model.transfers[0].beta = self._beta(seed)
         measured = memory.forget_peak()
         result = workbench.train(
             "student", model, settings.recipe.distil, batches
@@ -128,6 +135,24 @@ class Trainings:
         rows = read_history(folder, "student")
         result |= began | _last_and_best(rows)
         return result | workbench.evaluated("student.keras")
+
+    def _balance(self, workbench: Workbench, seed: int) -> None:
+        """Asks for beta once per seed, for all methods with a factor term."""
+        batches, teacher = self.bench.outputs.batches(seed)
+        keras.utils.set_random_seed(seed)
+        student = models.build(
+            self.bench.plan.settings.student, self.bench.data
+        )
+        paraphraser = self._trained_paraphraser(seed)
+        model = wrapped(
+            Method.parse("ft"), student, self.bench, teacher, paraphraser
+        )
+        balance(workbench, model, batches)
+
+    def _beta(self, seed: int) -> float:
+        path = self.bench.plan.folder(PARAPHRASER, seed) / RUN_FILE
+        content = artefacts.read_json(path, sealed=True)
+        return float(content["notes"]["beta"]["beta"])
 
     def _trained_paraphraser(self, seed: int) -> Paraphraser:
         path = self.bench.plan.folder(PARAPHRASER, seed)

@@ -7,7 +7,6 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from keras_ft.report.curves import INK
 from keras_ft.report.curves import Rows
 from keras_ft.report.curves import paper
 from keras_ft.report.curves import svg
@@ -40,9 +39,8 @@ def gains(methods: Sequence[Content]) -> dict[str, str] | None:
     shown = [m for m in methods if m["over_plain"] is not None]
     if not shown:
         return None
-
     with paper(_height(shown)) as (figure, axes):
-        axes.axvline(0, color=INK, linewidth=1)
+        axes.axvline(0, color=axes.xaxis.label.get_color(), linewidth=1)
         for place, method in enumerate(shown):
             over = method["over_plain"]
             colour = _colours(methods)[method["method"]]
@@ -68,7 +66,6 @@ def seeds(
     finished = [t for t in trainings if t["accuracy"] is not None]
     if not finished:
         return None
-
     with paper(_height(methods)) as (figure, axes):
         for place, method in enumerate(methods):
             values = [
@@ -101,7 +98,6 @@ def learning(
     lines = {m["method"]: _mean(rows[m["method"]]) for m in methods}
     if not any(lines.values()):
         return None
-
     with paper() as (figure, axes):
         for method in methods:
             line = lines[method["method"]]

@@ -23,21 +23,21 @@ COLOURS = {
     "kd": "#2e9e5b",
 }
 # Stands for the colour of the page's text until the SVG is written.
-INK = "#123456"
+_INK = "#123456"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "keras_ft",
     "font.size": 11,
     "font.family": "sans-serif",
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.titlecolor": _INK,
     "axes.titlesize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
     "legend.frameon": False,
 }
 TERMS = {
@@ -169,7 +169,7 @@ def paper(
         figure.patch.set_alpha(0)
         axes = figure.add_subplot()
         axes.patch.set_alpha(0)
-        axes.grid(color=INK, alpha=0.12)
+        axes.grid(color=_INK, alpha=0.12)
         yield figure, axes
 
 
@@ -182,4 +182,4 @@ def svg(figure: Figure) -> str:
     # Without a date the same numbers give the same file.
     figure.savefig(text, format="svg", metadata={"Date": None})
     drawn = text.getvalue()
-    return drawn[drawn.index("<svg") :].replace(INK, "currentColor")
+    return drawn[drawn.index("<svg") :].replace(_INK, "currentColor")

@@ -228,7 +228,7 @@ def test_other_settings_in_the_same_folder_are_refused(copied, toy, trained):
         ({"methods": ["ft", "crd"]}, "crd"),
         ({"teacher_pass": "twice"}, "teacher_pass"),
         ({"teacher_layer": "nonsense"}, "nonsense"),
-        ({"beta_ratio": 2.0}, "beta_ratio"),
+        ({"beta_ratio": 0.0}, "beta_ratio"),
     ],
 )
 def test_bad_input_is_refused_before_training(tmp_path, toy, wrong, told):
@@ -270,3 +270,21 @@ def test_the_published_weights_reach_the_terms(tmp_path, toy, monkeypatch):
     assert made["kd"].transfers[0].temperature == 4.0
     assert made["ft+kd"].task_weight == pytest.approx(0.1)
     assert made["at"].task_weight == 1.0
+
+
+@pytest.mark.slow
+def test_beta_is_asked_for_once_per_seed(tmp_path, toy, monkeypatch):
+    made, wrap = {}, trainings.wrapped
+
+    def wrapped(method, *arguments):
+        made[method.name] = wrap(method, *arguments)
+        return made[method.name]
+
+    monkeypatch.setattr(trainings, "wrapped", wrapped)
+    methods = ["ft+kd", "ft"]
+    settings = {"methods": methods, "seeds": 1, "beta_ratio": 2.0}
+    assert not keras_ft.compare(tmp_path, **toy | settings).failures
+    first, second = (float(made[name].transfers[0].beta) for name in methods)
+    content = json.loads((tmp_path / "paraphraser-seed0/run.json").read_text())
+    assert first == second != 500.0
+    assert first == pytest.approx(content["notes"]["beta"]["beta"])
