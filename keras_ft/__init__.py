@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from keras_ft import export as export
     from keras_ft import multi_worker as multi_worker
     from keras_ft import transfers as transfers
+    from keras_ft import tuner as tuner
     from keras_ft import zoo as zoo
     from keras_ft.beta_suggestion import suggest_beta as suggest_beta
+    from keras_ft.comparison import compare as compare
     from keras_ft.coupled_sgd import CoupledSGD as CoupledSGD
     from keras_ft.distiller import Distiller as Distiller
     from keras_ft.errors import InputError as InputError
@@ -36,6 +38,7 @@ _PACKAGES = (
     "export",
     "multi_worker",
     "transfers",
+    "tuner",
     "zoo",
 )
 _HOMES = {
@@ -51,15 +54,17 @@ _HOMES = {
     "suggest_beta": "beta_suggestion",
     "taps": "feature_taps",
 }
-__all__ = ["__version__", *_PACKAGES, *_HOMES]
+# They define nothing that a saved model may hold.
+_USES = {"compare": "comparison"}
+__all__ = ["__version__", *_PACKAGES, *_HOMES, *_USES]
 
 
 def __getattr__(name: str) -> Any:
     if name in _PACKAGES:
         return importlib.import_module(f"keras_ft.{name}")
-    if name in _HOMES:
-        home = importlib.import_module(f"keras_ft.{_HOMES[name]}")
-        return getattr(home, name)
+    home = _HOMES.get(name) or _USES.get(name)
+    if home is not None:
+        return getattr(importlib.import_module(f"keras_ft.{home}"), name)
     raise AttributeError(f"module 'keras_ft' has no attribute '{name}'")
 
 

@@ -1,5 +1,8 @@
 """The optimizer against PyTorch's documented update, in float64."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -70,3 +73,27 @@ def test_configuration_round_trip():
 def test_negative_weight_decay_is_refused():
     with pytest.raises(InputError, match="weight_decay"):
         CoupledSGD(0.1, weight_decay=-1e-4)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="TensorFlow's own leak"
+)
+def test_a_training_step_is_not_kept_for_ever():
+    import tensorflow as tf
+
+    variable = keras.Variable(np.ones(3, "float32"))
+    optimizer = CoupledSGD(0.1, momentum=0.9)
+    optimizer.build([variable])
+    graphs = []
+
+    def train():
+        @tf.function
+        def step(gradient):
+            graphs.append(weakref.ref(tf.compat.v1.get_default_graph()))
+            optimizer.apply([gradient], [variable])
+
+        step(tf.ones(3))
+
+    train()
+    gc.collect()
+    assert graphs and all(graph() is None for graph in graphs)

@@ -46,7 +46,8 @@ FLOORS = (
     {"export"},
     {"compression"},
     {"runs"},
-    {"report"},
+    {"tuner"},
+    {"report", "comparison"},  # uses of runs; never each other
     {"cli"},
     {"__main__"},
     {"__init__"},

@@ -19,6 +19,7 @@ PROMISED = {
     "Recipe",
     "Translator",
     "__version__",
+    "compare",
     "compression",
     "data",
     "export",
@@ -26,9 +27,18 @@ PROMISED = {
     "suggest_beta",
     "taps",
     "transfers",
+    "tuner",
     "zoo",
 }
-MODULES = {"compression", "data", "export", "multi_worker", "transfers", "zoo"}
+MODULES = {
+    "compression",
+    "data",
+    "export",
+    "multi_worker",
+    "transfers",
+    "tuner",
+    "zoo",
+}
 
 
 def _index(name):

@@ -140,6 +140,32 @@ def define_schedule(values: flags.FlagValues, epochs: str) -> None:
     )
 
 
+def define_paraphrase_epochs(values: flags.FlagValues) -> None:
+    """The flag of phase 1's length."""
+    flags.DEFINE_integer(
+        "paraphrase_epochs",
+        None,
+        "Passes over the training images in phase 1, instead of the recipe's.",
+        lower_bound=1,
+        flag_values=values,
+    )
+
+
+def with_schedules(recipe: Any, values: flags.FlagValues) -> Any:
+    """A recipe with the flags of both phases' schedules put in."""
+    import dataclasses
+
+    paraphrase = recipe.paraphrase
+    if values["batch_size"].value is not None:
+        paraphrase = dataclasses.replace(
+            paraphrase, batch_size=values["batch_size"].value
+        )
+    if values["paraphrase_epochs"].value is not None:
+        paraphrase = paraphrase.with_epochs(values["paraphrase_epochs"].value)
+    distil = changed(recipe.distil, values, epochs=True)
+    return recipe.replace(paraphrase=paraphrase, distil=distil)
+
+
 def changed(schedule: Any, values: flags.FlagValues, epochs: bool) -> Any:
     """A schedule with --epochs, --batch_size and --learning_rate put in."""
     import dataclasses

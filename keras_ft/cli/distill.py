@@ -15,18 +15,16 @@ examples:
       --student=my_student.keras --teacher_layer=block5_conv3
 """
 
-import math
-from typing import Any
-
 from absl import flags
 
 from keras_ft.cli import common
+from keras_ft.cli import training
 from keras_ft.errors import InputError
 
 
 def define(values: flags.FlagValues) -> None:
     """The command's flags."""
-    common.define_run(values, "runs/distill")
+    training.define(values, "runs/distill")
     flags.DEFINE_boolean(
         "plan",
         False,
@@ -35,77 +33,8 @@ def define(values: flags.FlagValues) -> None:
         "written to --run_dir.",
         flag_values=values,
     )
-    flags.DEFINE_string(
-        "teacher",
-        "fashion_mini",
-        "A .keras file, the run folder of train_teacher, or the name of a "
-        "teacher that comes along.",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "student",
-        "resnet20",
-        "Name of a network of the zoo, or a .keras file to start from.",
-        flag_values=values,
-    )
-    for side in ("teacher", "student"):
-        flags.DEFINE_string(
-            f"{side}_layer",
-            None,
-            f"Feature map of the {side}, by default its last spatial one; "
-            "`keras-ft taps` lists them.",
-            flag_values=values,
-        )
     common.define_strategy(values)
-    common.define_acceleration(values)
-    common.define_data(values)
-    common.define_schedule(
-        values,
-        "Passes over the training images in phase 2, instead of the recipe's; "
-        "its milestones move in proportion.",
-    )
-    _define_method(values)
     define_results(values, baselines="", quantization="none")
-
-
-def _define_method(values: flags.FlagValues) -> None:
-    flags.DEFINE_integer(
-        "paraphrase_epochs",
-        None,
-        "Passes over the training images in phase 1, instead of the recipe's.",
-        lower_bound=1,
-        flag_values=values,
-    )
-    flags.DEFINE_float(
-        "rate",
-        None,
-        "Channels of the factor per channel of the features (the paper's k), "
-        "instead of the recipe's.",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "beta",
-        None,
-        "Weight of the factor term, a number, instead of the recipe's; auto "
-        "measures one on the first batch, so that it suits any rate and layer.",
-        flag_values=values,
-    )
-    flags.DEFINE_float(
-        "beta_ratio",
-        None,
-        "With --beta=auto: how many times as hard as the labels the factor "
-        "pulls at the student's weights when training begins; by default "
-        f"{common.BETA_RATIO:g}.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "p",
-        None,
-        "Norm of the factor term, 1 or 2, instead of the recipe's.",
-        lower_bound=1,
-        upper_bound=2,
-        flag_values=values,
-    )
 
 
 def define_results(
@@ -132,7 +61,7 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
     """Distil, report, tell."""
     baselines = common.members(values, "baselines", common.BASELINES)
     quantizations = common.members(values, "quantization", common.QUANTIZATIONS)
-    beta, beta_ratio = _beta(values)
+    training.check(values)
     with common.quiet_start():
         from keras_ft import runs
         from keras_ft.cli import outcome
@@ -147,20 +76,9 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
         placement = common.place(values)
 
     settings = runs.Settings(
-        recipe=_recipe(values, beta),
-        dataset=values["dataset"].value,
-        data_dir=values["data_dir"].value,
-        train_examples=values["train_examples"].value,
-        validation_fraction=values["validation_fraction"].value,
-        seed=values["seed"].value,
-        teacher=values["teacher"].value,
-        student=values["student"].value,
-        teacher_layer=values["teacher_layer"].value,
-        student_layer=values["student_layer"].value,
         baselines=baselines,
         quantizations=quantizations,
-        acceleration=values["acceleration"].value,
-        beta_ratio=beta_ratio,
+        **training.settings(values),
     )
     if values["plan"].value:
         print(runs.plan(settings))
@@ -174,49 +92,3 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
     )
     if placement.is_chief:
         outcome.tell(values, metrics, "student.keras")
-
-
-def _beta(values: flags.FlagValues) -> tuple[float | None, float | None]:
-    """--beta as a number, and the ratio where it is `auto`."""
-    word, ratio = values["beta"].value, values["beta_ratio"].value
-    if word == "auto":
-        return None, common.BETA_RATIO if ratio is None else ratio
-    if ratio is not None:
-        raise InputError(
-            "--beta_ratio", ratio, "it with --beta=auto", "Leave it out."
-        )
-    if word is None:
-        return None, None
-    try:
-        beta = float(word)
-    except ValueError:
-        beta = -1.0
-    if not 0.0 <= beta < math.inf:
-        raise InputError(
-            "--beta", word, "a number of at least 0, or auto", "Use auto."
-        )
-    return beta, None
-
-
-def _recipe(values: flags.FlagValues, beta: float | None) -> Any:
-    import dataclasses
-
-    from keras_ft.recipes import Recipe
-
-    recipe = Recipe.preset(values["recipe"].value)
-    changes: dict[str, Any] = {
-        name: values[name].value
-        for name in ("rate", "p")
-        if values[name].value is not None
-    }
-    if beta is not None:
-        changes["beta"] = beta
-    changes["distil"] = common.changed(recipe.distil, values, epochs=True)
-    paraphrase = recipe.paraphrase
-    if values["batch_size"].value is not None:
-        paraphrase = dataclasses.replace(
-            paraphrase, batch_size=values["batch_size"].value
-        )
-    if values["paraphrase_epochs"].value is not None:
-        paraphrase = paraphrase.with_epochs(values["paraphrase_epochs"].value)
-    return recipe.replace(**changes, paraphrase=paraphrase)

@@ -25,6 +25,8 @@ COMMANDS = {
     "demo": "the whole job in minutes on data that comes along",
     "train_teacher": "train a large network to distil from",
     "distill": "both phases: from a teacher to a student and its .tflite",
+    "compare": "one student by several methods and seeds, with a verdict",
+    "tune": "the best rate, beta and more: a search with keras-tuner",
     "export": "a .tflite of a trained student, proven in LiteRT",
     "benchmark": "size, speed and accuracy of .tflite files side by side",
     "taps": "the feature maps of a network that can be distilled",

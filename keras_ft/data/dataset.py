@@ -78,6 +78,23 @@ class ImageData:
             )
         return self._stream(epoch)
 
+    def starting_at(self, epoch: int) -> "ImageData":
+        """The same images, in other orders and augmentations.
+
+        Epoch 0 of the result is the given epoch of this one. So one data set
+        gives several trainings batches of their own, while its splits stay.
+
+        Args:
+            epoch: Whole epochs to pass over, counted from 0.
+
+        Example:
+
+        >>> second = data.starting_at(20)  # after a training of 20 epochs
+        """
+        return dataclasses.replace(
+            self, _stream=lambda later: self._stream(epoch + later)
+        )
+
     def examples(
         self, split: str, count: int, seed: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -65,6 +65,8 @@ class Normalization:
 # Official Factor Transfer code (Jangho-Kim/Factor-Transfer-pytorch) and many
 # CIFAR repositories; the deviations are means of per-image ones.
 CIFAR10 = Normalization((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+# torchvision's, which public PyTorch networks of RGB images expect.
+IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # Of the 60,000 official training images (tools/build_fashion_mini.py writes
 # them to PROVENANCE.json); the shipped teacher was trained with these.
 FASHION_MNIST = Normalization((0.2860405969887955,), (0.35302424451492254,))

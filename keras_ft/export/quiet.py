@@ -20,6 +20,10 @@ def quiet() -> Iterator[None]:
     >>> with quiet():
     ...     content = converter.convert()
     """
+    if "tensorflow" in sys.modules:
+        # Its logger keeps the stream that it finds when it is first used: it
+        # would write to our closed file ever after.
+        sys.modules["tensorflow"].get_logger()
     sys.stdout.flush()
     sys.stderr.flush()
     with contextlib.ExitStack() as stack:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -10,7 +11,9 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import NullLocator
 
 # Legible on white and on black alike.
 COLOURS = {
@@ -125,15 +128,44 @@ def _plot(
         return svg(figure)
 
 
+def score_over_rate(
+    points: Points, label: str, better: Callable[[float, float], float] = max
+) -> str:
+    """SVG of every trial's score, and of the best one at each rate.
+
+    Args:
+        points: (rate, score) of each trial.
+        label: What the score is.
+        better: `max` or `min`.
+    """
+    best: dict[float, float] = {}
+    for rate, score in sorted(points):
+        best[rate] = better(score, best.get(rate, score))
+    with paper(3.6, width=7.2) as (figure, axes):
+        axes.plot(list(best), list(best.values()), color="#0a84d6", linewidth=2)
+        rates, scores = zip(*points, strict=True)
+        axes.plot(rates, scores, "o", color="#0a84d6", markersize=5)
+        # Rates are halved and doubled, so every step is as wide.
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(FixedLocator(list(best)))
+        axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("rate")
+        axes.set_ylabel(label)
+        return svg(figure)
+
+
 @contextlib.contextmanager
-def paper(height: float = 3.1) -> Iterator[tuple[Figure, Axes]]:
+def paper(
+    height: float = 3.1, width: float = 5.2
+) -> Iterator[tuple[Figure, Axes]]:
     """A figure and its axes in the style of the page; draw inside the block.
 
     Args:
-        height: In inches; the width is 5.2.
+        height, width: In inches.
     """
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(5.2, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         figure.patch.set_alpha(0)
         axes = figure.add_subplot()
         axes.patch.set_alpha(0)

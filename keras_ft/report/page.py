@@ -1,6 +1,5 @@
 """From a finished run folder to `report.html`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from keras_ft.report import samples
 from keras_ft.report import wording
 from keras_ft.report.networks import Network
 from keras_ft.report.networks import networks
+from keras_ft.report.templates import flat
 from keras_ft.report.templates import template
 from keras_ft.runs.training import read_history
 
@@ -77,8 +77,8 @@ def _content(
         "confusion": _confusion(run, found, data.class_names),
         "samples": samples.samples(run, data),
         "notes": [*wording.caveats(run, metrics), *data.notes],
-        "settings": _flat(run.configuration),
-        "dataset": _flat(run.content["notes"]["dataset"]),
+        "settings": flat(run.configuration),
+        "dataset": flat(run.content["notes"]["dataset"]),
         "sessions": run.content["sessions"],
         "files": {
             name: digest
@@ -162,14 +162,3 @@ def _confusion(
             for name, row in zip(names, counts, strict=True)
         ],
     }
-
-
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in content.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value)
-            flat[prefix + key] = text
-    return flat

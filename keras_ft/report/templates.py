@@ -1,6 +1,9 @@
-"""The pages' templates."""
+"""The pages' templates, and what several of them show."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -28,3 +31,25 @@ def template(name: str) -> jinja2.Template:
     environment.filters["size"] = wording.size
     environment.filters["time"] = wording.time
     return environment.get_template(name)
+
+
+def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as one table.
+
+    Args:
+        content: JSON values by name.
+        prefix: Before every name.
+
+    Example:
+
+    >>> flat({"recipe": {"rate": 0.5}})
+    {'recipe.rate': '0.5'}
+    """
+    found: dict[str, str] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            found[prefix + key] = text
+    return found

@@ -10,7 +10,9 @@ from keras_ft.runs.training import compile_model
 from keras_ft.runs.workbench import Workbench
 
 
-def balance(bench: Workbench, model: Distiller) -> dict[str, Any]:
+def balance(
+    bench: Workbench, model: Distiller, batches: Any = None
+) -> dict[str, Any]:
     """Sets the factor's beta by `suggest_beta`, as `beta_ratio` asks.
 
     The first batch is asked once in the life of a run: `run.json` keeps the
@@ -19,6 +21,8 @@ def balance(bench: Workbench, model: Distiller) -> dict[str, Any]:
     Args:
         bench: Of the run.
         model: Phase 2 before it begins.
+        batches: Of its training, such as a `FeatureCache`; the dataset if
+            left out.
 
     Returns:
         What to keep in the phase's result: the fields of `BetaSuggestion` as
@@ -38,8 +42,8 @@ def balance(bench: Workbench, model: Distiller) -> dict[str, Any]:
         if found is None:
             with bench.placement.scope():
                 compile_model(model)
-            batches = bench.main_data.train_from(0)
-            suggestion = suggest_beta(model, batches, ratio=ratio)
+            stream = (batches or bench.main_data).train_from(0)
+            suggestion = suggest_beta(model, stream, ratio=ratio)
             found = dataclasses.asdict(suggestion)
             bench.run.note("beta", found)
     found = bench.placement.agree(found)

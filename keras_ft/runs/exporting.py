@@ -29,6 +29,7 @@ def export_student(
     loaded: Any,
     quantization: str,
     fallback: str | None = None,
+    samples: int = SAMPLES,
 ) -> dict[str, Any]:
     """Write one `.tflite` file of a student.
 
@@ -39,6 +40,7 @@ def export_student(
             images calibrate it.
         quantization: See `export.to_tflite`.
         fallback: See `export.to_tflite`.
+        samples: How many test images check the file, at most.
 
     Returns:
         The fields of `export.ExportResult`, but for `path`.
@@ -51,9 +53,9 @@ def export_student(
     >>> export_student(student, "student.tflite", data, "none")["agreement"]
     1.0
     """
-    counts = {name: min(SAMPLES, size) for name, size in loaded.sizes.items()}
-    images, labels = loaded.examples("test", counts["test"])
-    calibration, _ = loaded.examples("train", counts["train"])
+    sizes = loaded.sizes
+    images, labels = loaded.examples("test", min(samples, sizes["test"]))
+    calibration, _ = loaded.examples("train", min(SAMPLES, sizes["train"]))
     result = export.to_tflite(
         student,
         path,

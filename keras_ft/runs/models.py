@@ -8,10 +8,12 @@ import keras
 from keras_ft import artefacts
 from keras_ft import data
 from keras_ft import zoo
+from keras_ft.data.normalization import IMAGENET
 from keras_ft.errors import InputError
 from keras_ft.runs.run_folder import RUN_FILE
 
 KERAS = ".keras"
+ARRAYS = ".npz"
 
 
 def load(path: artefacts.PathLike) -> keras.Model:
@@ -82,17 +84,31 @@ def build(source: str, loaded: Any) -> keras.Model:
 
 
 def teacher(source: str) -> keras.Model:
-    """A finished teacher: `.keras` file, run folder or shipped name."""
+    """A finished teacher.
+
+    Args:
+        source: A `.keras` file, a run folder, a PyTorch ResNet's arrays
+            (`.npz`, see `zoo.load_torch_resnet`) or a shipped name.
+    """
     path = Path(source)
     if (path / RUN_FILE).is_file():
         return load_recorded(path, "teacher.keras")
     if path.suffix == KERAS:
         return load(path)
+    if path.suffix == ARRAYS:
+        return zoo.load_torch_resnet(path)
     return zoo.pretrained(source)
 
 
 def teacher_normalization(source: str | None) -> Any:
-    """The normalisation a run folder's teacher was trained with, or None."""
+    """The normalisation a teacher was trained with, or None.
+
+    A run folder has noted it. Arrays of PyTorch networks do not tell; public
+    ones for CIFAR (akamaster/pytorch_resnet_cifar10) were trained on
+    ImageNet's.
+    """
+    if source is not None and Path(source).suffix == ARRAYS:
+        return IMAGENET
     if source is None or not (Path(source) / RUN_FILE).is_file():
         return None
     content = artefacts.read_json(Path(source) / RUN_FILE, sealed=True)

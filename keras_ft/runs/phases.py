@@ -43,6 +43,9 @@ class Phases:
         echo: Takes lines of progress.
         placement: Where it trains; one device if left out.
 
+    Attributes:
+        bench: Its data, and the moves that the phases share.
+
     Example:
 
     >>> with RunFolder("runs/first", settings.configuration()) as run:
@@ -63,13 +66,11 @@ class Phases:
         self.settings = settings
         self.echo = echo
         self._placement = placement or Placement()
-        self._bench = Workbench(run, settings, echo, self._placement)
+        self.bench = Workbench(run, settings, echo, self._placement)
 
     def teacher(self) -> keras.Model:
         """Trains the teacher, or takes the one that was named."""
-        result = self._bench.once(
-            "teacher", "teacher.keras", self._make_teacher
-        )
+        result = self.bench.once("teacher", "teacher.keras", self._make_teacher)
         self.echo(
             f"teacher: {result['accuracy']:.2%} of {result['examples']:,} "
             "test images right"
@@ -95,14 +96,14 @@ class Phases:
                 trainer = recipe.paraphraser_trainer(
                     teacher, paraphraser, layer, self.settings.acceleration
                 )
-            result = self._bench.train("paraphrase", trainer, recipe.paraphrase)
+            result = self.bench.train("paraphrase", trainer, recipe.paraphrase)
             # A run killed after its last epoch never came to the end of fit.
             paraphraser.trained = True
             shape = find(teacher, layer, "teacher_layer").shape
             self._save_layer(paraphraser, shape, name)
             return result
 
-        self._bench.once("paraphrase", name, make)
+        self.bench.once("paraphrase", name, make)
         with self._placement.scope():
             network = models.load_recorded(self.folder, name)
         paraphraser: Paraphraser = network.layers[-1]
@@ -119,7 +120,7 @@ class Phases:
             )
 
         def prepare(model: Distiller) -> dict[str, Any]:
-            return balance(self._bench, model)
+            return balance(self.bench, model)
 
         return self._student("distil", wrap, prepare, self._save_translator)
 
@@ -140,11 +141,11 @@ class Phases:
         if not self._placement.is_chief:
             return
         name = file_name(quantization)
-        result = self._bench.once(
+        result = self.bench.once(
             f"export_{quantization}",
             name,
             lambda: export_student(
-                student, self.folder / name, self._bench.main_data, quantization
+                student, self.folder / name, self.bench.main_data, quantization
             ),
             together=False,
         )
@@ -154,7 +155,7 @@ class Phases:
         )
 
     def _make_teacher(self) -> dict[str, Any]:
-        settings, loaded = self.settings, self._bench.main_data
+        settings, loaded = self.settings, self.bench.main_data
         if settings.teacher is not None:
             teacher = models.teacher(settings.teacher)
             models.check_fit(teacher, loaded, "teacher")
@@ -165,9 +166,9 @@ class Phases:
             with self._placement.scope():
                 teacher = models.build(settings.teacher_network, loaded)
             schedule = settings.recipe.teacher
-            result = self._bench.train("teacher", teacher, schedule)
-        self._bench.save(teacher, "teacher.keras")
-        return result | self._bench.evaluated("teacher.keras")
+            result = self.bench.train("teacher", teacher, schedule)
+        self.bench.save(teacher, "teacher.keras")
+        return result | self.bench.evaluated("teacher.keras")
 
     def _student(
         self,
@@ -181,18 +182,18 @@ class Phases:
         def make() -> dict[str, Any]:
             # One seed, so that all students start from the same weights.
             keras.utils.set_random_seed(self.settings.seed)
-            loaded = self._bench.main_data
+            loaded = self.bench.main_data
             with self._placement.scope():
                 student = models.build(self.settings.student, loaded)
                 model = wrap(student)
             result = prepare(model)
             schedule = self.settings.recipe.distil
-            result |= self._bench.train(phase, model, schedule)
-            self._bench.save(student, name)
+            result |= self.bench.train(phase, model, schedule)
+            self.bench.save(student, name)
             more = {"more_files": save_more(model)}
-            return result | more | self._bench.evaluated(name)
+            return result | more | self.bench.evaluated(name)
 
-        result = self._bench.once(phase, name, make)
+        result = self.bench.once(phase, name, make)
         self.echo(f"{phase}: {result['accuracy']:.2%} of the test images right")
         return models.load_recorded(self.folder, name)
 
@@ -207,7 +208,7 @@ class Phases:
         self, layer: keras.layers.Layer, shape: Any, name: str
     ) -> None:
         network = keras.Sequential([keras.Input(shape), layer])
-        self._bench.save(network, name)
+        self.bench.save(network, name)
 
 
 def factor_distiller(

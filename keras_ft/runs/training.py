@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def train(
     epochs: int,
     echo: Echo | None = None,
     placement: Placement | None = None,
+    more_callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> list[Row]:
     """Fit a compiled model, continuing where a killed process stopped.
 
@@ -47,6 +49,7 @@ def train(
         epochs: All epochs of the phase, those already done included.
         echo: Takes lines of progress; `None` shows nothing.
         placement: Where it trains; one device if left out.
+        more_callbacks: Called before an epoch is committed.
 
     Returns:
         One row per epoch: `epoch`, `seconds` and the training's metrics;
@@ -71,6 +74,7 @@ def train(
             run.path / "tensorboard" / phase, write_graph=False
         ),
         _FiniteLoss(),
+        *more_callbacks,
     ]
     if placement is not None and placement.name == "multi_worker":
         multi_worker.fit(
@@ -147,7 +151,7 @@ def remove_checkpoint(run: RunFolder | Follower, phase: str) -> None:
     shutil.rmtree(checkpoint_folder(run, phase), ignore_errors=True)
 
 
-def read_history(run: RunFolder, phase: str) -> list[Row]:
+def read_history(run: RunFolder | Follower, phase: str) -> list[Row]:
     """The rows that `train` returned, read from `history/<phase>.csv`."""
     path = run.path / history(phase)
     if not path.is_file():

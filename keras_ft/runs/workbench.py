@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -29,11 +30,12 @@ class Workbench:
         run: The run's folder, entered.
         settings: What to do.
         echo: Takes lines of progress.
-        placement: Where it trains.
+        placement: Where it trains; one device if left out.
+        loaded: The dataset by batch size, where it is loaded already.
 
     Example:
 
-    >>> bench = Workbench(run, settings, print, Placement())
+    >>> bench = Workbench(run, settings, print)
     >>> bench.once("distil", "student.keras", make)
     """
 
@@ -42,13 +44,14 @@ class Workbench:
         run: RunFolder | Follower,
         settings: Settings,
         echo: Echo,
-        placement: Placement,
+        placement: Placement | None = None,
+        loaded: Mapping[int, Any] | None = None,
     ) -> None:
         self.run = run
         self.settings = settings
         self.echo = echo
-        self.placement = placement
-        self._loaded: dict[int, Any] = {}
+        self.placement = placement or Placement()
+        self._loaded: dict[int, Any] = dict(loaded or {})
 
     def data(self, batch_size: int) -> Any:
         """The dataset in batches of that size, loaded once."""
@@ -129,15 +132,26 @@ class Workbench:
             models.save(model, self.run.path / name)
 
     def train(
-        self, phase: str, model: keras.Model, schedule: Schedule
+        self,
+        phase: str,
+        model: keras.Model,
+        schedule: Schedule,
+        batches: Any = None,
     ) -> dict[str, Any]:
         """Train a model as the schedule says; see `training.train`.
+
+        Args:
+            phase: Its name.
+            model: Built in the placement's scope, not compiled.
+            schedule: Of this training.
+            batches: What to train on, such as a `FeatureCache`; the dataset
+                if left out.
 
         Returns:
             `seconds` and `epochs`, on the chief; and `acceleration`, what
             `FactorTransfer.accelerated` says, where a teacher was used.
         """
-        loaded = self.data(schedule.batch_size)
+        loaded = batches or self.data(schedule.batch_size)
         with self.placement.scope():
             optimizer = schedule.optimizer(loaded.steps_per_epoch)
             compile_model(model, optimizer, labels=phase != "paraphrase")

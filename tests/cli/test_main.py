@@ -74,6 +74,8 @@ def test_commands_define_nothing_global():
         (["distill", "--beta=high"], "or auto"),
         (["distill", "--beta=-1"], "or auto"),
         (["distill", "--beta_ratio=2"], "--beta=auto"),
+        (["compare", "--beta_ratio=2"], "--beta=auto"),
+        (["tune", "--betas=auto"], "10..1000"),
         (["distill", "--baselines=at"], "alone, kd"),
         (["distill", "--quantization=int4"], "int8"),
         (["export"], "exactly one of --run_dir and --student"),

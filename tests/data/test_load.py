@@ -126,3 +126,17 @@ def test_refused(arguments: dict[str, Any], argument: str) -> None:
 def test_a_path_object_is_accepted(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="class folders"):
         data.load(tmp_path)
+
+
+def test_epochs_can_be_counted_from_elsewhere():
+    loaded = data.load("fashion_mini", batch_size=32, train_examples=64)
+    later = loaded.starting_at(3)
+    for first, second in ((0, 3), (2, 5)):
+        mine, known = (
+            next(iter(source.train_from(epoch)))
+            for source, epoch in ((later, first), (loaded, second))
+        )
+        np.testing.assert_array_equal(mine[0], known[0])
+        np.testing.assert_array_equal(mine[1], known[1])
+    assert later.sizes == loaded.sizes
+    assert later.validation is loaded.validation

@@ -1,0 +1,198 @@
+"""A search that is killed again and again, against one left alone.
+
+    python benchmarks/killed_search.py --kills=10
+    python benchmarks/killed_search.py --toy --kills=3
+
+`keras-ft tune` runs once undisturbed. Then it runs in another folder and gets
+SIGKILL at random moments, and is started again with the same command each
+time, until it was killed so often and may come to its end. Checked after every
+kill and at the end: no file of a finished trial or paraphraser was written
+again, nothing was trained twice, and the table and the best student are those
+of the undisturbed search. Any breach ends the script with an error. Writes a
+JSON and a Markdown file to benchmarks/results/.
+"""
+
+import collections
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import kept_runs
+import keras
+import numpy as np
+from absl import app
+from absl import flags
+
+KILLS = flags.DEFINE_integer("kills", 10, "How often.", lower_bound=1)
+SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")
+TUNER = flags.DEFINE_enum(
+    "tuner",
+    "random",
+    ["random", "grid", "bayesian", "hyperband"],
+    "Who chooses the trials.",
+)
+
+REAL = [
+    "--rates=0.25,0.5,0.75,1,2,4",
+    "--betas=50,500",
+    "--paraphrase_epochs=1",
+    "--epochs=2",
+    "--views=2",
+    "--train_examples=1500",
+]
+TOY = [
+    "--rates=0.001,0.5,1",  # The first one leaves no channel and fails.
+    "--paraphrase_epochs=1",
+    "--epochs=2",
+    "--views=2",
+    "--train_examples=128",
+    "--batch_size=64",
+    "--learning_rate=0.05",
+]
+DONE = re.compile(r"^(trial: .*: trained|phase 1: .* trained)$", re.MULTILINE)
+
+
+def main(_):
+    work = kept_runs.folder("killed_search")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    words = [
+        "--tuner=" + TUNER.value,
+        *(toy(work) if kept_runs.TOY.value else REAL),
+    ]
+    if TUNER.value in ("random", "bayesian"):
+        words.append("--max_trials=12")
+    begun = time.monotonic()
+    code = start(work / "alone", words).wait()
+    assert code == 0, log(work / "alone")
+    alone = time.monotonic() - begun
+    print(f"undisturbed: {alone:.0f} s", flush=True)
+    moments, more = killed(work / "killed", words, alone)
+    trained = collections.Counter(DONE.findall(log(work / "killed")))
+    twice = [line for line, times in trained.items() if times > 1]
+    assert not twice, twice
+    compare(work / "alone", work / "killed")
+    results = {
+        "words": words,
+        "kills": moments,
+        "seconds_alone": round(alone, 1),
+        "seconds_killed": round(more, 1),
+        "trials": table(work / "alone"),
+        "paraphrasers": len(list(work.glob("alone/cache/paraphrasers/*/"))),
+        "trained_once": len(trained),
+        "trained_twice": len(twice),
+    }
+    kept_runs.write("killed_search", results, text(results))
+
+
+def toy(work):
+    """Networks that train in a second."""
+    keras.utils.set_random_seed(1)
+    words = list(TOY)
+    for name, channels in (("teacher", 12), ("student", 8)):
+        image = keras.Input((28, 28, 1))
+        x = keras.layers.Conv2D(channels, 5, strides=4, padding="same")(image)
+        x = keras.layers.ReLU(name="features")(x)
+        x = keras.layers.Flatten()(x)
+        network = keras.Model(image, keras.layers.Dense(10)(x), name=name)
+        network.save(work / f"{name}.keras")
+        words.append(f"--{name}={work / name}.keras")
+    return words
+
+
+def start(folder, words):
+    """The search as a process, its output in a file beside its folder."""
+    with open(folder.with_suffix(".log"), "a", encoding="utf-8") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "keras_ft", "tune", f"--run_dir={folder}"]
+            + words,
+            env={**os.environ, **kept_runs.OF_A_RUN},
+            stdout=output,
+            stderr=output,
+        )
+
+
+def killed(folder, words, alone):
+    """Kills the search so often, lets it end; the moments and the time."""
+    chance = random.Random(SEED.value)
+    moments, known = [], {}
+    begun = time.monotonic()
+    while len(moments) < KILLS.value:
+        process = start(folder, words)
+        moment = chance.uniform(1, max(20, alone / 3))
+        try:
+            # One that came to its end is started, and killed, once more.
+            assert process.wait(timeout=moment) == 0, log(folder)
+            print(f"ended by itself within {moment:.1f} s", flush=True)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            moments.append(round(moment, 1))
+            print(f"kill {len(moments)} after {moment:.1f} s", flush=True)
+        known = unchanged(folder, known)
+    assert start(folder, words).wait() == 0, log(folder)
+    unchanged(folder, known)
+    return moments, time.monotonic() - begun
+
+
+def unchanged(folder, known):
+    """What is finished now; refuses a finished file that was written again."""
+    names = ("trials/*/result.json", "paraphrasers/*/paraphraser.weights.h5")
+    now = {
+        str(path): (path.stat().st_mtime_ns, path.stat().st_ino)
+        for name in names
+        for path in folder.glob(f"cache/{name}")
+    }
+    rewritten = [path for path in known if now.get(path) != known[path]]
+    # Hyperband trains a trial further, which is another result.
+    assert TUNER.value == "hyperband" or not rewritten, rewritten
+    return now
+
+
+def compare(one, other):
+    """Refuses results that differ."""
+    assert table(one) == table(other), (table(one), table(other))
+    students = [
+        keras.models.load_model(f / "student.keras") for f in (one, other)
+    ]
+    for mine, theirs in zip(*(s.get_weights() for s in students), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def table(folder):
+    """The trials without the time they took."""
+    found = json.loads((folder / "trials.json").read_text("utf-8"))
+    for trial in found["trials"]:
+        del trial["seconds"]
+    return found
+
+
+def log(folder):
+    return folder.with_suffix(".log").read_text("utf-8")
+
+
+def text(results):
+    found = results["trials"]["trials"]
+    done = [trial for trial in found if trial["status"] == "COMPLETED"]
+    moments = ", ".join(f"{moment:g}" for moment in results["kills"])
+    return (
+        "# A search that is killed\n\n"
+        f"`keras-ft tune {' '.join(results['words'])}`: "
+        f"{len(found)} trials, {len(done)} of them completed, "
+        f"{results['paraphrasers']} paraphrasers.\n\n"
+        f"Undisturbed it took {results['seconds_alone']:.0f} s; with "
+        f"{len(results['kills'])} kills, {moments} s after a start, "
+        f"{results['seconds_killed']:.0f} s in all. Table and best student are "
+        "the same, bit for bit. Finished trials and paraphrasers written "
+        f"again: 0; trained twice: {results['trained_twice']}.\n"
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,168 @@
+"""Searches the rate, the weight and more of Factor Transfer.
+
+The teacher's features are computed once, a paraphraser is trained once per
+rate, and no finished trial is trained again, however often the command is
+killed. Leaves trials.csv, trials.json, report.html and the best trial's
+student.keras in the run folder. Of rates, betas and the like, give several
+values separated by commas, or two ends as in 10..1000 for all between them
+(with another --tuner than grid). Without --epochs the schedules are the
+recipe's own.
+
+Several processes search together where keras-tuner's variables are set:
+KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT.
+
+examples:
+  keras-ft tune --student=resnet8 --paraphrase_epochs=2 --epochs=6
+  keras-ft tune --tuner=bayesian --max_trials=30 --rates=0.25,0.5,1,2 \\
+      --betas=50..5000 --epochs=6
+  python examples/launch_tuner.py --workers=2 -- \\
+      keras-ft tune --run_dir=runs/together --epochs=6
+"""
+
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from keras_ft.cli import common
+from keras_ft.errors import InputError
+
+# Kept here as words, because importing the tuners imports Keras. A test
+# compares them.
+TUNERS = ("random", "grid", "bayesian", "hyperband")
+OBJECTIVES = ("val_accuracy", "val_task_loss")
+AXES = {
+    "rates": "0.25,0.5,0.75,1,2,4",
+    "betas": "",
+    "ps": "",
+    "learning_rates": "",
+    "temperatures": "",
+    "kd_weights": "",
+}
+_COPIED = (
+    "tuner",
+    "max_trials",
+    "objective",
+    "teacher",
+    "student",
+    "teacher_layer",
+    "student_layer",
+    "views",
+    "acceleration",
+    "dataset",
+    "data_dir",
+    "validation_fraction",
+    "train_examples",
+    "seed",
+)
+_TEXTS = {
+    "rates": "Channels of the factor per channel of the features (the paper's "
+    "k).",
+    "betas": "Weights of the factor term; empty for the recipe's.",
+    "ps": "Norms of the factor term, 1 and 2; empty for the recipe's.",
+    "learning_rates": "At the first step of phase 2; empty for the recipe's.",
+    "temperatures": "Of a soft-target term (KD) beside the factor term; empty "
+    "with --kd_weights empty for none.",
+    "kd_weights": "Weights of the soft-target term.",
+}
+
+
+def define(values: flags.FlagValues) -> None:
+    """The command's flags."""
+    common.define_run(values, "runs/tune")
+    flags.DEFINE_enum(
+        "tuner", "grid", TUNERS, "Who chooses the trials.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "max_trials",
+        None,
+        "Trials at most; by default all of a grid, else 10. A finished search "
+        "goes on when it is run with more.",
+        lower_bound=1,
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "objective",
+        "val_accuracy",
+        OBJECTIVES,
+        "What to compare trials by.",
+        flag_values=values,
+    )
+    for name, default in AXES.items():
+        flags.DEFINE_list(name, default, _TEXTS[name], flag_values=values)
+    for side, default in (("teacher", "fashion_mini"), ("student", "resnet8")):
+        flags.DEFINE_string(
+            side,
+            default,
+            f"As for `keras-ft distill --{side}`.",
+            flag_values=values,
+        )
+        flags.DEFINE_string(
+            f"{side}_layer",
+            None,
+            f"Feature map of the {side}, by default its last spatial one.",
+            flag_values=values,
+        )
+    flags.DEFINE_integer(
+        "views",
+        8,
+        "Differently augmented epochs in the feature cache.",
+        lower_bound=1,
+        flag_values=values,
+    )
+    common.define_acceleration(values)
+    common.define_data(values)
+    common.define_schedule(
+        values,
+        "Passes over the training images in phase 2 of a trial, instead of "
+        "the recipe's; its milestones move in proportion.",
+    )
+    common.define_paraphrase_epochs(values)
+
+
+def run(values: flags.FlagValues, command_line: list[str]) -> None:
+    """Search, report, tell."""
+    with common.quiet_start():
+        from keras_ft import report
+        from keras_ft import tuner
+        from keras_ft.recipes import Recipe
+
+    axes = {name: _axis(name, values[name].value) for name in AXES}
+    settings = tuner.SearchSettings(
+        recipe=common.with_schedules(
+            Recipe.preset(values["recipe"].value), values
+        ),
+        **{name: values[name].value for name in _COPIED},
+        **axes,
+    )
+    run_dir = Path(values["run_dir"].value)
+    found = tuner.tune(run_dir, settings, command_line, common.echo)
+    if found:
+        page = report.write_search(run_dir)
+        common.echo("")
+        for line in report.search_lines(found):
+            common.echo(line)
+        common.echo(report.search_headline(found))
+        common.echo(f"{run_dir / 'student.keras'}  ({page.name} beside it)")
+
+
+def _axis(name: str, words: list[str]) -> Any:
+    """Values, a range, or None for what is not searched."""
+    if not words:
+        return None
+    try:
+        if len(words) == 1 and ".." in words[0]:
+            low, high = map(float, words[0].split(".."))
+            from keras_ft.tuner import LogRange
+
+            return LogRange(low, high)
+        return tuple(map(float, words))
+    except InputError:
+        raise
+    except ValueError:
+        raise InputError(
+            f"--{name}",
+            ",".join(words),
+            "numbers separated by commas, or two ends as in 10..1000",
+            f"Write --{name}=0.5,1.",
+        ) from None

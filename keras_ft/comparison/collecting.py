@@ -1,0 +1,110 @@
+"""Reads the folders of a comparison's trainings back."""
+
+from pathlib import Path
+from typing import Any
+
+from keras_ft import artefacts
+from keras_ft.comparison.bench import Bench
+from keras_ft.comparison.comparison import Comparison
+from keras_ft.comparison.method import Method
+from keras_ft.comparison.plan import Plan
+from keras_ft.comparison.training_result import TrainingResult
+from keras_ft.comparison.trainings import PARAPHRASER
+from keras_ft.comparison.trainings import QUANTIZATION
+from keras_ft.comparison.trainings import REFUSED
+from keras_ft.runs.run_folder import RUN_FILE
+from keras_ft.runs.run_folder import RunFolder
+
+_EXPORT = f"export_{QUANTIZATION}"
+# The fields that `Trainings` keeps under the same name.
+_KEPT = (
+    "accuracy",
+    "validation_last",
+    "validation_best",
+    "best_epoch",
+    "epochs",
+    "seconds",
+    "memory_bytes",
+    "parameters",
+    "initial_weights",
+    "first_batch",
+)
+
+
+def is_finished(plan: Plan, method: Method, seed: int) -> bool:
+    """Whether nothing of a training is left to do."""
+    phases, notes = _content(plan.folder(method.name, seed))
+    if "student" not in phases:
+        return False
+    return not plan.exports or _EXPORT in phases or REFUSED in notes
+
+
+def comparison(
+    run: RunFolder, bench: Bench, reasons: dict[tuple[str, int], str]
+) -> Comparison:
+    """Everything that was measured.
+
+    Args:
+        run: The comparison's folder, entered.
+        bench: What its trainings share.
+        reasons: Why trainings failed, by method and seed.
+    """
+    plan = bench.plan
+    trainings = tuple(
+        _training_result(plan, method, seed, reasons.get((method.name, seed)))
+        for method in plan.methods
+        for seed in plan.seeds
+    )
+    settings, teacher = plan.settings, run.result("teacher")
+    notes = run.content["notes"]
+    about = {
+        "dataset": bench.data.name,
+        "train_examples": bench.data.sizes["train"],
+        "validation_examples": bench.data.sizes["validation"],
+        "test_examples": bench.data.sizes["test"],
+        "teacher": settings.teacher or settings.teacher_network,
+        "teacher_accuracy": teacher["accuracy"],
+        "teacher_parameters": teacher["parameters"],
+        "student": settings.student,
+        "recipe": settings.recipe.name,
+        "epochs": settings.recipe.distil.epochs,
+        "paraphrase_epochs": settings.recipe.paraphrase.epochs,
+        "teacher_pass": notes["teacher_pass"],
+        "teacher_pass_seconds": notes.get("teacher_pass_seconds", 0.0),
+        "seconds": round(run.seconds, 1),
+        "notes": list(bench.data.notes),
+    }
+    return Comparison(run.path, trainings, about)
+
+
+def _training_result(
+    plan: Plan, method: Method, seed: int, reason: str | None
+) -> TrainingResult:
+    folder = plan.folder(method.name, seed)
+    phases, notes = _content(folder)
+    known: dict[str, Any] = {"reason": reason}
+    if "student" in phases:
+        result = phases["student"]["result"]
+        known |= {name: result.get(name) for name in _KEPT}
+    if _EXPORT in phases:
+        result = phases[_EXPORT]["result"]
+        known |= {
+            "int8_accuracy": result["accuracy"],
+            "int8_images": result["samples"],
+            "int8_bytes": result["bytes"],
+        }
+    known["int8_refused"] = notes.get(REFUSED)
+    if method.has("ft"):
+        first, _ = _content(plan.folder(PARAPHRASER, seed))
+        if "paraphrase" in first:
+            result = first["paraphrase"]["result"]
+            known["paraphrase_seconds"] = result["seconds"]
+    return TrainingResult(method.name, seed, folder.name, **known)
+
+
+def _content(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Phases and notes of a run folder, empty where there is none."""
+    if not (folder / RUN_FILE).is_file():
+        return {}, {}
+    content = artefacts.read_json(folder / RUN_FILE, sealed=True)
+    return content["phases"], content["notes"]

@@ -1,0 +1,102 @@
+"""Accuracy of one method minus that of another, seed by seed."""
+
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+CONFIDENCE = 0.95
+GAIN, LOSS, NOTHING = "gain", "loss", "no gain shown"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference in percentage points, with its interval.
+
+    The interval is Student's t over the seeds' differences. It speaks of
+    other seeds (weights, order, augmentation), not of other test images.
+
+    Attributes:
+        seeds: How many seeds both methods finished.
+        mean: Of the differences.
+        low, high: The 95 % confidence interval of the mean; `None` where
+            there is none: for one seed, or if all differences are equal.
+
+    Example:
+
+    >>> Difference.of({0: 0.91, 1: 0.92}, {0: 0.90, 1: 0.90}).mean
+    1.5
+    """
+
+    seeds: int
+    mean: float
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(
+        cls, ours: Mapping[int, float], theirs: Mapping[int, float]
+    ) -> "Difference | None":
+        """Of accuracies (0 to 1) by seed; `None` without a common seed."""
+        points = [
+            100 * (ours[seed] - theirs[seed]) for seed in ours if seed in theirs
+        ]
+        if not points:
+            return None
+        mean = statistics.fmean(points)
+        if len(points) == 1 or max(points) - min(points) < 1e-9:
+            return cls(len(points), mean, None, None)
+        half = _quantile(len(points) - 1) * statistics.stdev(points)
+        half /= math.sqrt(len(points))
+        return cls(len(points), mean, mean - half, mean + half)
+
+    @property
+    def verdict(self) -> str:
+        """`"gain"` or `"loss"` where the interval leaves out 0."""
+        if self.low is not None and self.low > 0:
+            return GAIN
+        if self.high is not None and self.high < 0:
+            return LOSS
+        return NOTHING
+
+    def __str__(self) -> str:
+        """Mean and interval, such as "+0.9 pt, 95 % CI [0.4, 1.4]"."""
+        if self.low is None or self.high is None:
+            return f"{self.mean:+.1f} pt"
+        # An interval that leaves out 0 must not be printed as one that ends
+        # there.
+        near = min(abs(self.low), abs(self.high)) < 0.05
+        digits = 2 if near else 1
+        return (
+            f"{self.mean:+.{digits}f} pt, 95 % CI "
+            f"[{self.low:.{digits}f}, {self.high:.{digits}f}]"
+        )
+
+    def sentence(self, ours: str, theirs: str) -> str:
+        """The verdict in plain words.
+
+        Args:
+            ours: Name of the method.
+            theirs: Name of the one it is compared with.
+        """
+        if self.seeds == 1:
+            return f"{ours}: {self} against {theirs}; one seed shows nothing"
+        few = " (two seeds only)" if self.seeds == 2 else ""
+        if self.low is None:
+            return (
+                f"{ours}: no gain shown over {theirs} ({self} with each seed, "
+                f"hence no interval){few}"
+            )
+        if self.verdict == GAIN:
+            amount = str(self).replace(" pt,", f" pt over {theirs},")
+            return f"{ours} {amount}{few}"
+        if self.verdict == LOSS:
+            return f"{ours}: a loss against {theirs}, {self}{few}"
+        return f"{ours}: no gain shown over {theirs} ({self}){few}"
+
+
+def _quantile(freedom: int) -> float:
+    # Imported here: it takes a tenth of a second, and is needed at the end.
+    from scipy import special
+
+    return float(special.stdtrit(freedom, 0.5 + CONFIDENCE / 2))

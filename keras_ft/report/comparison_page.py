@@ -1,0 +1,109 @@
+"""From a comparison's folder to its `report.html`."""
+
+from pathlib import Path
+from typing import Any
+
+from keras_ft import artefacts
+from keras_ft import runs
+from keras_ft.report import comparison_plots as plots
+from keras_ft.report.page import REPORT
+from keras_ft.report.templates import template
+from keras_ft.runs.training import read_history
+
+RESULTS = "comparison.json"
+
+
+def write_comparison(run_dir: artefacts.PathLike) -> Path:
+    """Write the report of a comparison, from the files of its folder alone.
+
+    The page is one HTML file without scripts or outside resources.
+
+    Args:
+        run_dir: What `keras_ft.compare` was given.
+
+    Returns:
+        The path of `report.html` in the folder.
+
+    Raises:
+        InputError: The folder holds no comparison, or a file is damaged.
+
+    Example:
+
+    >>> report.write_comparison("runs/compare")
+    PosixPath('runs/compare/report.html')
+    """
+    with runs.RunFolder(run_dir) as run:
+        content = artefacts.read_json(artefacts.verify(run.path, RESULTS))
+        page = template("comparison.html").render(_content(run, content))
+        artefacts.write_text(run.path / REPORT, page)
+        artefacts.record(run.path, [REPORT])
+        return run.path / REPORT
+
+
+def _content(run: runs.RunFolder, content: dict[str, Any]) -> dict[str, Any]:
+    methods, trainings = content["methods"], content["trainings"]
+    rows: dict[str, list[Any]] = {m["method"]: [] for m in methods}
+    for training in trainings:
+        folder = runs.RunFolder(run.path / training["folder"])
+        history = read_history(folder, "student")
+        if training["accuracy"] is not None:
+            rows[training["method"]].append(history)
+    drawn = (
+        plots.gains(methods),
+        plots.seeds(methods, trainings),
+        plots.learning(methods, rows),
+    )
+    about = content["about"]
+    return {
+        "title": f"{about['teacher']} teaches {about['student']} on "
+        f"{about['dataset']}",
+        "about": about,
+        "verdicts": content["verdicts"],
+        "methods": methods,
+        "trainings": trainings,
+        "plots": [plot for plot in drawn if plot is not None],
+        "notes": _notes(content),
+        "sessions": run.content["sessions"],
+    }
+
+
+def _notes(content: dict[str, Any]) -> list[str]:
+    about = content["about"]
+    notes = [
+        "With each seed all methods began with the same weights, saw the same "
+        f"batches ({about['epochs']} passes over the images) and learned from "
+        "the same pass of the teacher. Accuracies are those after the last "
+        "epoch, not those of the best one.",
+        "The intervals are Student's t over the seeds, paired. They speak of "
+        "other seeds, not of other test images, and are not corrected for "
+        "comparing several methods at once.",
+        _on_seconds(about),
+        "Memory is the most that the whole process had resident while the "
+        "student trained, TensorFlow and the images included.",
+    ]
+    images = {t["int8_images"] for t in content["trainings"]} - {None}
+    if images:
+        notes.append(
+            f"int8 accuracies were measured in LiteRT on {max(images):,} test "
+            "images."
+        )
+    for training in content["trainings"]:
+        name = f"{training['method']}, seed {training['seed']}"
+        if training["reason"] is not None:
+            notes.append(f"{name} failed: {training['reason']}")
+        if training["int8_refused"] is not None:
+            notes.append(f"{name}: no int8 file. {training['int8_refused']}")
+    return notes + list(about["notes"])
+
+
+def _on_seconds(about: dict[str, Any]) -> str:
+    if about["teacher_pass"] == "live":
+        return (
+            "Seconds are those of training the student, in which the teacher "
+            "ran. Phase 1 of factor transfer comes on top."
+        )
+    return (
+        "Seconds are those of training the student. The teacher's pass for "
+        f"all seeds ({about['teacher_pass_seconds']:,.0f} s) and phase 1 of "
+        "factor transfer come on top."
+    )

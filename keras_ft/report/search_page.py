@@ -1,0 +1,136 @@
+"""From a finished search to `report.html`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_ft import artefacts
+from keras_ft import runs
+from keras_ft.report import curves
+from keras_ft.report import wording
+from keras_ft.report.page import REPORT
+from keras_ft.report.templates import flat
+from keras_ft.report.templates import template
+from keras_ft.tuner import results
+from keras_ft.tuner import search_run
+from keras_ft.tuner import space
+
+
+def write_search(run_dir: artefacts.PathLike) -> Path:
+    """Write the report of a search, from the files of its folder alone.
+
+    Args:
+        run_dir: The folder of `keras_ft.tuner.tune`.
+
+    Returns:
+        The path of `report.html` in it.
+
+    Raises:
+        InputError: The folder is no finished search, or a file is damaged.
+
+    Example:
+
+    >>> report.write_search("runs/search")
+    PosixPath('runs/search/report.html')
+    """
+    with runs.RunFolder(run_dir) as run:
+        path = run.path / REPORT
+        page = template("search.html").render(_content(run))
+        artefacts.write_text(path, page)
+        artefacts.record(run.path, [REPORT])
+    return path
+
+
+def search_headline(found: Mapping[str, Any]) -> str:
+    """The result in a sentence or two.
+
+    Args:
+        found: What `tune` returned.
+    """
+    return (
+        f"Best of {len(found['trials'])} trials: "
+        f"{space.label(found['best'])}, with {found['objective']} "
+        f"{found['best_score']:.4f}. Its student is right on "
+        f"{wording.percent(found['test_accuracy'])} of "
+        f"{found['test_examples']:,} test images."
+    )
+
+
+def search_lines(found: Mapping[str, Any]) -> list[str]:
+    """The trials as lines of text, one each.
+
+    Args:
+        found: What `tune` returned.
+    """
+    lines = []
+    for trial in found["trials"]:
+        name = space.label({n: trial[n] for n in _parameters(found["trials"])})
+        if trial["status"] == "COMPLETED":
+            lines.append(
+                f"{name}: {found['objective']} {trial['score']:.4f} in epoch "
+                f"{trial['best_epoch']} of {trial['epochs']}, "
+                f"{wording.time(trial['seconds'])}"
+            )
+        else:
+            lines.append(f"{name}: {trial['status'].lower()}")
+    return lines
+
+
+def _parameters(trials: list[dict[str, Any]]) -> list[str]:
+    return [name for name in trials[0] if name not in results.NUMBERS]
+
+
+def _content(run: runs.RunFolder) -> dict[str, Any]:
+    found = artefacts.read_json(artefacts.verify(run.path, search_run.TRIALS))
+    trials = found["trials"]
+    parameters = _parameters(trials)
+    about = run.configuration
+    points = [
+        (trial["rate"], trial["score"])
+        for trial in trials
+        if "rate" in trial and trial["score"] is not None
+    ]
+    return {
+        "title": f"Search for Factor Transfer from {about['teacher']} to "
+        f"{about['student']} on {about['dataset']}",
+        "headline": search_headline(found),
+        "objective": found["objective"],
+        "parameters": parameters,
+        "trials": trials,
+        "failures": [
+            {
+                "label": space.label({n: trial[n] for n in parameters}),
+                "message": trial["message"],
+            }
+            for trial in trials
+            if trial["status"] != "COMPLETED"
+        ],
+        "curve": _curve(found["objective"], points),
+        "notes": _notes(run),
+        "settings": flat(about),
+        "sessions": run.content["sessions"],
+        "files": {
+            name: digest
+            for name, digest in artefacts.manifest(run.path).items()
+            if name != REPORT
+        },
+    }
+
+
+def _curve(objective: str, points: list[tuple[float, float]]) -> str | None:
+    if not points:
+        return None
+    best = min if objective.endswith("loss") else max
+    return curves.score_over_rate(points, objective, best)
+
+
+def _notes(run: runs.RunFolder) -> list[str]:
+    about = run.content["notes"]["dataset"]
+    return [
+        f"Scores are those of each trial's best epoch on "
+        f"{about['sizes']['validation']:,} validation images: the more trials "
+        "and epochs, the luckier the best one.",
+        "All trials started from the same weights and saw the same batches: "
+        "one seed.",
+        *about["notes"],
+    ]

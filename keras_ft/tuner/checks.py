@@ -1,0 +1,72 @@
+"""What a tuner must not be, found before anything is trained."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from keras_ft.tuner.search_error import SearchError
+
+OBJECTIVES = {"val_accuracy": "max", "val_task_loss": "min"}
+# Decided by the recipe, by the data and by one device.
+_OVERRIDES = ("optimizer", "loss", "metrics", "distribution_strategy")
+
+
+def tuner_of(callbacks: Sequence[Any]) -> Any:
+    """The tuner that runs the trial, or None outside of a search."""
+    for callback in callbacks:
+        if type(callback).__name__ == "TunerCallback":
+            return callback.tuner
+    return None
+
+
+def check(tuner: Any) -> str:
+    """Refuses a tuner whose search would mislead; returns its objective.
+
+    Raises:
+        SearchError: The objective depends on beta, or is something else than
+            `val_accuracy` or `val_task_loss`; or the tuner overrides what
+            the hypermodel decides.
+    """
+    for name in _OVERRIDES:
+        if getattr(tuner, name, None) is not None:
+            raise SearchError(
+                name,
+                getattr(tuner, name),
+                "None",
+                "Leave it out: FactorTransferHyperModel takes it from its "
+                "recipe and its own arguments.",
+            )
+    objective: str = tuner.oracle.objective.name
+    direction = tuner.oracle.objective.direction
+    if OBJECTIVES.get(objective) != direction:
+        raise SearchError(
+            "objective",
+            f"{objective} ({direction})",
+            "val_accuracy (max) or val_task_loss (min)",
+            "val_loss contains beta * factor term, so that a small beta wins "
+            "by being small. Use objective='val_accuracy' or "
+            "keras_tuner.Objective('val_task_loss', 'min').",
+        )
+    return objective
+
+
+def check_call(arguments: Sequence[Any], more: Mapping[str, Any]) -> None:
+    """Refuses what `search` was given beside epochs and callbacks."""
+    if arguments or more:
+        raise SearchError(
+            "search",
+            ", ".join(["data"] * bool(arguments) + sorted(more)),
+            "epochs and callbacks only",
+            "The hypermodel has its data; pass others to its constructor.",
+        )
+
+
+def check_epochs(epochs: int, most: int) -> None:
+    """Refuses more epochs than the schedule has."""
+    if not 1 <= epochs <= most:
+        raise SearchError(
+            "epochs",
+            epochs,
+            f"1 to {most}, the epochs of the recipe's schedule",
+            "Make the recipe longer: recipe.short(1, epochs).",
+        )

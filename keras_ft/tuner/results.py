@@ -1,0 +1,68 @@
+"""The trials of a search as a table."""
+
+from typing import Any
+
+import keras
+
+from keras_ft.errors import InputError
+from keras_ft.feature_cache import FeatureCache
+from keras_ft.tuner import space
+from keras_ft.tuner.trials import Trials
+
+NUMBERS = ("score", "best_epoch", "epochs", "seconds", "status", "message")
+
+
+def table(
+    trials: Trials, cache: FeatureCache, tuner: Any
+) -> list[dict[str, Any]]:
+    """A row per trial; see `FactorTransferHyperModel.results`."""
+    found = tuner.oracle.trials.values()
+    rows = [_row(trials, cache, tuner, trial) for trial in found]
+    names = [name for name in rows[0] if name not in NUMBERS] if rows else []
+    return sorted(
+        rows, key=lambda row: [row[name] for name in (*names, "epochs")]
+    )
+
+
+def best_student(tuner: Any) -> keras.Model:
+    """See `FactorTransferHyperModel.best_student`."""
+    best = tuner.oracle.get_best_trials(1)
+    if not best or best[0].status != "COMPLETED":
+        raise InputError(
+            "tuner",
+            "a search without a completed trial",
+            "at least one",
+            "Read the messages of hypermodel.results(tuner).",
+        )
+    return tuner.load_model(best[0])
+
+
+def _row(
+    trials: Trials, cache: FeatureCache, tuner: Any, trial: Any
+) -> dict[str, Any]:
+    values = space.values_of(trial.hyperparameters)
+    folder, *more = (
+        trials.folder_of(cache, values, tuner.oracle.objective.name, execution)
+        for execution in range(tuner.executions_per_trial)
+    )
+    # Hyperband asks for parts of a training.
+    epochs = trial.hyperparameters.values.get(
+        "tuner/epochs", trials.base.distil.epochs
+    )
+    row: dict[str, Any] = {**values, **dict.fromkeys(NUMBERS)}
+    row |= {"status": trial.status, "epochs": epochs}
+    if trial.status == "COMPLETED":
+        row["score"] = float(trial.score)
+        if folder.has(epochs):
+            row["best_epoch"] = folder.best(epochs)
+            row["epochs"] = len(folder.rows(epochs))
+            seconds = sum(each.seconds(epochs) for each in (folder, *more))
+            row["seconds"] = round(seconds, 1)
+    else:
+        row["message"] = folder.failure or _last_line(trial.message)
+    return row
+
+
+def _last_line(message: str | None) -> str | None:
+    lines = (message or "").strip().splitlines()
+    return lines[-1] if lines else None

@@ -1,0 +1,132 @@
+"""Everything that decides what a search finds."""
+
+import dataclasses
+from typing import Any
+
+from keras_ft.acceleration.acceleration import check_choice
+from keras_ft.errors import InputError
+from keras_ft.recipes import Recipe
+from keras_ft.tuner import space
+from keras_ft.tuner.checks import OBJECTIVES
+from keras_ft.tuner.log_range import LogRange
+from keras_ft.tuner.space import Axis
+
+AXES = (
+    "rates",
+    "betas",
+    "ps",
+    "learning_rates",
+    "temperatures",
+    "kd_weights",
+)
+TUNERS = ("random", "grid", "bayesian", "hyperband")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """Settings of a search; together with the code they fix its result.
+
+    Args:
+        recipe: Schedules of the phases, and what is not searched.
+        tuner: `"random"`, `"grid"`, `"bayesian"` or `"hyperband"`.
+        max_trials: Trials at most; `None` for all of a grid, for 10 of a
+            random or bayesian search. Hyperband decides itself. Not part of
+            `configuration`: a finished search can be continued with more.
+        objective: `"val_accuracy"` or `"val_task_loss"`.
+        rates, betas, ps, learning_rates, temperatures, kd_weights: See
+            `FactorTransferHyperModel`.
+        views: Differently augmented epochs in the feature cache.
+        dataset: A name that `data.load` knows.
+        data_dir: Where prepared datasets are. Not part of `configuration`.
+        train_examples: Use only so many training images; `None` for all.
+        validation_fraction: Share of the training images kept for
+            validation, 0 to 1; the objective is measured on them.
+        seed: Of the search, of initial weights, order and augmentation.
+        teacher: A `.keras` file, a run folder, or a shipped teacher's name.
+        student: Zoo name, or a `.keras` file to start from.
+        teacher_layer: Tap of the teacher; `None` for the last feature map.
+        student_layer: Tap of the student; `None` for the last feature map.
+        acceleration: `"auto"` or `"none"`, see `Distiller`.
+
+    Raises:
+        InputError: A name or number is outside what is listed above.
+
+    Example:
+
+    >>> recipe = Recipe.preset("official").short(2, 6)
+    >>> settings = SearchSettings(recipe=recipe, tuner="grid")
+    """
+
+    recipe: Recipe
+    tuner: str = "grid"
+    max_trials: int | None = None
+    objective: str = "val_accuracy"
+    rates: Axis | None = space.RATES
+    betas: Axis | None = None
+    ps: Axis | None = None
+    learning_rates: Axis | None = None
+    temperatures: Axis | None = None
+    kd_weights: Axis | None = None
+    views: int = 8
+    dataset: str = "fashion_mini"
+    data_dir: str | None = None
+    train_examples: int | None = None
+    validation_fraction: float = 0.1
+    seed: int = 0
+    teacher: str = "fashion_mini"
+    student: str = "resnet8"
+    teacher_layer: str | None = None
+    student_layer: str | None = None
+    acceleration: str = "auto"
+
+    def __post_init__(self) -> None:
+        for argument, known in (("tuner", TUNERS), ("objective", OBJECTIVES)):
+            if getattr(self, argument) not in known:
+                raise InputError(
+                    argument,
+                    repr(getattr(self, argument)),
+                    f"one of {', '.join(known)}",
+                    f"Use '{next(iter(known))}'.",
+                )
+        check_choice(self.acceleration)
+        if self.seed < 0:
+            raise InputError("seed", self.seed, "0 or more", "Use 0.")
+        if self.tuner == "grid":
+            self._check_grid()
+        if self.max_trials is not None:
+            self._check_max_trials(self.max_trials)
+        if self.validation_fraction == 0:
+            raise InputError(
+                "validation_fraction",
+                0,
+                "a share above 0",
+                "A search that looks at the test images has none left.",
+            )
+
+    def _check_grid(self) -> None:
+        for name in AXES:
+            axis = getattr(self, name)
+            if isinstance(axis, LogRange):
+                raise InputError(
+                    name,
+                    axis,
+                    "single values, of which a grid is made",
+                    "List them, or use another tuner.",
+                )
+
+    def _check_max_trials(self, number: int) -> None:
+        if self.tuner == "hyperband":
+            raise InputError(
+                "max_trials",
+                number,
+                "nothing with hyperband",
+                "Hyperband derives its trials from the epochs.",
+            )
+        if number < 1:
+            raise InputError("max_trials", number, "1 or more", "Use 10.")
+
+    def configuration(self) -> dict[str, Any]:
+        """As JSON values, for `run.json`."""
+        content = dataclasses.asdict(self)
+        del content["data_dir"], content["max_trials"]
+        return content | {"command": "tune", "recipe": self.recipe.to_dict()}

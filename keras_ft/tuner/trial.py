@@ -1,0 +1,121 @@
+"""One trial: trained, continued, or taken from where it is kept."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import keras_tuner
+
+from keras_ft.errors import InputError
+from keras_ft.feature_cache import FeatureCache
+from keras_ft.runs.follower import Follower
+from keras_ft.runs.training import train
+from keras_ft.tuner import space
+from keras_ft.tuner.keep_best import KeepBest
+from keras_ft.tuner.keep_best import is_tuners_checkpoint
+from keras_ft.tuner.lock import locked
+from keras_ft.tuner.trial_folder import PHASE
+from keras_ft.tuner.trial_folder import TrialFolder
+from keras_ft.tuner.trials import Trials
+
+
+class Trial:
+    """A set of values and what becomes of it.
+
+    Args:
+        trials: What it shares with the others.
+        cache: The teacher's features.
+        hp: keras-tuner's parameters, for the student.
+        objective: Name of the objective.
+        execution: Counts the repetitions of the trial.
+
+    Example:
+
+    >>> folder = Trial(trials, cache, hp, "val_accuracy", 0).done(6, [], False)
+    """
+
+    def __init__(
+        self,
+        trials: Trials,
+        cache: FeatureCache,
+        hp: Any,
+        objective: str,
+        execution: int,
+    ) -> None:
+        self.trials = trials
+        self.cache = cache
+        self.hp = hp
+        self.objective = objective
+        self.execution = execution
+        self.values = space.values_of(hp)
+
+    def done(
+        self, epochs: int, callbacks: Sequence[Any], continues: bool
+    ) -> TrialFolder:
+        """The folder of the trial after so many epochs.
+
+        Args:
+            epochs: How many, all of earlier rounds included.
+            callbacks: What the tuner passed.
+            continues: Whether the tuner goes on with a shorter trial.
+
+        Raises:
+            keras_tuner.errors.FailedTrialError: The values cannot be trained.
+        """
+        with locked(self._folder().path.with_suffix(".lock")):
+            # Read under the lock: another process may just have written it.
+            folder = self._folder()
+            if folder.failure is not None:
+                raise keras_tuner.errors.FailedTrialError(folder.failure)
+            name = space.label(self.values)
+            if folder.has(epochs):
+                self.trials.say(f"trial: {name}: done before")
+                return folder
+            self.trials.say(f"trial: {name}")
+            try:
+                self._train(folder, epochs, callbacks, continues)
+            except InputError as error:
+                if os.sep in error.argument:
+                    raise  # It names a damaged file: no fault of the values.
+                folder.fail(str(error))
+                self.trials.say(f"trial: {name}: failed, {error}")
+                # keras-tuner prints the whole trace, causes included.
+                raise keras_tuner.errors.FailedTrialError(
+                    folder.failure
+                ) from None
+            self.trials.say(f"trial: {name}: trained")
+        return folder
+
+    def _folder(self) -> TrialFolder:
+        return self.trials.folder_of(
+            self.cache, self.values, self.objective, self.execution
+        )
+
+    def _train(
+        self,
+        folder: TrialFolder,
+        epochs: int,
+        callbacks: Sequence[Any],
+        continues: bool,
+    ) -> None:
+        passed = [c for c in callbacks if not is_tuners_checkpoint(c)]
+        if len(passed) > 1 and not continues:
+            # Beside the tuner's there are some whose state a kill has taken.
+            folder.clear()
+        folder.clear_up()
+        recipe = self.trials.recipe(self.values)
+        paraphraser = self.trials.paraphrasers(self.cache).get(recipe)
+        student = self.trials.student(self.hp, self.execution)
+        model = self.trials.distiller(
+            self.cache, student, paraphraser, self.values
+        )
+        rows = train(
+            Follower(folder.path),
+            PHASE,
+            model,
+            self.cache,
+            epochs,
+            self.trials.echo,
+            more_callbacks=[KeepBest(folder, student), *passed],
+        )
+        folder.finish(rows, epochs, epochs < recipe.distil.epochs)

@@ -1,0 +1,70 @@
+"""A search of seconds: tiny networks on a few embedded images."""
+
+import keras
+import pytest
+
+import keras_ft
+
+EPOCHS = 2
+
+
+def network(channels: int) -> keras.Model:
+    """A classifier of one convolution."""
+    image = keras.Input((28, 28, 1))
+    x = keras.layers.Conv2D(channels, 5, strides=4, padding="same")(image)
+    x = keras.layers.ReLU(name="features")(x)
+    x = keras.layers.Flatten()(x)
+    return keras.Model(image, keras.layers.Dense(10)(x))
+
+
+@pytest.fixture(scope="session")
+def data():
+    """128 training images in two batches."""
+    return keras_ft.data.load("fashion_mini", batch_size=64, train_examples=128)
+
+
+@pytest.fixture
+def teacher():
+    """An untrained teacher; nothing here depends on how good it is."""
+    keras.utils.set_random_seed(1)
+    return network(12)
+
+
+@pytest.fixture
+def hypermodel(teacher, data, tmp_path):
+    """Makes hypermodels that share a `cache_dir`."""
+
+    def make(**changes):
+        arguments = {
+            "rates": (0.5, 1.0),
+            "recipe": keras_ft.Recipe.preset("official").short(1, EPOCHS),
+            "views": 1,
+            "echo": None,
+        }
+        return keras_ft.tuner.FactorTransferHyperModel(
+            teacher,
+            lambda hp: network(8),
+            data,
+            tmp_path / "cache",
+            **(arguments | changes),
+        )
+
+    return make
+
+
+@pytest.fixture
+def search_words(tmp_path):
+    """`keras-ft tune` on the same networks, less --run_dir."""
+    keras.utils.set_random_seed(1)
+    words = ["tune", "--train_examples=128", "--batch_size=64"]
+    for name, channels in (("teacher", 12), ("student", 8)):
+        path = tmp_path / f"{name}.keras"
+        network(channels).save(path)
+        words.append(f"--{name}={path}")
+    return [
+        *words,
+        "--learning_rate=0.05",
+        "--paraphrase_epochs=1",
+        f"--epochs={EPOCHS}",
+        "--views=1",
+    ]

@@ -1,0 +1,264 @@
+"""Whole searches with keras-tuner's tuners."""
+
+import h5py
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from keras_ft import Distiller
+from keras_ft import InputError
+from keras_ft import Recipe
+from keras_ft.feature_cache.shard_folder import ShardFolder
+from keras_ft.tuner import LogRange
+from keras_ft.tuner import SearchError
+
+pytestmark = [
+    pytest.mark.slow,
+    # keras-tuner asks for the thread's name in an old way.
+    pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:getName:DeprecationWarning"),
+]
+RATES = (0.25, 0.5, 0.75, 1.0, 2.0, 4.0)
+
+
+@pytest.fixture
+def search(tmp_path):
+    """Runs a tuner over a hypermodel to its end."""
+
+    def run(kind, hypermodel, directory="search", epochs=None, **arguments):
+        tuner = kind(
+            hypermodel,
+            **{"objective": "val_accuracy", "seed": 1} | arguments,
+            directory=tmp_path / directory,
+            overwrite=True,
+        )
+        tuner.search(verbose=0, **({"epochs": epochs} if epochs else {}))
+        return tuner
+
+    return run
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """Counts the trainings of either phase."""
+    counted = []
+    original = keras.Model.fit
+
+    def fit(self, *arguments, **more):
+        counted.append(type(self).__name__)
+        return original(self, *arguments, **more)
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    return counted
+
+
+def statuses(tuner):
+    return {trial.status for trial in tuner.oracle.trials.values()}
+
+
+def test_a_sweep_over_the_rate(hypermodel, search, monkeypatch, tmp_path):
+    rows = []
+    write = ShardFolder.write
+
+    def counted(self, shard, *arguments):
+        rows.append((shard.name, shard.rows))
+        return write(self, shard, *arguments)
+
+    monkeypatch.setattr(ShardFolder, "write", counted)
+    model = hypermodel(rates=RATES)
+    tuner = search(keras_tuner.GridSearch, model)
+    found = model.results(tuner)
+    assert [row["rate"] for row in found] == list(RATES)
+    assert {row["status"] for row in found} == {"COMPLETED"}
+    assert all(0 <= row["score"] <= 1 for row in found)
+    # One teacher pass: every row of the one view, of validation and of test
+    # was computed once, and no trial had a teacher to compute more.
+    assert len(dict(rows)) == len(rows)
+    assert sum(count for _, count in rows) == sum(model.data.sizes.values())
+    assert model.prepare().teacher.weights == []
+    assert len(list(tmp_path.glob("cache/paraphrasers/*/"))) == len(RATES)
+    _check_best(model, tuner)
+
+
+def _check_best(model, tuner):
+    """What tuner and hypermodel hand out is the student as it was scored."""
+    best = tuner.oracle.get_best_trials(1)[0]
+    (student,) = tuner.get_best_models(1)
+    assert not isinstance(student, Distiller)
+    logs = student.evaluate(model.data.validation, verbose=0, return_dict=True)
+    assert logs["accuracy"] == pytest.approx(best.score, abs=1e-6)
+    for mine, theirs in zip(
+        student.get_weights(),
+        model.best_student(tuner).get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+    with h5py.File(tuner._get_checkpoint_fname(best.trial_id)) as file:
+        names = []
+        file.visit(names.append)
+    assert any("conv2d" in name for name in names)
+    assert not any("para" in name or "trans" in name for name in names)
+
+
+def test_a_finished_search_is_not_trained_again(hypermodel, search, fits):
+    first = hypermodel()
+    table = first.results(search(keras_tuner.GridSearch, first))
+    assert fits.count("ParaphraserTrainer") == 2
+    assert fits.count("FactorTransfer") == 2
+    fits.clear()
+    second = hypermodel()
+    again = search(keras_tuner.GridSearch, second, "elsewhere")
+    assert second.results(again) == table
+    assert not fits
+    # Another beta needs another student, but no other paraphraser.
+    third = hypermodel(rates=(0.5,), betas=(7.0,))
+    search(keras_tuner.GridSearch, third, "third")
+    assert fits == ["FactorTransfer"]
+
+
+def test_a_rate_that_fails_does_not_stop_the_search(hypermodel, search):
+    model = hypermodel(rates=(0.001, 0.5), betas=(1.0, 2.0, 3.0, 1e30))
+    tuner = search(
+        keras_tuner.GridSearch, model, max_consecutive_failed_trials=9
+    )
+    found = model.results(tuner)
+    assert len(found) == 8
+    for row in found:
+        fails = row["rate"] == 0.001 or row["beta"] == 1e30
+        assert row["status"] == ("FAILED" if fails else "COMPLETED")
+        if row["rate"] == 0.001:
+            assert "leaves 0 of 12 channels" in row["message"]
+        elif fails:
+            assert "`loss`" in row["message"]
+    assert model.best_student(tuner).output_shape == (None, 10)
+
+
+def test_without_a_completed_trial_there_is_no_best_one(hypermodel, search):
+    model = hypermodel(rates=(0.001,))
+    tuner = search(keras_tuner.GridSearch, model)
+    with pytest.raises(InputError, match="without a completed trial"):
+        model.best_student(tuner)
+
+
+def test_hyperband_goes_on_where_a_shorter_trial_ended(
+    hypermodel, search, tmp_path
+):
+    recipe = Recipe.preset("official").short(1, 3)
+    model = hypermodel(recipe=recipe, rates=RATES)
+    tuner = search(keras_tuner.Hyperband, model, max_epochs=3, factor=3)
+    assert statuses(tuner) == {"COMPLETED"}
+    longer = [
+        trial
+        for trial in tuner.oracle.trials.values()
+        if trial.hyperparameters.values.get("tuner/initial_epoch")
+    ]
+    assert longer
+    # The same as three epochs at once.
+    values = longer[0].hyperparameters.values
+    other = type(model)(
+        model.teacher,
+        model._trials.student_source,
+        model.data,
+        tmp_path / "another cache",
+        rates=(values["rate"],),
+        recipe=recipe,
+        views=1,
+        echo=None,
+    )
+    whole = search(keras_tuner.GridSearch, other, "whole")
+    (trial,) = whole.oracle.trials.values()
+    assert trial.score == longer[0].score
+    _check_best(model, tuner)
+
+
+@pytest.mark.parametrize(
+    "kind", [keras_tuner.RandomSearch, keras_tuner.BayesianOptimization]
+)
+def test_other_tuners_and_other_parameters(hypermodel, search, kind):
+    model = hypermodel(
+        betas=LogRange(10, 1000),
+        ps=(1, 2),
+        learning_rates=(0.01, 0.1),
+        temperatures=(2.0, 4.0),
+        kd_weights=LogRange(0.1, 1),
+        recipe=Recipe.preset("official").short(1, 1),
+    )
+    objective = keras_tuner.Objective("val_task_loss", "min")
+    tuner = search(kind, model, max_trials=4, objective=objective)
+    assert statuses(tuner) == {"COMPLETED"}
+    found = model.results(tuner)
+    assert len(found) == 4
+    assert {row["p"] for row in found} <= {1, 2}
+    assert all(row["score"] > 0 for row in found)
+
+
+def test_executions_start_from_different_weights(hypermodel, search, fits):
+    model = hypermodel(rates=(0.5,))
+    tuner = search(keras_tuner.GridSearch, model, executions_per_trial=2)
+    assert fits.count("FactorTransfer") == 2
+    folders = [
+        model._trials.folder_of(
+            model.prepare(), {"rate": 0.5}, "val_accuracy", execution
+        )
+        for execution in range(2)
+    ]
+    rows = [folder.rows(2)[0]["task_loss"] for folder in folders]
+    assert rows[0] != rows[1]
+    scores = [
+        max(row["val_accuracy"] for row in folder.rows(2)) for folder in folders
+    ]
+    (trial,) = tuner.oracle.trials.values()
+    assert trial.score == pytest.approx(np.mean(scores))
+
+
+def test_callbacks_of_the_user_see_phase_2(hypermodel, search, tmp_path):
+    model = hypermodel(rates=(0.5,))
+    tuner = keras_tuner.GridSearch(
+        model, objective="val_accuracy", directory=tmp_path / "search"
+    )
+    path = tmp_path / "log.csv"
+    tuner.search(verbose=0, callbacks=[keras.callbacks.CSVLogger(path)])
+    header, *lines = path.read_text().splitlines()
+    assert len(lines) == 2 and "factor_loss" in header
+
+
+@pytest.mark.parametrize(
+    ("objective", "received"),
+    [
+        ("val_loss", "val_loss"),
+        (keras_tuner.Objective("val_accuracy", "min"), "min"),
+        (["val_loss", "val_accuracy"], "multi_objective"),
+        (None, "default_objective"),
+    ],
+)
+def test_misleading_objectives_are_refused_before_anything_runs(
+    hypermodel, search, fits, tmp_path, objective, received
+):
+    with pytest.raises(SearchError, match=received) as caught:
+        search(keras_tuner.GridSearch, hypermodel(), objective=objective)
+    assert isinstance(caught.value, InputError)
+    assert not fits and not (tmp_path / "cache").exists()
+
+
+def test_what_the_recipe_decides_is_refused(hypermodel, search):
+    with pytest.raises(SearchError, match="`optimizer`"):
+        search(keras_tuner.GridSearch, hypermodel(), optimizer="adam")
+    with pytest.raises(SearchError, match="`epochs`"):
+        search(keras_tuner.GridSearch, hypermodel(), epochs=3)
+
+
+def test_another_search_in_the_same_features_is_refused(hypermodel, search):
+    search(keras_tuner.GridSearch, hypermodel(rates=(0.5,)))
+    with pytest.raises(SearchError, match="dtype"):
+        search(keras_tuner.GridSearch, hypermodel(dtype="float32"))
+
+
+def test_a_damaged_student_is_refused_by_name(hypermodel, search, tmp_path):
+    search(keras_tuner.GridSearch, hypermodel(rates=(0.5,)))
+    (path,) = tmp_path.glob("cache/trials/*/student-*.weights.h5")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(SearchError, match=path.name):
+        search(keras_tuner.GridSearch, hypermodel(rates=(0.5,)))

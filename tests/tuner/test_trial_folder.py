@@ -1,0 +1,72 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_ft import InputError
+from keras_ft.runs.training import _write_csv
+from keras_ft.tuner.trial_folder import TrialFolder
+
+
+@pytest.fixture
+def student():
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+
+
+def train(folder, student, values):
+    """Epochs with these values of the objective, one weight for each."""
+    rows = []
+    for epoch, value in enumerate(values, start=1):
+        student.layers[0].bias.assign([epoch])
+        folder.save_if_best(student, {folder.objective: value})
+        rows.append({"epoch": epoch, "seconds": 1.0, folder.objective: value})
+        _write_csv(folder.path / "history" / "distil.csv", rows)
+    return rows
+
+
+def bias(student, path):
+    student.load_weights(path)
+    return np.asarray(student.layers[0].bias).tolist()
+
+
+@pytest.mark.parametrize(
+    ("objective", "best"), [("val_accuracy", 2), ("val_task_loss", 3)]
+)
+def test_the_first_of_the_best_epochs_is_kept(
+    tmp_path, student, objective, best
+):
+    folder = TrialFolder(tmp_path, objective)
+    rows = train(folder, student, [0.5, 0.7, 0.2, 0.7, 0.2])
+    folder.finish(rows, 5, keep_state=False)
+    again = TrialFolder(tmp_path, objective)
+    assert again.has(5) and not again.has(6)
+    assert again.best(5) == best
+    assert bias(student, again.best_weights(5)) == [best]
+    assert len(list(tmp_path.glob("student-*"))) == 1
+
+
+def test_a_shorter_trial_keeps_its_best_student(tmp_path, student):
+    folder = TrialFolder(tmp_path, "val_accuracy")
+    values = [0.5, 0.4, 0.6]
+    folder.finish(train(folder, student, values[:2]), 2, keep_state=True)
+    folder.finish(train(folder, student, values), 3, keep_state=False)
+    for epochs, best in ((2, 1), (3, 3)):
+        assert bias(student, folder.best_weights(epochs)) == [best]
+
+
+def test_a_trial_that_stopped_by_itself_has_every_length(tmp_path, student):
+    folder = TrialFolder(tmp_path, "val_accuracy")
+    folder.finish(train(folder, student, [0.5]), 9, keep_state=False)
+    assert TrialFolder(tmp_path, "val_accuracy").has(9)
+
+
+def test_a_failure_is_remembered(tmp_path):
+    TrialFolder(tmp_path / "new", "val_accuracy").fail("too large")
+    folder = TrialFolder(tmp_path / "new", "val_accuracy")
+    assert folder.failure == "too large" and not folder.has(1)
+
+
+def test_an_objective_that_is_never_finite_is_refused(tmp_path, student):
+    folder = TrialFolder(tmp_path, "val_task_loss")
+    rows = train(folder, student, [float("inf")])
+    with pytest.raises(InputError, match="val_task_loss"):
+        folder.finish(rows, 1, keep_state=False)

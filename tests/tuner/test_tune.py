@@ -1,0 +1,123 @@
+"""`keras-ft tune` as a user runs it: killed, and with several processes."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from keras_ft import artefacts
+from keras_ft.cli import tune
+from keras_ft.cli.main import main
+from keras_ft.tuner import search_settings
+from keras_ft.tuner import space
+from keras_ft.tuner.checks import OBJECTIVES
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:getName:DeprecationWarning"),
+]
+
+
+def trials(folder):
+    """The table without the time it took."""
+    found = json.loads((folder / "trials.json").read_text("utf-8"))
+    for trial in found["trials"]:
+        del trial["seconds"]
+    return found
+
+
+def test_the_words_of_the_flags_are_those_of_the_package():
+    assert tune.TUNERS == search_settings.TUNERS
+    assert tune.OBJECTIVES == tuple(OBJECTIVES)
+    assert tuple(tune.AXES) == search_settings.AXES
+    assert tuple(map(float, tune.AXES["rates"].split(","))) == space.RATES
+
+
+@pytest.mark.parametrize(
+    ("flag", "fault"),
+    [
+        ("--betas=10..1000", "a grid is made"),
+        ("--betas=1..2..3", "--betas"),
+        ("--rates=0.5,much", "--rates"),
+        ("--rates=0", "rate"),
+        ("--ps=3", "ps"),
+        ("--validation_fraction=0", "validation_fraction"),
+    ],
+)
+def test_bad_flags_are_one_line(tmp_path, capsys, flag, fault):
+    assert main(["tune", f"--run_dir={tmp_path / 'run'}", flag]) == 2
+    error = capsys.readouterr().err
+    assert fault in error and error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_search_leaves_table_report_and_student(
+    search_words, tmp_path, capsys
+):
+    folder = tmp_path / "run"
+    words = [*search_words, "--rates=0.001,0.5,1", f"--run_dir={folder}"]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "phase 1: paraphraser of rate 0.5 trained" in printed
+    assert "rate 0.001: failed" in printed
+    assert printed.splitlines()[-1].startswith(str(folder / "student.keras"))
+    with open(folder / "trials.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["FAILED", *["COMPLETED"] * 2]
+    content = trials(folder)
+    best = max(float(row["score"]) for row in rows if row["score"])
+    assert content["best_score"] == best
+    student = keras.models.load_model(folder / "student.keras")
+    assert student.output_shape == (None, 10)
+    page = artefacts.verify(folder, "report.html").read_text("utf-8")
+    assert "val_accuracy over rate" in page and page.count("<svg") == 1
+    assert "leaves 0 of 12 channels" in page
+    assert "src=" not in page and "<script" not in page
+    # Once more: all is known.
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert printed.count(": done before") == 2 and "epoch 1/2 " not in printed
+    assert trials(folder) == content
+    assert main([*words, "--rates=0.25"]) == 2
+    assert "rates" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_killed_search_ends_like_one_left_alone(root, tmp_path):
+    _run(
+        root / "benchmarks" / "killed_search.py",
+        "--toy",
+        "--kills=3",
+        f"--work={tmp_path / 'work'}",
+        f"--out={tmp_path / 'out'}",
+    )
+    found = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert len(found["kills"]) == 3 and found["trained_twice"] == 0
+
+
+@pytest.mark.slow
+def test_chief_and_two_workers_find_what_one_process_finds(
+    root, tmp_path, search_words
+):
+    command = [sys.executable, "-m", "keras_ft", *search_words]
+    command.append("--rates=0.1,0.5,1")
+    launcher = root / "examples" / "launch_tuner.py"
+    one, several = tmp_path / "one", tmp_path / "several"
+    _run("-m", *command[2:], f"--run_dir={one}")
+    flags = ["--workers=2", "--threads=2", "--"]
+    output = _run(launcher, *flags, *command, f"--run_dir={several}")
+    assert trials(several) == trials(one)
+    # Each once, whichever worker it was.
+    for rate in ("0.1", "0.5", "1"):
+        assert output.count(f"paraphraser of rate {rate} trained") == 1
+        assert output.count(f"trial: rate {rate}: trained") == 1
+
+
+def _run(*arguments):
+    words = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr[-2000:]
+    return done.stdout
