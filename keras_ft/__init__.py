@@ -59,7 +59,15 @@ _USES = {"compare": "comparison"}
 __all__ = ["__version__", *_PACKAGES, *_HOMES, *_USES]
 
 
+# The command line's own work, built on TensorFlow's data and exports.
+_WITH_TENSORFLOW = ("compare", "tuner")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _WITH_TENSORFLOW:
+        from keras_ft import needs
+
+        needs.tensorflow(f"keras_ft.{name}", "Call fit() for each training.")
     if name in _PACKAGES:
         return importlib.import_module(f"keras_ft.{name}")
     home = _HOMES.get(name) or _USES.get(name)
