@@ -47,7 +47,8 @@ REAL = [
     "--train_examples=1500",
 ]
 TOY = [
-    "--rates=0.001,0.5,1",  # The first one leaves no channel and fails.
+    "--rates=0.001,0.5,1,2,4",  # The first one leaves no channel and fails.
+    "--betas=50,500",
     "--paraphrase_epochs=1",
     "--epochs=2",
     "--views=2",
@@ -68,19 +69,18 @@ def main(_):
     ]
     if TUNER.value in ("random", "bayesian"):
         words.append("--max_trials=12")
-    begun = time.monotonic()
-    code = start(work / "alone", words).wait()
-    assert code == 0, log(work / "alone")
-    alone = time.monotonic() - begun
-    print(f"undisturbed: {alone:.0f} s", flush=True)
-    moments, more = killed(work / "killed", words, alone)
+    alone = finished(work / "alone", words)
+    # Again, to know how much of the time is no training.
+    idle = finished(work / "alone", words)
+    print(f"undisturbed: {alone:.0f} s, again: {idle:.0f} s", flush=True)
+    kills, more = killed(work / "killed", words, alone, idle)
     trained = collections.Counter(DONE.findall(log(work / "killed")))
     twice = [line for line, times in trained.items() if times > 1]
     assert not twice, twice
     compare(work / "alone", work / "killed")
     results = {
         "words": words,
-        "kills": moments,
+        "kills": kills,
         "seconds_alone": round(alone, 1),
         "seconds_killed": round(more, 1),
         "trials": table(work / "alone"),
@@ -118,27 +118,37 @@ def start(folder, words):
         )
 
 
-def killed(folder, words, alone):
-    """Kills the search so often, lets it end; the moments and the time."""
-    chance = random.Random(SEED.value)
-    moments, known = [], {}
+def finished(folder, words):
+    """Runs the search to its end; the seconds it took."""
     begun = time.monotonic()
-    while len(moments) < KILLS.value:
+    assert start(folder, words).wait() == 0, log(folder)
+    return time.monotonic() - begun
+
+
+def killed(folder, words, alone, idle):
+    """Kills the search so often, lets it end; the kills and the seconds."""
+    chance = random.Random(SEED.value)
+    kills, known = [], {}
+    # Spread over the work there is: a start, and a share of the training.
+    longest = idle + 1.5 * max(0, alone - idle) / KILLS.value
+    begun = time.monotonic()
+    while len(kills) < KILLS.value:
         process = start(folder, words)
-        moment = chance.uniform(1, max(20, alone / 3))
+        moment = chance.uniform(0.3 * idle, longest)
         try:
             # One that came to its end is started, and killed, once more.
             assert process.wait(timeout=moment) == 0, log(folder)
-            print(f"ended by itself within {moment:.1f} s", flush=True)
+            print("ended before its kill", flush=True)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
-            moments.append(round(moment, 1))
-            print(f"kill {len(moments)} after {moment:.1f} s", flush=True)
         known = unchanged(folder, known)
-    assert start(folder, words).wait() == 0, log(folder)
+        if process.returncode:
+            kills.append({"after": round(moment, 1), "finished": len(known)})
+            print(f"kill {len(kills)}: {kills[-1]}", flush=True)
+    finished(folder, words)
     unchanged(folder, known)
-    return moments, time.monotonic() - begun
+    return kills, time.monotonic() - begun
 
 
 def unchanged(folder, known):
@@ -180,14 +190,17 @@ def log(folder):
 def text(results):
     found = results["trials"]["trials"]
     done = [trial for trial in found if trial["status"] == "COMPLETED"]
-    moments = ", ".join(f"{moment:g}" for moment in results["kills"])
+    moments = ", ".join(
+        f"{kill['after']:g} ({kill['finished']})" for kill in results["kills"]
+    )
     return (
         "# A search that is killed\n\n"
         f"`keras-ft tune {' '.join(results['words'])}`: "
         f"{len(found)} trials, {len(done)} of them completed, "
         f"{results['paraphrasers']} paraphrasers.\n\n"
         f"Undisturbed it took {results['seconds_alone']:.0f} s; with "
-        f"{len(results['kills'])} kills, {moments} s after a start, "
+        f"{len(results['kills'])} kills, {moments} seconds after a start "
+        "(trials and paraphrasers finished by then), "
         f"{results['seconds_killed']:.0f} s in all. Table and best student are "
         "the same, bit for bit. Finished trials and paraphrasers written "
         f"again: 0; trained twice: {results['trained_twice']}.\n"
