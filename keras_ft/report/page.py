@@ -44,7 +44,7 @@ def write(
     """
     with runs.RunFolder(run_dir) as run:
         path = run.path / REPORT
-        page = template("template.html").render(_content(run, data_dir))
+        page = template("run.html").render(_content(run, data_dir))
         artefacts.write_text(path, page)
         artefacts.record(run.path, [REPORT])
     return path
