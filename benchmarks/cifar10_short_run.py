@@ -23,6 +23,7 @@ from absl import flags
 import keras_ft
 from keras_ft.artefacts import read_json
 from keras_ft.artefacts import write_json
+from keras_ft.data.normalization import IMAGENET
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared TFDS folder.")
 TEACHER = flags.DEFINE_string("teacher", None, "ResNet arrays (.npz).")
@@ -30,11 +31,6 @@ OUT = flags.DEFINE_string("out", "runs/cifar10_short_run", "Output folder.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, order, augmentation.")
 PHASE1_EPOCHS = flags.DEFINE_integer("paraphrase_epochs", 2, "Phase 1.")
 EPOCHS = flags.DEFINE_integer("epochs", 6, "Phase 2 and plain training.")
-
-# The input the pretrained network was trained on, not the official recipe's.
-IMAGENET = keras_ft.data.Normalization(
-    mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
-)
 
 
 class Recorder(keras.callbacks.Callback):
@@ -132,6 +128,7 @@ def main(_):
         batch_size=128,
         data_dir=DATA_DIR.value,
         seed=SEED.value,
+        # As the pretrained network was trained, not the official recipe's.
         normalization=IMAGENET,
         validation_fraction=0.0,
     )

@@ -23,6 +23,7 @@ from absl import flags
 import keras_ft
 from keras_ft import runs
 from keras_ft.compression import compress
+from keras_ft.data.normalization import IMAGENET
 from keras_ft.export import ExportError
 from keras_ft.export import to_tflite
 from keras_ft.export.latency import machine
@@ -44,10 +45,6 @@ ROUNDS = flags.DEFINE_integer("rounds", 5, "Of latencies, in turns.")
 
 EMBEDDED = ("resnet20", "wrn16_1", "vgg8", "mobilenet_v2_small")
 CIFAR10 = "resnet20 on CIFAR-10"
-# What public PyTorch networks for CIFAR-10 were trained on.
-IMAGENET = keras_ft.data.Normalization(
-    mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
-)
 # Kind of file: how the student is compressed before, and its quantization.
 KINDS = {
     "float32": (None, "none"),

@@ -10,6 +10,7 @@ import numpy as np
 from absl import flags
 
 import keras_ft
+from keras_ft.data.normalization import IMAGENET
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared TFDS folder.")
 TEACHER = flags.DEFINE_string(
@@ -19,11 +20,6 @@ STUDENT = flags.DEFINE_string("student", "resnet20", "A network of the zoo.")
 BATCH = flags.DEFINE_integer("batch", 128, "Images per step.", lower_bound=1)
 STEPS = flags.DEFINE_integer(
     "steps", None, "Cut epochs to so many steps, to try a script out."
-)
-
-# What public PyTorch networks for CIFAR-10 were trained on.
-IMAGENET = keras_ft.data.Normalization(
-    mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
 )
 
 
