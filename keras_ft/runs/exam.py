@@ -6,10 +6,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_ft.export.expected import keras_logits
+from keras_ft.export.expected import softmax
 from keras_ft.export.precision import in_float32
 from keras_ft.runs import models
-
-_BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,16 +67,7 @@ def make_exam(loaded: Any, student: keras.Model | None, count: int) -> Exam:
     expected = None
     if student is not None:
         models.check_fit(student, loaded, "student")
-        network = in_float32(student)
-        expected = np.concatenate(
-            [
-                _probabilities(network, loaded.normalization.apply(some))
-                for some in np.split(images, range(_BATCH, count, _BATCH))
-            ]
-        )
+        scaling = loaded.normalization.scale_and_shift()
+        logits = keras_logits(in_float32(student), images, scaling)
+        expected = softmax(logits)
     return Exam(loaded.name, images, labels, expected, loaded.classes)
-
-
-def _probabilities(network: Any, images: np.ndarray) -> np.ndarray:
-    probabilities = keras.ops.softmax(network(images, training=False))
-    return np.asarray(keras.ops.convert_to_numpy(probabilities))
