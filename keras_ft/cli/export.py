@@ -72,9 +72,9 @@ def define(values: flags.FlagValues) -> None:
         None,
         common.COMPRESSIONS,
         "With --run_dir: train the student smaller first, beside its teacher: "
-        "fewer weights (prune), fewer values (cluster), 8 bits (qat, which "
-        "keeps more accuracy than --quantization alone), or several. int8 "
-        "unless --quantization says otherwise.",
+        "fewer weights (prune), fewer values (cluster), 8 bits that are "
+        "imitated in training (qat), or several of these. int8 unless "
+        "--quantization says otherwise.",
         flag_values=values,
     )
     flags.DEFINE_integer(

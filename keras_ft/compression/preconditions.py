@@ -7,6 +7,8 @@ import keras
 from keras_ft import needs
 from keras_ft import preflight
 from keras_ft.errors import InputError
+from keras_ft.export import litert_quantizer
+from keras_ft.export.quantization import quantization_of
 
 # The stages of each method, in order.
 METHODS: dict[str, tuple[str, ...]] = {
@@ -102,3 +104,38 @@ def steps_of(train: Any, steps_per_epoch: int | None) -> int:
             "Pass steps_per_epoch=..., the number of batches per epoch.",
         )
     return size
+
+
+def check_export(method: str, quantization: str, fallback: str | None) -> None:
+    """Refuse, before anything is trained, a file that cannot be made after.
+
+    Args:
+        method: See `compress`.
+        quantization: Of the file, see `export.to_tflite`.
+        fallback: Likewise; or None.
+
+    Raises:
+        InputError: A student that imitates 8 bits would be written as
+            something else, or a package is missing.
+
+    Example:
+
+    >>> check_export("qat", "int8", None)
+    """
+    imitates = "quantize" in METHODS.get(method, ())
+    for argument, name in (
+        ("quantization", quantization),
+        ("fallback", fallback),
+    ):
+        if name is None:
+            continue
+        kind = quantization_of(name, argument)
+        if imitates and not kind.calibrated:
+            raise InputError(
+                argument,
+                f"{name!r} after {method!r}, which trains for 8 bits",
+                '"int8" or "int8_io"',
+                "Use one of them, or a method without q, such as prune.",
+            )
+        if kind.recipe is not None:
+            litert_quantizer.check_installed(name)

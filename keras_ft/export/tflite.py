@@ -110,7 +110,8 @@ def to_tflite(
         "max_accuracy_drop": max_accuracy_drop,
     }
     check_request(path, quantization, calibration, samples, limits, fallback)
-    check_imitation(student, quantization)
+    for name in filter(None, (quantization, fallback)):
+        check_imitation(student, name)
     input_shape, classes = shapes_of(student)
     check_names(class_names, classes)
     metadata = None

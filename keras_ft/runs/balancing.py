@@ -6,6 +6,7 @@ from typing import Any
 from keras_ft.beta_suggestion import BetaSuggestion
 from keras_ft.beta_suggestion import suggest_beta
 from keras_ft.distiller import Distiller
+from keras_ft.runs.run_folder import RunFolder
 from keras_ft.runs.training import compile_model
 from keras_ft.runs.workbench import Workbench
 
@@ -50,3 +51,18 @@ def balance(
     bench.echo(f"distil: {BetaSuggestion(**found)}")
     model.transfers[0].beta = found["beta"]
     return {"beta": found}
+
+
+def beta_of(run: RunFolder) -> float:
+    """The factor's beta in a finished run: the recipe's, or the measured one.
+
+    Example:
+
+    >>> with RunFolder("runs/first") as run:
+    ...     beta_of(run)
+    500.0
+    """
+    measured = run.content["notes"].get("beta")
+    if measured is not None:
+        return float(measured["beta"])
+    return float(run.configuration["recipe"]["beta"])

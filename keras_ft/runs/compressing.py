@@ -5,11 +5,12 @@ from typing import Any
 
 from keras_ft import artefacts
 from keras_ft.compression import compress
+from keras_ft.compression.preconditions import check_export
 from keras_ft.distiller import Distiller
 from keras_ft.recipes import Recipe
 from keras_ft.runs import models
-from keras_ft.runs.exporting import export_student
-from keras_ft.runs.exporting import file_name
+from keras_ft.runs.balancing import beta_of
+from keras_ft.runs.exporting import export_into
 from keras_ft.runs.run_folder import RunFolder
 from keras_ft.runs.workbench import load_run_data
 
@@ -49,16 +50,11 @@ def export_compressed(
     >>> path.name, result["accuracy"] - result["keras_accuracy"]
     ('student_qat_int8.tflite', 0.0)
     """
+    check_export(method, quantization, fallback)
     with RunFolder(run_dir) as run:
         loaded = load_run_data(run, data_dir)
         small = compress(_distiller(run), method, loaded.train, epochs=epochs)
-        path = run.path / file_name(quantization, method)
-        result = export_student(small, path, loaded, quantization, fallback)
-        written = path.with_name(file_name(result["quantization"], method))
-        path.replace(written)
-        phase = f"export_{method}_{result['quantization']}"
-        run.finish(phase, [written.name], result)
-        return written, result
+        return export_into(run, small, loaded, quantization, fallback, method)
 
 
 def _distiller(run: RunFolder) -> Distiller:
@@ -76,6 +72,7 @@ def _distiller(run: RunFolder) -> Distiller:
         student_layer_name=about["student_layer"],
         acceleration=about["acceleration"],
     )
+    distiller.transfers[0].beta = beta_of(run)
     translator = load("translator").layers[-1]
     distiller.transfers[0].translator.set_weights(translator.get_weights())
     return distiller

@@ -1,6 +1,7 @@
 """The phone's files of a run, each proven in LiteRT before it appears."""
 
 import dataclasses
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -98,17 +99,51 @@ def export_run(
     """
     with RunFolder(run_dir) as run:
         student = models.load_recorded(run.path, "student.keras")
-        name = file_name(quantization)
         loaded = load_run_data(run, data_dir)
+        return export_into(run, student, loaded, quantization, fallback)
+
+
+def export_into(
+    run: RunFolder,
+    student: Any,
+    loaded: Any,
+    quantization: str,
+    fallback: str | None = None,
+    compression: str | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """Write a `.tflite` file into a run's folder, and record it there.
+
+    It is written aside first: only then is it known what it is named after,
+    and a file of an earlier export is replaced by its like alone.
+
+    Args:
+        run: The run's folder, entered.
+        student: The network to convert.
+        loaded: See `export_student`.
+        quantization: See `export.to_tflite`.
+        fallback: See `export.to_tflite`.
+        compression: How the student was compressed, for the name.
+
+    Returns:
+        The file, and what `export_student` returns.
+
+    Example:
+
+    >>> with RunFolder("runs/first") as run:
+    ...     path, result = export_into(run, student, data, "int8", "dynamic")
+    """
+    with tempfile.TemporaryDirectory(
+        prefix=artefacts.UNFINISHED, dir=run.path
+    ) as aside:
+        written = Path(aside, "student.tflite")
         result = export_student(
-            student, run.path / name, loaded, quantization, fallback
+            student, written, loaded, quantization, fallback
         )
-        written = result["quantization"]
-        if written != quantization:
-            (run.path / name).replace(run.path / file_name(written))
-            name = file_name(written)
-        run.finish(f"export_{written}", [name], result)
-        return run.path / name, result
+        path = run.path / file_name(result["quantization"], compression)
+        written.replace(path)
+    phase = "_".join(filter(None, ["export", compression]))
+    run.finish(f"{phase}_{result['quantization']}", [path.name], result)
+    return path, result
 
 
 def export_file(

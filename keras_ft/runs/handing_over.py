@@ -9,6 +9,7 @@ from keras_ft import artefacts
 from keras_ft import data
 from keras_ft import export
 from keras_ft.runs import models
+from keras_ft.runs.balancing import beta_of
 from keras_ft.runs.distillation import METRICS
 from keras_ft.runs.run_folder import RunFolder
 from keras_ft.runs.workbench import load_run_data
@@ -154,7 +155,7 @@ def _of_run(run: RunFolder) -> dict[str, Any]:
         f"recipe {recipe['name']}: {recipe['source']}",
         "settings": {
             "rate": recipe["rate"],
-            "beta": recipe["beta"],
+            "beta": beta_of(run),
             "p": recipe["p"],
             "epochs of phase 1 (paraphrase)": recipe["paraphrase"]["epochs"],
             "epochs of phase 2 (distil)": distil["epochs"],

@@ -62,6 +62,22 @@ def test_an_8_bit_student_becomes_a_full_integer_file(
     assert agreement == pytest.approx(first.agreement)
 
 
+def test_an_8_bit_student_has_no_other_fallback(
+    student, images, normalization, tmp_path
+):
+    small = _quantized(student, images, normalization)
+    with pytest.raises(InputError, match="int8_io"):
+        to_tflite(
+            small,
+            tmp_path / "small.tflite",
+            "int8",
+            calibration=images,
+            normalization=normalization,
+            fallback="dynamic",
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_zeros_and_clusters_arrive_in_the_file(
     student, images, normalization, tmp_path
 ):

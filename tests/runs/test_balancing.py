@@ -12,6 +12,8 @@ from keras_ft.cli.main import main
 from keras_ft.errors import InputError
 from keras_ft.recipes import Recipe
 from keras_ft.runs import balancing
+from keras_ft.runs import compressing
+from keras_ft.runs import handing_over
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,16 @@ def test_the_run_trains_with_the_beta_that_it_records(balanced_run):
     rest = row["loss"] - row["task_loss"] - row["regularization_loss"]
     assert rest / row["factor_loss"] == pytest.approx(found["beta"], rel=1e-4)
     assert found["beta"] != pytest.approx(500.0, rel=0.01)
+
+
+def test_what_is_made_of_the_run_has_that_beta(balanced_run):
+    with runs.RunFolder(balanced_run) as run:
+        found = run.content["notes"]["beta"]["beta"]
+        assert balancing.beta_of(run) == found
+        card = handing_over._of_run(run)
+        assert card["settings"]["beta"] == found
+        distiller = compressing._distiller(run)
+        assert float(distiller.beta) == pytest.approx(found)
 
 
 def test_the_report_says_so(balanced_run):
