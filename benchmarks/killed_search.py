@@ -38,8 +38,9 @@ TUNER = flags.DEFINE_enum(
     "Who chooses the trials.",
 )
 
+# The first of the rates leaves no channel, so that its trials fail.
 REAL = [
-    "--rates=0.25,0.5,0.75,1,2,4",
+    "--rates=0.001,0.25,0.5,0.75,1,2,4",
     "--betas=50,500",
     "--paraphrase_epochs=1",
     "--epochs=2",
@@ -47,7 +48,7 @@ REAL = [
     "--train_examples=1500",
 ]
 TOY = [
-    "--rates=0.001,0.5,1,2,4",  # The first one leaves no channel and fails.
+    "--rates=0.001,0.5,1,2,4",
     "--betas=50,500",
     "--paraphrase_epochs=1",
     "--epochs=2",
@@ -189,14 +190,15 @@ def log(folder):
 
 def text(results):
     found = results["trials"]["trials"]
-    done = [trial for trial in found if trial["status"] == "COMPLETED"]
+    status = collections.Counter(trial["status"] for trial in found)
     moments = ", ".join(
         f"{kill['after']:g} ({kill['finished']})" for kill in results["kills"]
     )
     return (
         "# A search that is killed\n\n"
         f"`keras-ft tune {' '.join(results['words'])}`: "
-        f"{len(found)} trials, {len(done)} of them completed, "
+        f"{len(found)} trials, {status['COMPLETED']} completed and "
+        f"{status['FAILED']} failed (a rate that leaves no channel), "
         f"{results['paraphrasers']} paraphrasers.\n\n"
         f"Undisturbed it took {results['seconds_alone']:.0f} s; with "
         f"{len(results['kills'])} kills, {moments} seconds after a start "
