@@ -4,11 +4,11 @@ from keras_ft import artefacts
 from keras_ft.feature_cache import building
 from keras_ft.feature_cache import key as keys
 from keras_ft.feature_cache import live_check
+from keras_ft.feature_cache.agreement import agreement
 from keras_ft.feature_cache.cached_stream import CachedStream
 from keras_ft.feature_cache.lazy_stream import LazyStream
 from keras_ft.feature_cache.progress import Echo
 from keras_ft.feature_cache.request import Request
-from keras_ft.feature_cache.request import smallest_cosine
 from keras_ft.feature_cache.shard_folder import ShardFolder
 from keras_ft.feature_cache.shard_memory import ShardMemory
 
@@ -96,8 +96,8 @@ def _checked(
 
 def _check(stream: CachedStream, request: Request) -> None:
     accelerated = stream.store.content["accelerated"]
-    limit = smallest_cosine(request.layout.dtype, accelerated)
-    live_check.check(stream, request.live, limit)
+    near = agreement(request.layout.dtype, accelerated)
+    live_check.check(stream, request.live, near)
 
 
 def _say(line: str, echo: Echo | None) -> None:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_ft.data.dataset import ImageData
 from keras_ft.errors import InputError
+from keras_ft.feature_cache.agreement import agreement
 from keras_ft.feature_cache.cached_stream import CachedStream
 from keras_ft.feature_cache.layout import NO_ERROR
 from keras_ft.feature_cache.layout import Errors
@@ -164,6 +165,7 @@ def passes(
 
 def _check(errors: Errors, request: Request) -> None:
     layout = request.layout
+    limit = agreement(layout.dtype, accelerated=False).row
     for name, error in zip(layout.names, errors, strict=True):
         absolute, _, cosine = error
         if math.isnan(absolute):
@@ -173,7 +175,7 @@ def _check(errors: Errors, request: Request) -> None:
                 "finite values",
                 "Look for broken images or weights.",
             )
-        if cosine < request.limit or math.isinf(absolute):
+        if cosine < limit or math.isinf(absolute):
             why = (
                 f"which is too small for the values of '{name}'"
                 if math.isinf(absolute)
@@ -182,6 +184,6 @@ def _check(errors: Errors, request: Request) -> None:
             raise InputError(
                 "dtype",
                 f"'{layout.dtype}', {why}",
-                f"a cosine of at least {request.limit}",
+                f"a cosine of at least {limit}",
                 "Use dtype='float32'.",
             )

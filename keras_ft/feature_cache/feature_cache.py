@@ -126,7 +126,8 @@ class FeatureCache(CachedBatches):
         Raises:
             InputError: Bad input; a folder with another cache, with damaged
                 shards or without room; a row whose cosine to the live
-                teacher's is below 0.999 (0.9999 for float32).
+                teacher's is below 0.999 (0.9999 for float32; with a faster
+                teacher 0.99, and 0.999 in the mean of a batch).
         """
         request = _request(
             teacher, data, taps, logits, views, dtype, forward, acceleration

@@ -11,9 +11,9 @@ from keras_ft.acceleration import fused_kernel
 from keras_ft.acceleration.folded_teacher import fold
 from keras_ft.acceleration.not_foldable_error import NotFoldableError
 from keras_ft.acceleration.processor import gains_from_bfloat16
-from keras_ft.acceleration.self_check import COSINE
-from keras_ft.acceleration.self_check import cosine
 from keras_ft.errors import InputError
+from keras_ft.feature_cache.agreement import FOLDED
+from keras_ft.feature_cache.layout import of_rows
 from keras_ft.feature_taps import Tap
 from keras_ft.views import view
 
@@ -80,10 +80,10 @@ def chosen(
     except NotFoldableError as error:
         return None, f"as it is: {error.reason}"
     run = _compiled(folded, wanted)
-    worst = min(map(cosine, truth(images), run(images)))
-    # Not "<": NaN is no agreement either.
-    if not worst >= COSINE:
-        return None, f"as it is: folded, a cosine of {worst:.6f} on your images"
+    for theirs, ours in zip(truth(images), run(images), strict=True):
+        missed = FOLDED.missed(of_rows(theirs, ours)[1])
+        if missed is not None:
+            return None, f"as it is: folded, {missed}, on your images"
     return run, f"folded, {precision}"
 
 

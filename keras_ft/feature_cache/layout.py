@@ -137,6 +137,12 @@ def distance(live: Any, other: Any) -> Any:
     for each, code in ((other, math.inf), (live, math.nan)):
         finite = tf.reduce_all(tf.math.is_finite(each))
         absolute = tf.where(finite, absolute, code)
+    relative, cosine = of_rows(live, other)
+    return tf.stack([absolute, tf.reduce_max(relative), tf.reduce_min(cosine)])
+
+
+def of_rows(live: Any, other: Any) -> tuple[Any, Any]:
+    """Relative error and cosine of each row."""
     # Scaled first, so that squares neither overflow nor vanish.
     scale = tf.maximum(tf.reduce_max(tf.abs(live)), 1e-30)
     live, other = (
@@ -155,7 +161,7 @@ def distance(live: Any, other: Any) -> Any:
         tf.reduce_sum(live * other, axis=1) / tf.maximum(both, 1e-30),
         1.0 - tf.sign(apart),
     )
-    return tf.stack([absolute, tf.reduce_max(relative), tf.reduce_min(cosine)])
+    return relative, cosine
 
 
 def _quantise(value: Any, dtype: str) -> list[Any]:

@@ -81,7 +81,7 @@ class LazyStream(CachedStream):
                 self.layout,
                 values,
                 self.request.live(images),
-                self.request.limit,
+                self.request.agreement,
                 f"of {shard.split} batch {shard.first} in view {shard.view}",
                 self.folder.where,
             )

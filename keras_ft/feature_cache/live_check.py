@@ -6,17 +6,18 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ft.errors import InputError
+from keras_ft.feature_cache.agreement import Agreement
 from keras_ft.feature_cache.cached_stream import CachedStream
 from keras_ft.feature_cache.forward import Forward
 from keras_ft.feature_cache.layout import LOGITS
 from keras_ft.feature_cache.layout import Layout
-from keras_ft.feature_cache.layout import distance
+from keras_ft.feature_cache.layout import of_rows
 from keras_ft.feature_cache.shard import SPLITS
 
 COUNTS = {"train": 2}
 
 
-def check(stream: CachedStream, live: Forward, limit: float) -> None:
+def check(stream: CachedStream, live: Forward, agreement: Agreement) -> None:
     """Computes random batches anew, other ones each time.
 
     Two of training and one each of validation and test, all their rows, of
@@ -25,7 +26,7 @@ def check(stream: CachedStream, live: Forward, limit: float) -> None:
     Args:
         stream: What training would see.
         live: The teacher.
-        limit: The smallest cosine of a row.
+        agreement: How near they must be.
 
     Raises:
         InputError: A row of the cache is not what the teacher says.
@@ -50,7 +51,7 @@ def check(stream: CachedStream, live: Forward, limit: float) -> None:
                 stream.layout,
                 cached,
                 live(x["images"]),
-                limit,
+                agreement,
                 f"of {split} batch {shard.first + place} in view {shard.view}",
                 stream.store.where,
             )
@@ -60,25 +61,25 @@ def compare(
     layout: Layout,
     cached: list[Any],
     live: Any,
-    limit: float,
+    agreement: Agreement,
     place: str,
     where: str,
 ) -> None:
     """Compares the outputs of one batch.
 
     Raises:
-        InputError: A cosine is below the limit.
+        InputError: A cosine is below its limit.
     """
     for name, truth, other in zip(layout.names, live, cached, strict=True):
         truth = tf.cast(tf.convert_to_tensor(truth), tf.float32)
-        cosine = float(distance(truth, other)[2])
-        # Not "<": NaN is no agreement either.
-        if not cosine >= limit:
+        _, cosines = of_rows(truth, other)
+        missed = agreement.missed(cosines)
+        if missed is not None:
             raise InputError(
                 where,
-                f"'{name}' {place} at a cosine of {cosine:.5f} to the live "
-                "teacher's",
-                f"at least {limit}",
+                f"'{name}' {place} at {missed}, to the live teacher's",
+                f"rows of at least {agreement.row}, {agreement.mean} in the "
+                "mean",
                 "Build the cache anew in another folder, from this teacher "
                 "and data.",
             )

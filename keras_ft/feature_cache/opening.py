@@ -15,12 +15,12 @@ from keras_ft.errors import InputError
 from keras_ft.feature_cache import forward as forwards
 from keras_ft.feature_cache import key as keys
 from keras_ft.feature_cache import live_check
+from keras_ft.feature_cache.agreement import agreement
 from keras_ft.feature_cache.cached_stream import CachedStream
 from keras_ft.feature_cache.layout import LOGITS
 from keras_ft.feature_cache.layout import Layout
 from keras_ft.feature_cache.request import check_data
 from keras_ft.feature_cache.request import find_taps
-from keras_ft.feature_cache.request import smallest_cosine
 from keras_ft.feature_cache.shard_folder import ShardFolder
 from keras_ft.feature_cache.survey import survey
 
@@ -68,9 +68,9 @@ def opened(
     found = tuple(tap.name for tap in taps)
     found = (*found, LOGITS) if layout.logits else found
     stream = CachedStream(data, store, dataclasses.replace(layout, names=found))
-    limit = smallest_cosine(layout.dtype, store.content["accelerated"])
+    near = agreement(layout.dtype, store.content["accelerated"])
     live = forwards.live(teacher, taps, layout.logits)
-    live_check.check(stream, live, limit)
+    live_check.check(stream, live, near)
     return stream
 
 

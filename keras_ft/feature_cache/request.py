@@ -15,14 +15,12 @@ from keras_ft.feature_cache import forward as forwards
 from keras_ft.feature_cache import key as keys
 from keras_ft.feature_cache import shard as shards
 from keras_ft.feature_cache import stand_in
+from keras_ft.feature_cache.agreement import Agreement
+from keras_ft.feature_cache.agreement import agreement
 from keras_ft.feature_cache.layout import BYTES
 from keras_ft.feature_cache.layout import LOGITS
 from keras_ft.feature_cache.layout import Layout
 from keras_ft.feature_cache.survey import survey
-
-# Below these the cache is not what the live teacher says.
-COSINE = 0.999
-COSINE_FLOAT32 = 0.9999
 
 
 class Request:
@@ -89,9 +87,9 @@ class Request:
         return sum(shard.bytes(self.layout) for shard in self.plan)
 
     @property
-    def limit(self) -> float:
-        """The smallest cosine between a cached and a live row."""
-        return smallest_cosine(self.layout.dtype, self.accelerated)
+    def agreement(self) -> Agreement:
+        """How near the cache must be to the live teacher."""
+        return agreement(self.layout.dtype, self.accelerated)
 
     def content(self) -> dict[str, Any]:
         """What the manifest says beside the finished shards."""
@@ -123,12 +121,6 @@ class Request:
                 f"at most the {have:,} bytes of memory there are",
                 "Name a folder, or use fewer views or dtype='int8'.",
             )
-
-
-def smallest_cosine(dtype: str, accelerated: bool) -> float:
-    """The limit of the self-check."""
-    exact = dtype == "float32" and not accelerated
-    return COSINE_FLOAT32 if exact else COSINE
 
 
 def _check(teacher: Any, data: Any, views: Any, dtype: Any) -> None:

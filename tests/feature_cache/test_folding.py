@@ -4,10 +4,17 @@ import keras
 import numpy as np
 import pytest
 
+from keras_ft import feature_taps
+from keras_ft import zoo
 from keras_ft.acceleration import self_check
+from keras_ft.acceleration.folded_teacher import fold
+from keras_ft.data import load
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
+from keras_ft.feature_cache import agreement
 from keras_ft.feature_cache import forward
+from keras_ft.feature_cache import layout
+from keras_ft.views import view
 
 
 @keras.saving.register_keras_serializable(package="test_folding")
@@ -78,6 +85,22 @@ def test_none_folds_nothing(teacher, data, build, said):
     assert said[0].endswith('the teacher runs as it is: acceleration="none"')
 
 
+@pytest.mark.slow
+def test_every_image_is_near_enough_in_bfloat16():
+    """Some are farther off than storing may cost, which is a smaller limit."""
+    teacher = zoo.pretrained("fashion_mini")
+    stages = [
+        feature_taps.find(teacher, f"stage{n}", "taps") for n in (1, 2, 3)
+    ]
+    watched = view(teacher, stages)
+    folded = fold(watched, "bfloat16")
+    for images, _ in load("fashion_mini", 128).test:
+        pairs = zip(watched(images), folded(images), strict=True)
+        for live, other in pairs:
+            _, cosines = layout.of_rows(live, other)
+            assert agreement.ACCELERATED.missed(cosines) is None
+
+
 def test_what_cannot_be_folded_runs_as_it_is(data, build, said):
     inputs = keras.Input(data.input_shape)
     features = keras.layers.Conv2D(4, 3, name="conv")(inputs)
@@ -93,7 +116,7 @@ def test_a_fold_that_is_far_off_on_the_users_images_is_not_used(
 ):
     monkeypatch.setattr(forward, "fold", lambda view, *_, **__: _turned(view))
     build(None, teacher, data, acceleration="auto", echo=said.append)
-    assert "as it is: folded, a cosine of -1.000000 on your images" in said[0]
+    assert "as it is: folded, a mean cosine of -1.00000, below" in said[0]
 
 
 def _turned(view):

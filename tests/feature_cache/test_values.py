@@ -184,12 +184,23 @@ def test_a_faster_teacher_may_compute_what_the_teacher_says(
 
 
 def test_a_wrong_faster_teacher_is_refused(teacher, data, build, counting):
-    with pytest.raises(InputError, match="at a cosine of .* to the live"):
+    with pytest.raises(InputError, match="at a mean cosine of .* to the live"):
         build(None, teacher, data, forward=lambda x: counting(x[::-1]))
 
 
-@pytest.mark.parametrize(("cosine", "accepted"), [(0.9995, 1), (0.9985, 0)])
-def test_the_limit_is_a_cosine_of_0_999(cosine, accepted, teacher, data, build):
+@pytest.mark.parametrize(
+    ("cosine", "all_rows", "refused"),
+    [
+        (0.9995, True, None),
+        (0.9985, True, "a mean cosine of 0.99850, below 0.999"),
+        # bfloat16 does that to a few images.
+        (0.9925, False, None),
+        (0.9875, False, "a cosine of 0.98750, below 0.99"),
+    ],
+)
+def test_the_limits_of_a_faster_teacher(
+    cosine, all_rows, refused, teacher, data, build
+):
     tap = [feature_taps.find(teacher, None, "taps")]
     run = forward.live(teacher, tap, False)
 
@@ -203,12 +214,16 @@ def test_the_limit_is_a_cosine_of_0_999(cosine, accepted, teacher, data, build):
         away -= np.sum(away * unit, axis=1, keepdims=True) * unit
         away /= np.linalg.norm(away, axis=1, keepdims=True)
         other = lengths * (cosine * unit + np.sqrt(1 - cosine**2) * away)
+        if not all_rows:
+            # In a short batch one row would move the mean too far.
+            first = 1 if len(rows) == 16 else 0
+            other[first:] = rows[first:]
         return [np.reshape(other, features.shape).astype("float32")]
 
-    if accepted:
+    if refused is None:
         build(None, teacher, data, forward=turned)
         return
-    with pytest.raises(InputError, match="at a cosine of 0.99850 to the live"):
+    with pytest.raises(InputError, match=refused):
         build(None, teacher, data, forward=turned)
 
 
