@@ -84,16 +84,24 @@ def test_equal_factors_have_no_distance():
 
 
 def test_hint_regresses_the_teachers_features():
-    term = transfers.Hint()
-    term.build((None, 2, 2, 3), (None, 2, 2, 2))
     rng = np.random.default_rng(0)
     teacher = rng.normal(size=(4, 2, 2, 3))
     student = rng.normal(size=(4, 2, 2, 2))
-    kernel, bias = term.regressor.get_weights()
-    expected = (teacher - (student @ kernel[0, 0] + bias)) ** 2
-    np.testing.assert_allclose(
-        term(teacher, student), expected.mean(axis=(1, 2, 3)), rtol=1e-4
-    )
+    for norm in (False, True):
+        term = transfers.Hint(batch_normalization=norm)
+        term.build((None, 2, 2, 3), (None, 2, 2, 2))
+        kernel, bias = term.regressor.get_weights()
+        regressed = student @ kernel[0, 0] + bias
+        if norm:
+            axes = (0, 1, 2)
+            regressed -= regressed.mean(axes)
+            regressed /= np.sqrt(regressed.var(axes) + 1e-5)
+        expected = (teacher - regressed) ** 2
+        np.testing.assert_allclose(
+            term(teacher, student, training=True),
+            expected.mean(axis=(1, 2, 3)),
+            rtol=1e-4,
+        )
 
 
 @pytest.mark.parametrize(
