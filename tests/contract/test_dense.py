@@ -89,6 +89,7 @@ def both(build, compiled, batch, values, close):
     return train
 
 
+@pytest.mark.cell("a class per pixel")
 # MeanIoU on JAX.
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype:UserWarning")
 def test_a_class_per_pixel(both, pixels, batch):
@@ -98,6 +99,7 @@ def test_a_class_per_pixel(both, pixels, batch):
     assert wrapper.predict(batch[0], verbose=0).shape == (24, 8, 8, 4)
 
 
+@pytest.mark.cell("a class per pixel")
 def test_a_class_per_pixel_with_an_axis_of_its_own(both, pixels):
     both(segmenter(), pixels[..., None])
 
@@ -129,6 +131,7 @@ def test_pixels_of_no_class_are_left_out(both, pixels):
     assert np.all(np.isfinite(logs["loss"]))
 
 
+@pytest.mark.cell("several outputs")
 @pytest.mark.parametrize("loss_by", [list, dict])
 @pytest.mark.parametrize("kind", [list, dict])
 def test_several_outputs_keep_their_losses(

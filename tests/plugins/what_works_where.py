@@ -64,6 +64,8 @@ ROWS = (
     "nested students",
     "subclassed students",
     "Sequential students",
+    "a class per pixel",
+    "several outputs",
     "evaluate and predict",
     "teacher and paraphraser unchanged",
     "NaN images",
