@@ -46,6 +46,10 @@ class MethodResult:
         known = self._known(field)
         return statistics.stdev(known) if len(known) > 1 else None
 
+    def count(self, field: str) -> int:
+        """How many seeds have a field of `TrainingResult`."""
+        return len(self._known(field))
+
     def _known(self, field: str) -> Sequence[float]:
         values: list[Any] = [getattr(t, field) for t in self.trainings]
         return [value for value in values if value is not None]

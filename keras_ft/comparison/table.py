@@ -46,6 +46,7 @@ def cells(method: MethodResult) -> dict[str, Any]:
         "paraphrase_seconds_mean": method.mean("paraphrase_seconds"),
         "memory_bytes_mean": method.mean("memory_bytes"),
         "parameters": method.mean("parameters"),
+        "int8_seeds": method.count("int8_accuracy"),
         "int8_accuracy_mean": method.mean("int8_accuracy"),
         "int8_bytes_mean": method.mean("int8_bytes"),
     }
@@ -77,7 +78,7 @@ def _row(method: MethodResult) -> tuple[str, ...]:
         _over(method.over_plain),
         number(method.mean("seconds")),
         number(method.mean("memory_bytes"), 1e-6, " MB"),
-        percent(method.mean("int8_accuracy")),
+        _int8(method),
         number(method.mean("int8_bytes"), 1e-3, " kB"),
     )
 
@@ -99,7 +100,7 @@ def latex(methods: Sequence[MethodResult]) -> str:
             f"${accuracy}$",
             _over(method.over_plain, latex=True),
             number(method.mean("seconds")),
-            percent(method.mean("int8_accuracy"), ""),
+            _int8(method, ""),
             number(method.mean("int8_bytes"), 1e-3),
         )
         lines.append(" & ".join(row) + r" \\")
@@ -112,6 +113,13 @@ def _with_deviation(method: MethodResult, sign: str, unit: str = " %") -> str:
         return "-"
     spread = "" if deviation is None else f"{sign}{100 * deviation:.2f}"
     return f"{100 * mean:.2f}{spread}{unit}"
+
+
+def _int8(method: MethodResult, unit: str = " %") -> str:
+    """The mean, and of how many seeds where files were refused."""
+    have, seeds = method.count("int8_accuracy"), len(method.finished)
+    share = f" ({have} of {seeds})" if 0 < have < seeds else ""
+    return percent(method.mean("int8_accuracy"), unit) + share
 
 
 def _over(difference: Difference | None, latex: bool = False) -> str:

@@ -106,7 +106,7 @@ def _content(run: runs.RunFolder) -> dict[str, Any]:
             if trial["status"] != "COMPLETED"
         ],
         "curve": _curve(found["objective"], points),
-        "notes": _notes(run),
+        "notes": _notes(run, found),
         "settings": flat(about),
         "sessions": run.content["sessions"],
         "files": {
@@ -124,12 +124,20 @@ def _curve(objective: str, points: list[tuple[float, float]]) -> str | None:
     return curves.score_over_rate(points, objective, best)
 
 
-def _notes(run: runs.RunFolder) -> list[str]:
+def _notes(run: runs.RunFolder, found: Mapping[str, Any]) -> list[str]:
     about = run.content["notes"]["dataset"]
+    images = about["sizes"]["validation"]
+    chance = ""
+    if found["objective"] == "val_accuracy":
+        noise = wording.noise(found["best_score"], images)
+        chance = (
+            f" Two equally good students differ by up to {noise:.1f} points "
+            "on so few, 19 times out of 20."
+        )
     return [
-        f"Scores are those of each trial's best epoch on "
-        f"{about['sizes']['validation']:,} validation images: the more trials "
-        "and epochs, the luckier the best one.",
+        f"Scores are those of each trial's best epoch on {images:,} "
+        "validation images: the more trials and epochs, the luckier the best "
+        f"one.{chance}",
         "All trials started from the same weights and saw the same batches: "
         "one seed.",
         *about["notes"],

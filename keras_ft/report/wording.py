@@ -141,7 +141,8 @@ def size(count: int) -> str:
         return f"{count} B"
     if count < 999_500:
         return f"{count / 1000:.0f} kB"
-    return f"{count / 1e6:.1f} MB"
+    digits = 1 if count < 99_950_000 else 0
+    return f"{count / 1e6:,.{digits}f} MB"
 
 
 def time(seconds: float | None) -> str:

@@ -47,7 +47,13 @@ def test_noise_is_the_normal_approximation_of_two_shares():
 
 @pytest.mark.parametrize(
     ("count", "expected"),
-    [(999, "999 B"), (1000, "1 kB"), (317_900, "318 kB"), (1e6, "1.0 MB")],
+    [
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (317_900, "318 kB"),
+        (1e6, "1.0 MB"),
+        (1.3e9, "1,300 MB"),
+    ],
 )
 def test_size(count, expected):
     assert wording.size(int(count)) == expected
