@@ -33,6 +33,15 @@ def define(values: flags.FlagValues) -> None:
         "written to --run_dir.",
         flag_values=values,
     )
+    flags.DEFINE_integer(
+        "views",
+        None,
+        "Run the teacher over so many differently augmented epochs once, and "
+        "train from a feature cache of them, in the run folder while it is "
+        "needed; by default the teacher runs in every step.",
+        lower_bound=1,
+        flag_values=values,
+    )
     common.define_strategy(values)
     define_results(values, baselines="", quantization="none")
 
@@ -78,6 +87,7 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
     settings = runs.Settings(
         baselines=baselines,
         quantizations=quantizations,
+        views=values["views"].value,
         **training.settings(values),
     )
     if values["plan"].value:

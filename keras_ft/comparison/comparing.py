@@ -97,6 +97,13 @@ def compare(
     >>> print("\\n".join(comparison.verdicts()))
     """
     of_all = Settings(baselines=(), quantizations=(), **settings)
+    if of_all.views is not None:
+        raise InputError(
+            "views",
+            of_all.views,
+            "None, as every epoch of a comparison has a view of its own",
+            "Use teacher_pass='cache'.",
+        )
     plan = Plan(
         path=Path(run_dir),
         settings=of_all,

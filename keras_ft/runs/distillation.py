@@ -107,6 +107,7 @@ def distil(
             phases.alone()
         if "kd" in settings.baselines:
             phases.kd(teacher)
+        phases.source.forget()
         refused = {}
         for quantization in settings.quantizations:
             try:

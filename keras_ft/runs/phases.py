@@ -1,16 +1,18 @@
 """The phases of a run; each is skipped where the folder has its result."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
-from keras_ft import transfers
 from keras_ft.distiller import Distiller
 from keras_ft.feature_taps import find
 from keras_ft.layers import Paraphraser
 from keras_ft.runs import models
 from keras_ft.runs.balancing import balance
+from keras_ft.runs.distillers import factor_distiller
+from keras_ft.runs.distillers import soft_distiller
 from keras_ft.runs.evaluation import Evaluation
 from keras_ft.runs.exporting import export_student
 from keras_ft.runs.exporting import file_name
@@ -20,6 +22,7 @@ from keras_ft.runs.progress import Echo
 from keras_ft.runs.progress import silent
 from keras_ft.runs.run_folder import RunFolder
 from keras_ft.runs.settings import Settings
+from keras_ft.runs.teacher_source import TeacherSource
 from keras_ft.runs.workbench import Workbench
 
 STUDENTS = {
@@ -27,8 +30,6 @@ STUDENTS = {
     "alone": "student_alone.keras",
     "kd": "student_kd.keras",
 }
-# Hinton's mixture as Distiller weighs it: 0.1 of labels, 0.9 of soft targets.
-KD_TEMPERATURE, KD_BETA, KD_TASK_WEIGHT = 4.0, 0.9, 0.1
 
 
 class Phases:
@@ -45,6 +46,7 @@ class Phases:
 
     Attributes:
         bench: Its data, and the moves that the phases share.
+        source: What the phases with a teacher learn from.
 
     Example:
 
@@ -67,6 +69,7 @@ class Phases:
         self.echo = echo
         self._placement = placement or Placement()
         self.bench = Workbench(run, settings, echo, self._placement)
+        self.source = TeacherSource(self.bench)
 
     def teacher(self) -> keras.Model:
         """Trains the teacher, or takes the one that was named."""
@@ -90,13 +93,16 @@ class Phases:
 
         def make() -> dict[str, Any]:
             recipe = self.settings.recipe
+            batches, source = self.source.of(teacher)
             keras.utils.set_random_seed(self.settings.seed)
             with self._placement.scope():
                 paraphraser = recipe.paraphraser()
                 trainer = recipe.paraphraser_trainer(
-                    teacher, paraphraser, layer, self.settings.acceleration
+                    source, paraphraser, layer, self.settings.acceleration
                 )
-            result = self.bench.train("paraphrase", trainer, recipe.paraphrase)
+            result = self.bench.train(
+                "paraphrase", trainer, recipe.paraphrase, batches
+            )
             # A run killed after its last epoch never came to the end of fit.
             paraphraser.trained = True
             shape = find(teacher, layer, "teacher_layer").shape
@@ -114,27 +120,32 @@ class Phases:
     ) -> keras.Model:
         """Phase 2: the student learns from the labels and the factors."""
 
-        def wrap(student: keras.Model) -> Distiller:
-            return factor_distiller(
-                self.settings, teacher, student, paraphraser
-            )
+        def train(student: keras.Model) -> dict[str, Any]:
+            batches, source = self.source.of(teacher)
+            with self._placement.scope():
+                model = factor_distiller(
+                    self.settings, source, student, paraphraser
+                )
+            result = balance(self.bench, model, batches)
+            result |= self._train("distil", model, batches)
+            return result | {"more_files": self._save_translator(model)}
 
-        def prepare(model: Distiller) -> dict[str, Any]:
-            return balance(self.bench, model)
-
-        return self._student("distil", wrap, prepare, self._save_translator)
+        return self._student("distil", train, teacher)
 
     def alone(self) -> keras.Model:
         """The same student, trained as in phase 2 but without a teacher."""
-        return self._student("alone", lambda student: student)
+        return self._student("alone", functools.partial(self._train, "alone"))
 
     def kd(self, teacher: keras.Model) -> keras.Model:
         """The same student, trained with labels and soft targets."""
 
-        def wrap(student: keras.Model) -> Distiller:
-            return soft_distiller(self.settings, teacher, student)
+        def train(student: keras.Model) -> dict[str, Any]:
+            batches, source = self.source.of(teacher)
+            with self._placement.scope():
+                model = soft_distiller(self.settings, source, student)
+            return self._train("kd", model, batches)
 
-        return self._student("kd", wrap)
+        return self._student("kd", train, teacher)
 
     def export(self, student: keras.Model, quantization: str) -> None:
         """One `.tflite` file of the student; the chief's part."""
@@ -170,28 +181,33 @@ class Phases:
         self.bench.save(teacher, "teacher.keras")
         return result | self.bench.evaluated("teacher.keras")
 
+    def _train(
+        self, phase: str, model: keras.Model, batches: Any = None
+    ) -> dict[str, Any]:
+        schedule = self.settings.recipe.distil
+        return self.bench.train(phase, model, schedule, batches)
+
     def _student(
         self,
         phase: str,
-        wrap: Callable[[keras.Model], keras.Model],
-        prepare: Callable[[Any], dict[str, Any]] = lambda _: {},
-        save_more: Callable[[Any], list[str]] = lambda _: [],
+        train: Callable[[keras.Model], dict[str, Any]],
+        teacher: keras.Model | None = None,
     ) -> keras.Model:
+        """Makes a student, trains and measures it, unless it is there."""
         name = STUDENTS[phase]
 
         def make() -> dict[str, Any]:
+            if teacher is not None:
+                # A cache that is missing is built before the seed is set.
+                self.source.of(teacher)
             # One seed, so that all students start from the same weights.
             keras.utils.set_random_seed(self.settings.seed)
             loaded = self.bench.main_data
             with self._placement.scope():
                 student = models.build(self.settings.student, loaded)
-                model = wrap(student)
-            result = prepare(model)
-            schedule = self.settings.recipe.distil
-            result |= self.bench.train(phase, model, schedule)
+            result = train(student)
             self.bench.save(student, name)
-            more = {"more_files": save_more(model)}
-            return result | more | self.bench.evaluated(name)
+            return result | self.bench.evaluated(name)
 
         result = self.bench.once(phase, name, make)
         self.echo(f"{phase}: {result['accuracy']:.2%} of the test images right")
@@ -209,34 +225,3 @@ class Phases:
     ) -> None:
         network = keras.Sequential([keras.Input(shape), layer])
         self.bench.save(network, name)
-
-
-def factor_distiller(
-    settings: Settings,
-    teacher: keras.Model,
-    student: keras.Model,
-    paraphraser: Paraphraser,
-) -> Distiller:
-    """What trains in phase 2."""
-    return settings.recipe.distiller(
-        teacher,
-        student,
-        paraphraser,
-        teacher_layer_name=settings.teacher_layer,
-        student_layer_name=settings.student_layer,
-        acceleration=settings.acceleration,
-    )
-
-
-def soft_distiller(
-    settings: Settings, teacher: keras.Model, student: keras.Model
-) -> Distiller:
-    """What trains in the baseline of soft targets."""
-    term = transfers.SoftTargets(KD_TEMPERATURE, beta=KD_BETA)
-    return Distiller(
-        teacher,
-        student,
-        [term],
-        task_weight=KD_TASK_WEIGHT,
-        acceleration=settings.acceleration,
-    )

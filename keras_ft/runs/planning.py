@@ -8,9 +8,9 @@ import keras
 from keras_ft import costs
 from keras_ft.errors import InputError
 from keras_ft.frozen_teacher import FrozenTeacherModel
+from keras_ft.runs import distillers
 from keras_ft.runs import models
 from keras_ft.runs import operations
-from keras_ft.runs import phases
 from keras_ft.runs.batches_in_memory import BatchesInMemory
 from keras_ft.runs.phase_cost import PhaseCost
 from keras_ft.runs.settings import Settings
@@ -86,7 +86,7 @@ class _Planner:
             settings.acceleration,
         )
         paraphraser.trained = True
-        self.distiller = phases.factor_distiller(
+        self.distiller = distillers.factor_distiller(
             settings, self.teacher, self._student(), paraphraser
         )
 
@@ -144,7 +144,7 @@ class _Planner:
         if "alone" in settings.baselines:
             trained["alone"] = self._student()
         if "kd" in settings.baselines:
-            trained["kd"] = phases.soft_distiller(
+            trained["kd"] = distillers.soft_distiller(
                 settings, self.teacher, self._student()
             )
         schedules = dict.fromkeys(trained, recipe.distil)
@@ -232,7 +232,7 @@ class _Planner:
         from keras_ft.feature_cache.request import Request
 
         settings = self.settings
-        views = min(VIEWS, settings.recipe.distil.epochs)
+        views = min(settings.views or VIEWS, settings.recipe.distil.epochs)
         request = Request(
             self.teacher,
             self.data,

@@ -42,6 +42,9 @@ class Settings:
             `"alone"` (labels only) and `"kd"` (labels and soft targets).
         acceleration: `"auto"` or `"none"`, see `Distiller`. Of both phases,
             not of training without a teacher.
+        views: Run the teacher over so many differently augmented epochs
+            once, at least 1, and train from a `FeatureCache` of them; `None`
+            runs it in every step.
         beta_ratio: Choose phase 2's beta by `suggest_beta` with this ratio,
             above 0, on the first batch; `None` uses the recipe's.
         quantizations: Formats of the `.tflite` files, see `export.to_tflite`.
@@ -71,6 +74,7 @@ class Settings:
     quantizations: tuple[str, ...] = ("none",)
     acceleration: str = "auto"
     beta_ratio: float | None = None
+    views: int | None = None
 
     def __post_init__(self) -> None:
         _check_members("baselines", self.baselines, BASELINES)
@@ -88,6 +92,22 @@ class Settings:
             raise InputError("seed", self.seed, "0 or more", "Use 0.")
         if self.beta_ratio is not None:
             check_ratio("beta_ratio", self.beta_ratio)
+        if self.views is not None:
+            self._check_views()
+
+    def _check_views(self) -> None:
+        if self.views is not None and self.views < 1:
+            raise InputError("views", self.views, "1 or more", "Use 8.")
+        first = self.recipe.paraphrase.batch_size
+        second = self.recipe.distil.batch_size
+        if first != second:
+            raise InputError(
+                "views",
+                f"{self.views} with batches of {first} in phase 1 and of "
+                f"{second} in phase 2",
+                "one size, as both phases share the cache",
+                "Set one batch size for both.",
+            )
 
     def configuration(self) -> dict[str, Any]:
         """As JSON values, for `run.json`: all but where the data lies."""
@@ -96,8 +116,9 @@ class Settings:
         del content["data_dir"]
         content["recipe"] = self.recipe.to_dict()
         # Left out where it plays no part: earlier run folders go on.
-        if self.beta_ratio is None:
-            del content["beta_ratio"]
+        for name in ("beta_ratio", "views"):
+            if content[name] is None:
+                del content[name]
         return content
 
 

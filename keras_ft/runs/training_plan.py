@@ -103,8 +103,8 @@ class TrainingPlan:
             "files at the end.",
             f"Peak memory of {self.memory_of}, measured: {memory}.",
             f"Feature cache: {self.cache_bytes:,} bytes for "
-            f"{self.cache_views} views in float16. Cached training is "
-            "keras_ft.FeatureCache, in Python.",
+            f"{self.cache_views} views in float16; --views="
+            f"{self.cache_views} trains from it.",
         ]
 
 

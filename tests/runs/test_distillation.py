@@ -226,10 +226,11 @@ def test_a_run_that_never_trained_may_be_changed(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("more", [[], ["--views=2"]])
 def test_a_killed_run_ends_with_the_same_student(
-    tmp_path, distill_arguments, root
+    more, tmp_path, distill_arguments, root
 ):
-    arguments = [sys.executable, "-m", "keras_ft", *distill_arguments]
+    arguments = [sys.executable, "-m", "keras_ft", *distill_arguments, *more]
     # More epochs, so that there is time to kill it between two of them.
     arguments += ["--epochs=6", "--baselines=", "--quantization=none"]
 
