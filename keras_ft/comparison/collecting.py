@@ -31,6 +31,12 @@ _KEPT = (
 )
 
 
+def is_trained(plan: Plan, method: Method, seed: int) -> bool:
+    """Whether a student is there; its export may be missing."""
+    phases, _ = _content(plan.folder(method.name, seed))
+    return "student" in phases
+
+
 def is_finished(plan: Plan, method: Method, seed: int) -> bool:
     """Whether nothing of a training is left to do."""
     phases, notes = _content(plan.folder(method.name, seed))
@@ -62,10 +68,10 @@ def comparison(
         "train_examples": bench.data.sizes["train"],
         "validation_examples": bench.data.sizes["validation"],
         "test_examples": bench.data.sizes["test"],
-        "teacher": settings.teacher or settings.teacher_network,
+        "teacher": _name(settings.teacher or settings.teacher_network),
         "teacher_accuracy": teacher["accuracy"],
         "teacher_parameters": teacher["parameters"],
-        "student": settings.student,
+        "student": _name(settings.student),
         "recipe": settings.recipe.name,
         "epochs": settings.recipe.distil.epochs,
         "paraphrase_epochs": settings.recipe.paraphrase.epochs,
@@ -100,6 +106,11 @@ def _training_result(
             result = first["paraphrase"]["result"]
             known["paraphrase_seconds"] = result["seconds"]
     return TrainingResult(method.name, seed, folder.name, **known)
+
+
+def _name(network: str | None) -> str:
+    """A file's without the way to it."""
+    return Path(network or "").name
 
 
 def _content(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

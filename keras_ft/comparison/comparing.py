@@ -18,6 +18,7 @@ from keras_ft.comparison.method import parse_all
 from keras_ft.comparison.method_settings import MethodSettings
 from keras_ft.comparison.plan import Plan
 from keras_ft.comparison.trainings import Trainings
+from keras_ft.comparison.wrapping import check_methods
 from keras_ft.errors import InputError
 from keras_ft.runs.phases import Phases
 from keras_ft.runs.progress import Echo
@@ -132,13 +133,33 @@ def _bench(run: RunFolder, plan: Plan, echo: Echo) -> Bench:
     phases = Phases(run, plan.settings, echo)
     teacher, data = phases.teacher(), phases.bench.main_data
     bench = Bench(plan, teacher, data, echo)
-    # Decided once: room on the disk must not change a comparison that runs.
-    kept = run.content["notes"].get("teacher_pass")
-    chosen = kept or bench.outputs.choice()
+    check_methods(bench)
+    chosen = _teacher_pass(run, bench)
     run.note("teacher_pass", chosen)
     return Bench(
         dataclasses.replace(plan, teacher_pass=chosen), teacher, data, echo
     )
+
+
+def _teacher_pass(run: RunFolder, bench: Bench) -> str:
+    """Decided once: room on the disk must not change what has begun."""
+    plan, kept = bench.plan, run.content["notes"].get("teacher_pass")
+    if kept is None or plan.teacher_pass in ("auto", kept):
+        return str(kept or bench.outputs.choice())
+    if any(
+        collecting.is_trained(plan, method, seed)
+        for method in plan.methods
+        for seed in plan.seeds
+        if method.parts
+    ):
+        raise InputError(
+            "teacher_pass",
+            f"{plan.teacher_pass!r} for a comparison whose students learned "
+            f"with {kept!r}",
+            "the same for all",
+            f"Leave it out, use {kept!r}, or begin in another folder.",
+        )
+    return plan.teacher_pass
 
 
 def _train_all(
@@ -156,7 +177,16 @@ def _train_all(
             if not collecting.is_finished(bench.plan, method, seed)
         ]
         begun += len(bench.plan.methods) - len(pending)
-        failed = _prepare(run, attempts, seed, pending)
+        failed = _prepare(
+            run,
+            attempts,
+            seed,
+            [
+                method
+                for method in pending
+                if not collecting.is_trained(bench.plan, method, seed)
+            ],
+        )
         for method in pending:
             begun += 1
             bench.echo(
@@ -167,7 +197,9 @@ def _train_all(
             )
             if reason is not None:
                 reasons[method.name, seed] = reason
-        if not keep_outputs and not any(its == seed for _, its in reasons):
+            # A killed session's time counts up to here.
+            run.note("trainings_done", begun)
+        if not keep_outputs:
             bench.outputs.forget(seed)
     return reasons
 

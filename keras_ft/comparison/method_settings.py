@@ -43,14 +43,17 @@ class MethodSettings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            most = 1.0 if field.name == "kd_alpha" else math.inf
-            if not 0 <= value <= most or not math.isfinite(value):
+            most, expected = math.inf, "a finite number of at least 0"
+            if field.name == "kd_alpha":
+                most, expected = 1.0, "a number from 0 to 1"
+            zero = field.name == "kd_temperature" and value == 0
+            if zero:
+                expected = "a finite number above 0"
+            if zero or not 0 <= value <= most or not math.isfinite(value):
                 raise InputError(
                     field.name,
                     value,
-                    "a number from 0 to 1"
-                    if most == 1
-                    else "a finite number of at least 0",
+                    expected,
                     f"Use {field.default}, which was published.",
                 )
 

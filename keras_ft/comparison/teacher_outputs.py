@@ -1,6 +1,7 @@
 """What the students of one seed learn from: batches, and the teacher's word."""
 
 import contextlib
+import hashlib
 import math
 import shutil
 from pathlib import Path
@@ -106,10 +107,12 @@ class TeacherOutputs:
     def forget(self, seed: int) -> None:
         """Removes what was kept for a seed."""
         self._made.pop(seed, None)
-        folder = self._folder(seed)
-        shutil.rmtree(folder, ignore_errors=True)
+        parent = self._plan.path / FOLDER
+        # Those for other methods as well: a comparison may have grown.
+        for folder in parent.glob(f"seed{seed}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # Another seed's is still there.
-            folder.parent.rmdir()
+            parent.rmdir()
 
     def _make(self, seed: int) -> tuple[Any, keras.Model]:
         data = self.data(seed)
@@ -128,7 +131,10 @@ class TeacherOutputs:
         return cache, cache.teacher
 
     def _folder(self, seed: int) -> Path:
-        return self._plan.path / FOLDER / f"seed{seed}"
+        # What is kept depends on the methods, and more of them may follow.
+        kept = "-".join([*self._names, *["logits"] * self._logits])
+        digest = hashlib.sha256(kept.encode()).hexdigest()[:8]
+        return self._plan.path / FOLDER / f"seed{seed}-{digest}"
 
 
 def check_choice(choice: str) -> None:

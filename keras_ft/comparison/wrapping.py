@@ -10,6 +10,7 @@ from keras_ft.comparison.method import Method
 from keras_ft.distiller import Distiller
 from keras_ft.layers import Paraphraser
 from keras_ft.layers import Translator
+from keras_ft.runs import models
 from keras_ft.transfers.transfer import Transfer
 
 
@@ -48,6 +49,23 @@ def wrapped(
         task_weight=labels,
         acceleration=bench.plan.settings.acceleration,
     )
+
+
+def check_methods(bench: Bench) -> None:
+    """Refuses methods that cannot compare these networks, before they train.
+
+    Raises:
+        InputError: A term does not fit teacher and student.
+    """
+    settings = bench.plan.settings
+    student = models.build(settings.student, bench.data)
+    for method in bench.plan.methods:
+        paraphraser = None
+        if method.has("ft"):
+            paraphraser = settings.recipe.paraphraser()
+            paraphraser.build((None, *bench.pairs.pairs["factor"][0].shape))
+        for term in _terms(method, bench, paraphraser):
+            term.check_models(bench.teacher, student)
 
 
 def _terms(

@@ -81,5 +81,5 @@ def compare(
                 f"rows of at least {agreement.row}, {agreement.mean} in the "
                 "mean",
                 "Build the cache anew in another folder, from this teacher "
-                "and data.",
+                "and data; if it comes again, with acceleration='none'.",
             )

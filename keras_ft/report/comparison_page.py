@@ -10,6 +10,7 @@ from keras_ft.report.page import REPORT
 from keras_ft.report.templates import template
 from keras_ft.runs.training import read_history
 
+# `comparison.files` writes it.
 RESULTS = "comparison.json"
 
 
@@ -78,8 +79,13 @@ def _notes(content: dict[str, Any]) -> list[str]:
         "other seeds, not of other test images, and are not corrected for "
         "comparing several methods at once.",
         _on_seconds(about),
+        "Plain training is Keras' own; the other students' batch "
+        "normalization runs fused where that is faster (--acceleration), so "
+        "that they may take less time than plain training.",
         "Memory is the most that the whole process had resident while the "
-        "student trained, TensorFlow and the images included.",
+        "student trained, TensorFlow, the images and what earlier trainings "
+        "left included; --isolate gives each training a process of its own. "
+        "A GPU's own memory is not in it.",
     ]
     images = {t["int8_images"] for t in content["trainings"]} - {None}
     if images:
