@@ -58,7 +58,8 @@ _COPIED = (
 _TEXTS = {
     "rates": "Channels of the factor per channel of the features (the paper's "
     "k).",
-    "betas": "Weights of the factor term; empty for the recipe's.",
+    "betas": "Weights of the factor term; empty for the recipe's. With one "
+    "weight a larger rate pulls less hard at the student.",
     "ps": "Norms of the factor term, 1 and 2; empty for the recipe's.",
     "learning_rates": "At the first step of phase 2; empty for the recipe's.",
     "temperatures": "Of a soft-target term (KD) beside the factor term; empty "

@@ -124,6 +124,16 @@ def _curve(objective: str, points: list[tuple[float, float]]) -> str | None:
     return curves.score_over_rate(points, objective, best)
 
 
+def _on_beta(settings: Mapping[str, Any]) -> list[str]:
+    if settings["betas"] is not None or settings["rates"] is None:
+        return []
+    return [
+        "One beta for all rates: the factor's distance is a mean over its "
+        "entries, so that a larger rate pulls less hard at the student. "
+        "Search --betas as well to tell the two apart."
+    ]
+
+
 def _notes(run: runs.RunFolder, found: Mapping[str, Any]) -> list[str]:
     about = run.content["notes"]["dataset"]
     images = about["sizes"]["validation"]
@@ -140,5 +150,6 @@ def _notes(run: runs.RunFolder, found: Mapping[str, Any]) -> list[str]:
         f"one.{chance}",
         "All trials started from the same weights and saw the same batches: "
         "one seed.",
+        *_on_beta(run.configuration),
         *about["notes"],
     ]

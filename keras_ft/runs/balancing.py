@@ -37,17 +37,14 @@ def balance(
     ratio = bench.settings.beta_ratio
     if ratio is None:
         return {}
-    found = None
-    if bench.placement.is_chief:
-        found = bench.run.content["notes"].get("beta")
-        if found is None:
-            with bench.placement.scope():
-                compile_model(model)
-            stream = (batches or bench.main_data).train_from(0)
-            suggestion = suggest_beta(model, stream, ratio=ratio)
-            found = dataclasses.asdict(suggestion)
-            bench.run.note("beta", found)
-    found = bench.placement.agree(found)
+    found = bench.run.content["notes"].get("beta")
+    if found is None:
+        with bench.placement.scope():
+            compile_model(model)
+        stream = (batches or bench.main_data).train_from(0)
+        suggestion = suggest_beta(model, stream, ratio=ratio)
+        found = dataclasses.asdict(suggestion)
+        bench.run.note("beta", found)
     bench.echo(f"distil: {BetaSuggestion(**found)}")
     model.transfers[0].beta = found["beta"]
     return {"beta": found}

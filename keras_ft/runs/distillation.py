@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from keras_ft import artefacts
+from keras_ft.errors import InputError
 from keras_ft.export import ExportError
 from keras_ft.runs.follower import Follower
 from keras_ft.runs.phases import STUDENTS
@@ -94,6 +95,7 @@ def distil(
     >>> metrics["ft_accuracy"] - metrics["student_accuracy"]
     """
     placement = placement or Placement()
+    _check_beta(settings, placement)
     configuration = _configuration("distill", settings, placement)
     with (
         placement.explained(run_dir),
@@ -116,6 +118,17 @@ def distil(
                 # The other results stand; the caller is told at the end.
                 refused[quantization] = str(error)
         return _write_metrics(run, placement, refused)
+
+
+def _check_beta(settings: Settings, placement: Placement) -> None:
+    if settings.beta_ratio is not None and placement.name == "multi_worker":
+        raise InputError(
+            "beta_ratio",
+            f"{settings.beta_ratio:g} with the strategy 'multi_worker'",
+            "a beta that is measured by one process",
+            "Run `keras-ft distill --beta=auto` on one machine until it says "
+            "which, and give the number to all workers.",
+        )
 
 
 def _configuration(

@@ -15,6 +15,7 @@ from keras_ft.runs.batches_in_memory import BatchesInMemory
 from keras_ft.runs.phase_cost import PhaseCost
 from keras_ft.runs.settings import Settings
 from keras_ft.runs.step_timer import StepTimer
+from keras_ft.runs.teacher_source import views_of
 from keras_ft.runs.training import compile_model
 from keras_ft.runs.training_plan import TrainingPlan
 from keras_ft.runs.workbench import load_data
@@ -188,13 +189,12 @@ class _Planner:
 
     def _parameters(self) -> dict[str, int]:
         match = self.distiller.transfers[0]
-        networks = {
-            "teacher": self.teacher,
-            "paraphraser": match.paraphraser,
-            "translator": match.translator,
-            "student": self.distiller.student,
+        return {
+            "teacher": self.teacher.count_params(),
+            "paraphraser": match.paraphraser.count_params(),
+            "translator": match.translator.count_params(),
+            "student": self.distiller.student.count_params(),
         }
-        return {name: net.count_params() for name, net in networks.items()}
 
     def _cost(
         self,
@@ -232,7 +232,7 @@ class _Planner:
         from keras_ft.feature_cache.request import Request
 
         settings = self.settings
-        views = min(settings.views or VIEWS, settings.recipe.distil.epochs)
+        views = views_of(settings, settings.views or VIEWS)
         request = Request(
             self.teacher,
             self.data,

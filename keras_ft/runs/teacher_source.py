@@ -8,6 +8,7 @@ import keras
 
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
+from keras_ft.runs.settings import Settings
 from keras_ft.runs.workbench import Workbench
 
 FOLDER = "teacher_outputs"
@@ -63,7 +64,6 @@ class TeacherSource:
 
     def _build(self, teacher: keras.Model, views: int) -> FeatureCache:
         bench, settings = self._bench, self._bench.settings
-        schedules = settings.recipe.paraphrase, settings.recipe.distil
         begun = time.monotonic()
         cache = FeatureCache.build(
             bench.run.path / FOLDER,
@@ -71,7 +71,7 @@ class TeacherSource:
             bench.main_data,
             taps=(settings.teacher_layer,),
             logits="kd" in settings.baselines,
-            views=min(views, max(each.epochs for each in schedules)),
+            views=views_of(settings, views),
             acceleration=settings.acceleration,
             echo=bench.echo,
         )
@@ -79,3 +79,9 @@ class TeacherSource:
         before = bench.run.content["notes"].get(name, 0.0)
         bench.run.note(name, round(before + time.monotonic() - begun, 1))
         return cache
+
+
+def views_of(settings: Settings, asked: int) -> int:
+    """How many views a run uses: not more than epochs in a phase."""
+    recipe = settings.recipe
+    return min(asked, max(recipe.paraphrase.epochs, recipe.distil.epochs))

@@ -39,8 +39,11 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
     The models that a tuner builds, saves and hands out are students: plain
     Keras models, without teacher, paraphraser and translator.
 
+    A trial that fails says why in `results`. keras-tuner ends a search after
+    three in a row; `max_consecutive_failed_trials` of a tuner allows more.
+
     After a kill, search again with `overwrite=True` and a tuner `seed` other
-    than 0: it asks the same, and what is known is answered at once.
+    than 0: one process asks the same, and what is known is answered at once.
     keras-tuner's own resuming works, unless the kill tore one of its files
     or fell between two; and a Bayesian search then asks something else.
 

@@ -1,5 +1,6 @@
 """The trials of a search as a table."""
 
+import itertools
 from typing import Any
 
 import keras
@@ -17,11 +18,18 @@ def table(
 ) -> list[dict[str, Any]]:
     """A row per trial; see `FactorTransferHyperModel.results`."""
     found = tuner.oracle.trials.values()
-    rows = [_row(trials, cache, tuner, trial) for trial in found]
-    names = [name for name in rows[0] if name not in NUMBERS] if rows else []
-    return sorted(
-        rows, key=lambda row: [row[name] for name in (*names, "epochs")]
-    )
+    values = [space.values_of(trial.hyperparameters) for trial in found]
+    # A parameter may exist in some trials only.
+    names = list(dict.fromkeys(itertools.chain(*values)))
+    rows = [
+        dict.fromkeys(names) | _row(trials, cache, tuner, trial)
+        for trial in found
+    ]
+
+    def key(row: dict[str, Any]) -> list[tuple[bool, Any]]:
+        return [(row[n] is not None, row[n]) for n in (*names, "epochs")]
+
+    return sorted(rows, key=key)
 
 
 def best_student(tuner: Any) -> keras.Model:
@@ -32,7 +40,8 @@ def best_student(tuner: Any) -> keras.Model:
             "tuner",
             "a search without a completed trial",
             "at least one",
-            "Read the messages of hypermodel.results(tuner).",
+            "Read the messages of hypermodel.results(tuner); `keras-ft tune` "
+            "leaves them in trials.csv.",
         )
     return tuner.load_model(best[0])
 

@@ -5,6 +5,7 @@ import io
 import os
 from collections.abc import Iterable
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras_tuner
@@ -22,6 +23,7 @@ from keras_ft.tuner.hypermodel import FactorTransferHyperModel
 from keras_ft.tuner.search_settings import AXES
 from keras_ft.tuner.search_settings import SearchSettings
 
+PROJECT = "search"
 TRIALS, TABLE, STUDENT = "trials.json", "trials.csv", "student.keras"
 
 
@@ -60,6 +62,7 @@ def tune(
     >>> found["best"]["rate"]
     """
     if _is_worker():
+        _forget_own_file(run_dir)
         hypermodel = _hypermodel(run_dir, settings, _load(settings), echo)
         _tuner(run_dir, settings, hypermodel).search(verbose=0)
         return {}
@@ -95,6 +98,12 @@ def tune(
 def _is_worker() -> bool:
     name = os.environ.get("KERASTUNER_TUNER_ID", "chief")
     return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in name
+
+
+def _forget_own_file(run_dir: artefacts.PathLike) -> None:
+    """A kill may have torn it, and a worker reads it when it starts."""
+    name = os.environ["KERASTUNER_TUNER_ID"]
+    (Path(run_dir) / PROJECT / f"{name}.json").unlink(missing_ok=True)
 
 
 def _load(settings: SearchSettings) -> Any:
@@ -153,7 +162,7 @@ def _tuner(
         # A rate that fails fails with every beta.
         "max_consecutive_failed_trials": 10**9,
         "directory": os.fspath(run_dir),
-        "project_name": "search",
+        "project_name": PROJECT,
         # The oracle's files do not survive every kill. Asked anew it asks the
         # same, and the hypermodel answers what it knows at once.
         "overwrite": not _is_worker(),

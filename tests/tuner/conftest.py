@@ -43,7 +43,7 @@ def hypermodel(teacher, data, tmp_path):
         }
         return keras_ft.tuner.FactorTransferHyperModel(
             teacher,
-            lambda hp: network(8),
+            changes.pop("student", lambda hp: network(8)),
             data,
             tmp_path / "cache",
             **(arguments | changes),

@@ -193,6 +193,20 @@ def test_other_tuners_and_other_parameters(hypermodel, search, kind):
     assert all(row["score"] > 0 for row in found)
 
 
+def test_a_parameter_that_some_trials_do_not_have(hypermodel, search, teacher):
+    def student(hp):
+        if hp.Boolean("deep"):
+            hp.Int("extra", 1, 2, parent_name="deep", parent_values=[True])
+        return keras.models.clone_model(teacher)
+
+    model = hypermodel(rates=None, betas=(1.0, 2.0), student=student)
+    found = model.results(search(keras_tuner.GridSearch, model))
+    assert {row["status"] for row in found} == {"COMPLETED"}
+    names = {frozenset(row) for row in found}
+    assert len(names) == 1 and {"deep", "extra"} < set(*names)
+    assert {row["extra"] is None for row in found} == {True, False}
+
+
 def test_executions_start_from_different_weights(hypermodel, search, fits):
     model = hypermodel(rates=(0.5,))
     tuner = search(keras_tuner.GridSearch, model, executions_per_trial=2)

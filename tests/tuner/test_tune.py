@@ -75,6 +75,7 @@ def test_a_search_leaves_table_report_and_student(
     page = artefacts.verify(folder, "report.html").read_text("utf-8")
     assert "val_accuracy over rate" in page and page.count("<svg") == 1
     assert "leaves 0 of 12 channels" in page
+    assert "One beta for all rates" in page
     assert "src=" not in page and "<script" not in page
     # Once more: all is known.
     assert main(words) == 0
@@ -83,6 +84,22 @@ def test_a_search_leaves_table_report_and_student(
     assert trials(folder) == content
     assert main([*words, "--rates=0.25"]) == 2
     assert "rates" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tuner", ["random", "bayesian", "hyperband"])
+def test_the_other_tuners_take_a_range_of_betas(search_words, tmp_path, tuner):
+    folder = tmp_path / "run"
+    words = ["--rates=0.5,1", "--betas=50..5000", f"--tuner={tuner}"]
+    if tuner != "hyperband":
+        words.append("--max_trials=3")
+    assert main([*search_words, *words, f"--run_dir={folder}"]) == 0
+    found = trials(folder)["trials"]
+    assert len(found) == 3 or tuner == "hyperband"
+    assert {trial["status"] for trial in found} == {"COMPLETED"}
+    assert all(50 <= trial["beta"] <= 5000 for trial in found)
+    page = artefacts.verify(folder, "report.html").read_text("utf-8")
+    assert "One beta for all rates" not in page
 
 
 @pytest.mark.slow
@@ -110,7 +127,8 @@ def test_chief_and_two_workers_find_what_one_process_finds(
     flags = ["--workers=2", "--threads=2", "--"]
     output = _run(launcher, *flags, *command, f"--run_dir={several}")
     assert trials(several) == trials(one)
-    # Each once, whichever worker it was.
+    # Each once, whichever worker it was; the chief ran the teacher.
+    assert output.count("the teacher runs") == 1
     for rate in ("0.1", "0.5", "1"):
         assert output.count(f"paraphraser of rate {rate} trained") == 1
         assert output.count(f"trial: rate {rate}: trained") == 1
