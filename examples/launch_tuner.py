@@ -7,11 +7,15 @@ Each process gets keras-tuner's own variables. The chief hands out the trials
 and writes the results; the workers train, and share features and paraphrasers
 in the run folder. When one fails the others are ended; run the same again and
 no finished trial is trained twice. On several machines a cluster manager sets
-the same variables, with a folder that all of them reach. The chief ends up to
-20 seconds after the last trial; that is keras-tuner's.
+the same variables, with a folder that all of them reach. A grid or a random
+search finds what one process finds that has as many threads
+(TF_NUM_INTRAOP_THREADS); Bayesian and Hyperband ask by what is finished, and so
+for other trials. The chief ends up to 20 seconds after the last trial; that is
+keras-tuner's.
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +32,7 @@ THREADS = flags.DEFINE_integer(
     "Of TensorFlow in each worker; by default the cores are shared out.",
     lower_bound=1,
 )
+PATIENCE = 30  # seconds, for workers whose chief has ended
 
 
 def free_port() -> int:
@@ -56,6 +61,7 @@ def start(command: Sequence[str], workers: int) -> list[subprocess.Popen]:
 
 def wait(processes: Sequence[subprocess.Popen]) -> int:
     """0 when all have ended well; else the first other code seen."""
+    last = None
     while True:
         codes = [process.poll() for process in processes]
         bad = [code for code in codes if code]
@@ -63,13 +69,24 @@ def wait(processes: Sequence[subprocess.Popen]) -> int:
             return bad[0]
         if None not in codes:
             return 0
+        if codes[0] == 0:
+            # A worker that starts after the chief has left waits an hour.
+            last = last or time.monotonic() + PATIENCE
+            if time.monotonic() > last:
+                return 0
         time.sleep(0.2)
+
+
+def stop(signum: int, _: object) -> None:
+    """Ends the chief and the workers as well."""
+    sys.exit(128 + signum)
 
 
 def main(arguments: list[str]) -> None:
     command = arguments[1:]
     if not command:
         raise app.UsageError("Give a command: -- keras-ft tune ...")
+    signal.signal(signal.SIGTERM, stop)
     processes = start(command, WORKERS.value)
     try:
         code = wait(processes)
