@@ -157,3 +157,14 @@ def test_schedules_refuse_values_out_of_range(changes):
 def test_unknown_presets_are_refused():
     with pytest.raises(InputError, match="one of official"):
         Recipe.preset("offical")
+
+
+def test_another_reduction_reaches_the_term_and_the_run_folder(network):
+    recipe = Recipe.preset("official")
+    assert "reduction" not in recipe.to_dict()
+    for form in ("flat", "attention"):
+        other = recipe.replace(reduction="sum", beta=0.244, form=form)
+        model = other.distiller(network(8), network(4), other.paraphraser())
+        assert model.transfers[0].reduction == "sum"
+        assert Recipe.from_dict(other.to_dict()) == other
+    assert Recipe.from_dict(recipe.to_dict()) == recipe

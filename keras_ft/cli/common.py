@@ -25,6 +25,7 @@ COMPRESSIONS = ("prune", "cluster", "qat", "pqat", "cqat", "pcqat")
 BASELINES = ("alone", "kd")
 STRATEGIES = ("none", "mirrored", "multi_worker")
 ACCELERATIONS = ("auto", "none")
+REDUCTIONS = ("mean", "sum", "relative")
 BETA_RATIO = 2.0
 
 

@@ -25,6 +25,7 @@ from typing import Any
 from absl import flags
 
 from keras_ft.cli import common
+from keras_ft.cli import training
 from keras_ft.errors import InputError
 
 # Kept here as words, because importing the tuners imports Keras. A test
@@ -111,6 +112,7 @@ def define(values: flags.FlagValues) -> None:
         lower_bound=1,
         flag_values=values,
     )
+    training.define_reduction(values)
     common.define_acceleration(values)
     common.define_data(values)
     common.define_schedule(
@@ -123,16 +125,17 @@ def define(values: flags.FlagValues) -> None:
 
 def run(values: flags.FlagValues, command_line: list[str]) -> None:
     """Search, report, tell."""
+    training.check_reduction(values, "betas")
     with common.quiet_start():
         from keras_ft import report
         from keras_ft import tuner
         from keras_ft.recipes import Recipe
 
     axes = {name: _axis(name, values[name].value) for name in AXES}
+    preset = Recipe.preset(values["recipe"].value)
+    reduced = preset.replace(reduction=values["reduction"].value)
     settings = tuner.SearchSettings(
-        recipe=common.with_schedules(
-            Recipe.preset(values["recipe"].value), values
-        ),
+        recipe=common.with_schedules(reduced, values),
         **{name: values[name].value for name in _COPIED},
         **axes,
     )

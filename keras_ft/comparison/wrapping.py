@@ -86,6 +86,7 @@ def _terms(
                 Translator(batch_normalization=norm),
                 beta=recipe.beta,
                 p=recipe.p,
+                reduction=recipe.reduction,
                 form=recipe.form,
                 **taps["factor"],
             )

@@ -125,12 +125,14 @@ def _curve(objective: str, points: list[tuple[float, float]]) -> str | None:
 
 
 def _on_beta(settings: Mapping[str, Any]) -> list[str]:
-    if settings["betas"] is not None or settings["rates"] is None:
+    reduction = settings["recipe"].get("reduction", "mean")
+    searched = settings["betas"] is not None
+    if searched or settings["rates"] is None or reduction == "sum":
         return []
     return [
         "One beta for all rates: the factor's distance is a mean over its "
         "entries, so that a larger rate pulls less hard at the student. "
-        "Search --betas as well to tell the two apart."
+        "Search --betas as well, or use --reduction=sum, to tell the two apart."
     ]
 
 

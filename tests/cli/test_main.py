@@ -75,6 +75,8 @@ def test_commands_define_nothing_global():
         (["distill", "--beta=-1"], "or auto"),
         (["distill", "--beta_ratio=2"], "--beta=auto"),
         (["compare", "--beta_ratio=2"], "--beta=auto"),
+        (["distill", "--reduction=sum"], "0.244 under sum"),
+        (["tune", "--reduction=relative"], "--betas"),
         (["tune", "--betas=auto"], "10..1000"),
         (["distill", "--baselines=at"], "alone, kd"),
         (["distill", "--quantization=int4"], "int8"),
@@ -112,6 +114,7 @@ def test_a_defect_is_not_hidden(monkeypatch):
 
 def test_words_kept_for_speed_agree_with_the_library():
     from keras_ft import beta_suggestion
+    from keras_ft import losses
     from keras_ft.compression import preconditions
     from keras_ft.export import quantization
     from keras_ft.recipes import Recipe
@@ -122,6 +125,7 @@ def test_words_kept_for_speed_agree_with_the_library():
     assert common.QUANTIZATIONS == tuple(quantization.QUANTIZATIONS)
     assert common.COMPRESSIONS == tuple(preconditions.METHODS)
     assert common.BASELINES == settings.BASELINES
+    assert common.REDUCTIONS == losses.REDUCTIONS
     assert common.BETA_RATIO == beta_suggestion.RATIO
 
 

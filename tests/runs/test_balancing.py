@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import keras
 import pytest
@@ -133,3 +134,13 @@ def test_two_devices_are_told_the_same_beta(tmp_path, network, batch):
             balancing.balance(bench, model)
         found.append(float(keras.ops.convert_to_numpy(model.beta)))
     assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+def test_several_machines_would_not_ask_together(tmp_path):
+    settings = runs.Settings(
+        recipe=Recipe.preset("official"), teacher="fashion_mini", beta_ratio=2.0
+    )
+    several = SimpleNamespace(name="multi_worker")
+    with pytest.raises(InputError, match="one process"):
+        runs.distil(tmp_path / "run", settings, placement=several)
+    assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""Published training settings, complete, in code, with their sources."""
+"""Every hyper-parameter of a training, and what is made from them."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -29,6 +29,9 @@ class Recipe:
         rounding: `"round"` or `"floor"` of `rate * channels`.
         beta: Weight of the factor term.
         p: Norm of the factor term.
+        reduction: `"mean"` over the factor's entries, as in all presets,
+            `"sum"` or `"relative"`: see `losses.factor_distance`. A beta
+            belongs to one of them.
         form: `"flat"` (the paper) or `"attention"` (RepDistiller).
         reconstruction_loss: `"l1"` or `"l2"`, both means over entries.
         paraphraser_batch_normalization: Batch normalization in the
@@ -53,6 +56,7 @@ class Recipe:
     rounding: str = "round"
     beta: float = 500.0
     p: int = 1
+    reduction: str = "mean"
     form: str = "flat"
     reconstruction_loss: str = "l1"
     paraphraser_batch_normalization: bool = False
@@ -61,6 +65,8 @@ class Recipe:
     @classmethod
     def preset(cls, name: str) -> "Recipe":
         """The preset of that name; `Recipe.names()` lists them."""
+        from keras_ft.recipes.presets import PRESETS
+
         if name not in PRESETS:
             raise InputError(
                 "recipe",
@@ -73,6 +79,8 @@ class Recipe:
     @staticmethod
     def names() -> tuple[str, ...]:
         """Names of the presets."""
+        from keras_ft.recipes.presets import PRESETS
+
         return tuple(PRESETS)
 
     def replace(self, **changes: Any) -> "Recipe":
@@ -139,6 +147,7 @@ class Recipe:
         shared: dict[str, Any] = {
             "beta": self.beta,
             "p": self.p,
+            "reduction": self.reduction,
             "teacher_layer_name": teacher_layer_name,
             "student_layer_name": student_layer_name,
         }
@@ -153,7 +162,11 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, for a run folder's configuration."""
-        return dataclasses.asdict(self)
+        content = dataclasses.asdict(self)
+        # Left out where it is the published one: earlier run folders go on.
+        if self.reduction == "mean":
+            del content["reduction"]
+        return content
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Recipe":
@@ -163,86 +176,3 @@ class Recipe:
             for key in ("teacher", "paraphrase", "distil")
         }
         return cls(**{**values, **schedules})
-
-
-_OFFICIAL_BACKBONE = Schedule(
-    epochs=164,
-    batch_size=128,
-    learning_rate=0.1,
-    weight_decay=5e-4,
-    milestones=(82, 123),
-)
-
-OFFICIAL = Recipe(
-    name="official",
-    source="Jangho-Kim/Factor-Transfer-pytorch 19cce26, CIFAR-10",
-    teacher=_OFFICIAL_BACKBONE,
-    # range(0, 5 + 1) epochs; its milestones 150 and 225 are never reached.
-    paraphrase=Schedule(
-        epochs=6,
-        batch_size=128,
-        learning_rate=0.1,
-        weight_decay=5e-4,
-        milestones=(150, 225),
-    ),
-    distil=_OFFICIAL_BACKBONE,
-)
-
-PAPER = OFFICIAL.replace(
-    name="paper",
-    source="arXiv:1802.04977, equations as quoted by three implementations; "
-    "learning rate from an implementer's note that L2 at 0.1 diverges",
-    paraphrase=dataclasses.replace(OFFICIAL.paraphrase, learning_rate=0.01),
-    reconstruction_loss="l2",
-)
-
-_REPDISTILLER = Schedule(
-    epochs=240,
-    batch_size=64,
-    learning_rate=0.05,
-    weight_decay=5e-4,
-    milestones=(150, 180, 210),
-)
-
-REPDISTILLER = Recipe(
-    name="repdistiller",
-    source="HobbitLong/RepDistiller b84f547, CIFAR-100; not the paper's "
-    "factor: it compares attention maps of the factors",
-    teacher=_REPDISTILLER,
-    paraphrase=Schedule(
-        epochs=30, batch_size=64, learning_rate=0.01, weight_decay=5e-4
-    ),
-    distil=_REPDISTILLER,
-    rounding="floor",
-    beta=200.0,
-    form="attention",
-    reconstruction_loss="l2",
-    translator_batch_normalization=True,
-)
-
-_TORCHDISTILL = Schedule(
-    epochs=90,
-    batch_size=256,
-    learning_rate=0.1,
-    weight_decay=1e-4,
-    milestones=(30, 60),
-)
-
-TORCHDISTILL = Recipe(
-    name="torchdistill",
-    source="yoshitomo-matsubara/torchdistill 3e4373c, ImageNet "
-    "ResNet-34 > ResNet-18",
-    teacher=_TORCHDISTILL,
-    paraphrase=Schedule(
-        epochs=1, batch_size=256, learning_rate=0.01, weight_decay=1e-4
-    ),
-    distil=_TORCHDISTILL,
-    rounding="floor",
-    beta=1000.0,
-    reconstruction_loss="l2",
-)
-
-PRESETS = {
-    recipe.name: recipe
-    for recipe in (OFFICIAL, PAPER, REPDISTILLER, TORCHDISTILL)
-}
