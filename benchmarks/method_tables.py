@@ -16,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import kept_runs
 from absl import app
@@ -62,7 +63,8 @@ def main(_):
     )
     write = swept if task == "rates" else compared
     results, lines = write(run_dir)
-    command = f"`keras-ft {' '.join(words)}`"
+    shown = words + [f"--teacher={Path(TEACHER.value).name}"] * bool(where)
+    command = f"`keras-ft {' '.join(shown)}`"
     text = "\n".join([f"# Short run: {task}", "", f"{command}:", "", *lines])
     kept_runs.write(
         f"methods_{task}" if task != "rates" else "rates_fashion_mini",

@@ -14,6 +14,7 @@ test set. Latencies come last, file by file in turns, on an otherwise quiet
 machine. Writes a JSON and a Markdown file to benchmarks/results/.
 """
 
+import os
 import statistics
 
 import kept_runs
@@ -260,8 +261,8 @@ def _of_a_network(rows):
 
 def benchmark():
     shared = {
-        "teacher": TEACHER.value,
-        "student": STUDENT.value,
+        "teacher": os.path.basename(TEACHER.value or ""),
+        "student": os.path.basename(STUDENT.value or ""),
         "epochs": EPOCHS.value,
         "steps": STEPS.value,
         "learning_rate": LEARNING_RATE.value,

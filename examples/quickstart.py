@@ -4,7 +4,7 @@
 
 The same as `keras-ft demo`, without run folder and report: a teacher, both
 phases, the student alone for comparison, and a .tflite file that was run
-before it was handed over. About five minutes on two cores.
+before it was handed over. A few minutes on two cores.
 """
 
 import keras

@@ -16,7 +16,8 @@ from keras_ft.transfers.transfer import Transfer
 class FactorTransfer(Distiller):
     """Distils a teacher into a student through their factors.
 
-    `loss = compiled loss + beta * || F_T/||F_T||_2 - F_S/||F_S||_2 ||_p`
+    `loss = compiled loss + beta * mean(|F_T/||F_T||_2 - F_S/||F_S||_2|^p)`,
+    the mean over the factor's entries unless `reduction` says otherwise.
 
     F_T is the frozen paraphraser's code of the teacher's features, F_S the
     translator's image of the student's features. Student and translator train

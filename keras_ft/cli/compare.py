@@ -81,7 +81,11 @@ def define(values: flags.FlagValues) -> None:
 def _define_methods(values: flags.FlagValues) -> None:
     for flag, default, text in (
         ("kd_temperature", 4.0, "Temperature of the soft targets."),
-        ("kd_alpha", 0.9, "Weight of the soft targets; the labels' is 1 less."),
+        (
+            "kd_alpha",
+            0.9,
+            "Weight of soft targets, 0 to 1; labels get the rest.",
+        ),
         ("at_beta", 1000.0, "Weight of each attention map's term."),
         ("fitnet_beta", 100.0, "Weight of the hint's term in FitNets."),
     ):

@@ -63,9 +63,10 @@ _TEXTS = {
     "weight a larger rate pulls less hard at the student.",
     "ps": "Norms of the factor term, 1 and 2; empty for the recipe's.",
     "learning_rates": "At the first step of phase 2; empty for the recipe's.",
-    "temperatures": "Of a soft-target term (KD) beside the factor term; empty "
-    "with --kd_weights empty for none.",
-    "kd_weights": "Weights of the soft-target term.",
+    "temperatures": "Of a soft-target term (KD) beside the factor term; 4 if "
+    "only --kd_weights are given, no such term if both are empty.",
+    "kd_weights": "Weights of the soft-target term; 0.9 if only --temperatures "
+    "are given.",
 }
 
 
@@ -78,8 +79,9 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "max_trials",
         None,
-        "Trials at most; by default all of a grid, else 10. A finished search "
-        "goes on when it is run with more.",
+        "Trials at most; by default all of a grid, 10 of a random or Bayesian "
+        "search. Not with hyperband, which derives its trials from the epochs. "
+        "A finished search goes on when it is run with more.",
         lower_bound=1,
         flag_values=values,
     )

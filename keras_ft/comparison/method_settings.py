@@ -26,7 +26,9 @@ class MethodSettings:
 
     Example:
 
-    >>> keras_ft.compare(..., method_settings=MethodSettings(at_beta=500.0))
+    >>> from keras_ft.comparison import MethodSettings
+    >>> less = MethodSettings(at_beta=500.0)
+    >>> keras_ft.compare("runs/compare", method_settings=less, **settings)
 
     Reference:
         HobbitLong/RepDistiller b0722bc, scripts/run_cifar_distill.sh: KD with

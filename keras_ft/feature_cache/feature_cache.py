@@ -52,7 +52,7 @@ class FeatureCache(CachedBatches):
     >>> x, labels = next(iter(cache.train_from(0)))
     >>> x["features"]["stage3"].shape
     TensorShape([128, 7, 7, 64])
-    >>> model = FactorTransfer(cache.teacher, student, paraphraser)
+    >>> model = keras_ft.FactorTransfer(cache.teacher, student, paraphraser)
     """
 
     @classmethod

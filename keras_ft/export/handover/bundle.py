@@ -101,7 +101,7 @@ def bundle(
     ...     student, "handover", calibration=data.train,
     ...     normalization=data.normalization, class_names=data.class_names,
     ...     samples=images, labels=labels,
-    ...     card=ModelCard(author="Ann", license="Apache-2.0"))
+    ...     card=keras_ft.export.ModelCard(author="Ann", license="Apache-2.0"))
     BundleResult(folder=PosixPath('handover'), ...)
     """
     folder = Path(folder).resolve()
