@@ -42,6 +42,11 @@ COMMANDS = {
         *("tune", "--student=resnet8", "--paraphrase_epochs=2", "--epochs=6"),
     ],
 }
+# Of the results, and of what the command leaves.
+NAMES = {
+    "compare": ("methods", "comparison.json"),
+    "tune": ("sweep", "trials.json"),
+}
 TOY = ["--train_examples=256", "--paraphrase_epochs=1", "--epochs=1"]
 
 
@@ -50,90 +55,48 @@ def main(_):
     words = list(COMMANDS[task])
     if kept_runs.TOY.value:
         words += TOY
-    where = []
+    shown, where = words, []
     if task == "cifar10":
         where = [f"--data_dir={DATA_DIR.value}", f"--teacher={TEACHER.value}"]
+        shown = [*words, f"--teacher={Path(TEACHER.value).name}"]
     run_dir = kept_runs.folder("method_tables") / task
     run_dir.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "keras_ft", *words, *where]
         + [f"--run_dir={run_dir}"],
         env={**os.environ, **kept_runs.OF_A_RUN},
+        stdout=subprocess.PIPE,
+        text=True,
         check=True,
     )
-    write = swept if task == "rates" else compared
-    results, lines = write(run_dir)
-    shown = words + [f"--teacher={Path(TEACHER.value).name}"] * bool(where)
-    command = f"`keras-ft {' '.join(shown)}`"
-    text = "\n".join([f"# Short run: {task}", "", f"{command}:", "", *lines])
-    kept_runs.write(
-        f"methods_{task}" if task != "rates" else "rates_fashion_mini",
-        {"words": words, **results},
-        text + "\n",
+    name, file = NAMES[words[0]]
+    found = json.loads((run_dir / file).read_text("utf-8"))
+    text = (
+        f"# Short run: {task}\n\n`keras-ft {' '.join(shown)}` says:\n\n"
+        f"```\n{last_words(done.stdout)}\n```\n{times(found)}"
     )
+    kept_runs.write(f"{name}_{task}", {"words": words, **found}, text)
 
 
-def compared(run_dir):
-    """What a comparison found, as a table of Markdown."""
-    found = json.loads((run_dir / "comparison.json").read_text("utf-8"))
-    about = found["about"]
-    lines = [
-        "| method | test accuracy, % | over plain, 95 % interval | "
-        "training, s | int8, % |",
-        "|---|---|---|---|---|",
-    ]
-    for method in found["methods"]:
-        phase1 = method["paraphrase_seconds_mean"]
-        cells = [
-            method["title"],
-            f"{percent(method['accuracy_mean'])} ± "
-            f"{percent(method['accuracy_deviation'])}",
-            interval(method["over_plain"]),
-            f"{method['seconds_mean']:.0f}"
-            + (f" + {phase1:.0f}" if phase1 is not None else ""),
-            percent(method["int8_accuracy_mean"])
-            + (
-                f" ({method['int8_seeds']} of {method['seeds']})"
-                if method["int8_seeds"] < method["seeds"]
-                else ""
-            ),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += [
-        "",
-        f"Test accuracy on {about['test_examples']:,} images, mean and "
-        "standard deviation over the seeds; the teacher's is "
-        f"{percent(about['teacher_accuracy'])} %. Seconds are the student's "
-        "training, and phase 1 after the +; the teacher's pass for all seeds "
-        f"took {about['teacher_pass_seconds']:.0f} s, and everything "
-        f"{about['seconds']:.0f} s.",
-        "",
-        *(f"- {verdict}" for verdict in found["verdicts"]),
-    ]
-    return found, lines
+def last_words(printed):
+    """What the command ends with: tables, then where the files are."""
+    *_, said = printed.partition("\n\n")
+    lines = said.strip().splitlines()
+    return "\n".join(lines[:-1])
 
 
-def interval(over):
-    if over is None or over["low"] is None:
+def times(found):
+    """Of a comparison; a search tells its own."""
+    if "about" not in found:
         return ""
-    return f"{over['mean']:+.1f} [{over['low']:.1f}, {over['high']:.1f}]"
-
-
-def percent(share):
-    return "–" if share is None else f"{100 * share:.2f}"
-
-
-def swept(run_dir):
-    """What a sweep found, as a table of Markdown."""
-    found = json.loads((run_dir / "trials.json").read_text("utf-8"))
-    assert {t["status"] for t in found["trials"]} == {"COMPLETED"}, found
-    lines = ["| rate | validation accuracy, % | phase 2, s |", "|---|---|---|"]
-    lines += [
-        f"| {trial['rate']:g} | {percent(trial['score'])} | "
-        f"{trial['seconds']:.0f} |"
-        for trial in found["trials"]
-    ]
-    return found, lines
+    about = found["about"]
+    return (
+        "\nMeans over the seeds, accuracies on "
+        f"{about['test_examples']:,} test images; the teacher's is "
+        f"{about['teacher_accuracy']:.2%}. The teacher's pass for all seeds "
+        f"took {about['teacher_pass_seconds']:.0f} s, and everything "
+        f"{about['seconds']:.0f} s.\n"
+    )
 
 
 if __name__ == "__main__":
