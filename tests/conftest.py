@@ -183,3 +183,19 @@ def finished_run(tmp_path_factory, distill_arguments) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tiny run"
     assert main([*distill_arguments, f"--run_dir={folder}"]) == 0
     return folder
+
+
+@pytest.fixture
+def computed(monkeypatch) -> list[int]:
+    """Rows of each batch that a teacher computes for a feature cache."""
+    from keras_ft.feature_cache import building
+
+    rows: list[int] = []
+    compute = building.compute
+
+    def counted(request, images, labels):
+        rows.append(len(labels))
+        return compute(request, images, labels)
+
+    monkeypatch.setattr(building, "compute", counted)
+    return rows

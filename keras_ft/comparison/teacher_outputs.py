@@ -16,12 +16,12 @@ from keras_ft.data.dataset import ImageData
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.runs.progress import Echo
+from keras_ft.runs.teacher_source import FOLDER
 
 if TYPE_CHECKING:
     from keras_ft.comparison.plan import Plan
 
 TEACHER_PASSES = ("auto", "cache", "live")
-FOLDER = "teacher_outputs"
 # More is not kept on disk without being asked for.
 _LIMIT = 32 * 2**30
 _BYTES = 2  # of a float16

@@ -93,17 +93,17 @@ class Settings:
         if self.beta_ratio is not None:
             check_ratio("beta_ratio", self.beta_ratio)
         if self.views is not None:
-            self._check_views()
+            self._check_views(self.views)
 
-    def _check_views(self) -> None:
-        if self.views is not None and self.views < 1:
-            raise InputError("views", self.views, "1 or more", "Use 8.")
+    def _check_views(self, views: int) -> None:
+        if views < 1:
+            raise InputError("views", views, "1 or more", "Use 8.")
         first = self.recipe.paraphrase.batch_size
         second = self.recipe.distil.batch_size
         if first != second:
             raise InputError(
                 "views",
-                f"{self.views} with batches of {first} in phase 1 and of "
+                f"{views} with batches of {first} in phase 1 and of "
                 f"{second} in phase 2",
                 "one size, as both phases share the cache",
                 "Set one batch size for both.",

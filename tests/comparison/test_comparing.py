@@ -10,6 +10,7 @@ import pytest
 import keras_ft
 from keras_ft.comparison import METHODS
 from keras_ft.comparison import MethodSettings
+from keras_ft.comparison import memory
 from keras_ft.comparison import trainings
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import building
@@ -67,6 +68,12 @@ def test_accuracies_are_those_of_the_saved_students(finished):
         assert accuracy == pytest.approx(training.accuracy, abs=1e-3)
 
 
+@pytest.mark.skipif(not memory.forget_peak(), reason="the system tells none")
+def test_memory_is_measured_for_every_training(finished):
+    for training in finished.trainings:
+        assert training.memory_bytes > 100e6
+
+
 def test_the_table_names_every_method_and_its_mean(finished):
     head, *lines = finished.table().splitlines()
     assert "over plain, 95 % CI" in head
@@ -111,15 +118,9 @@ def test_the_teachers_outputs_are_removed_when_all_is_done(finished):
 
 
 @pytest.mark.slow
-def test_one_teacher_pass_per_seed_for_all_methods(tmp_path, toy, monkeypatch):
-    computed = []
-    compute = building.compute
-
-    def counted(request, images, labels):
-        computed.append(len(labels))
-        return compute(request, images, labels)
-
-    monkeypatch.setattr(building, "compute", counted)
+def test_one_teacher_pass_per_seed_for_all_methods(
+    tmp_path, toy, computed, monkeypatch
+):
     monkeypatch.setattr(building, "describe", lambda request: "")
     methods = ["kd", "ft"]
     keras_ft.compare(tmp_path / "many", **toy | {"methods": methods})

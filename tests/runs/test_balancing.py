@@ -1,6 +1,8 @@
 """`--beta=auto`: asked once, used, recorded, told."""
 
+import contextlib
 import csv
+import io
 import json
 from types import SimpleNamespace
 
@@ -8,6 +10,7 @@ import keras
 import pytest
 
 from keras_ft import Paraphraser
+from keras_ft import beta_suggestion
 from keras_ft import runs
 from keras_ft.cli.main import main
 from keras_ft.errors import InputError
@@ -18,12 +21,28 @@ from keras_ft.runs import handing_over
 
 
 @pytest.fixture(scope="module")
-def balanced_run(tmp_path_factory, distill_arguments):
+def balanced(tmp_path_factory, distill_arguments):
+    """A run with --beta=auto, and what it printed."""
     folder = tmp_path_factory.mktemp("balanced")
     few = ["--baselines=", "--quantization=none", "--epochs=1"]
     words = [*distill_arguments, *few, "--beta=auto", f"--run_dir={folder}"]
-    assert main(words) == 0
-    return folder
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main(words) == 0
+    return folder, printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def balanced_run(balanced):
+    return balanced[0]
+
+
+def test_the_command_prints_the_beta_it_chose(balanced):
+    folder, printed = balanced
+    found = json.loads((folder / "run.json").read_text())["notes"]["beta"]
+    line = f"distil: {beta_suggestion.BetaSuggestion(**found)}"
+    assert line in printed.splitlines()
+    assert f"{found['beta']:.4g}" in line
 
 
 def test_the_run_trains_with_the_beta_that_it_records(balanced_run):

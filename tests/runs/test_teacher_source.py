@@ -12,7 +12,6 @@ import pytest
 from keras_ft import runs
 from keras_ft.cli.main import main
 from keras_ft.errors import InputError
-from keras_ft.feature_cache import building
 from keras_ft.recipes import Recipe
 from keras_ft.runs.teacher_source import TeacherSource
 
@@ -26,16 +25,8 @@ def history(folder, phase):
 
 
 def test_one_teacher_pass_and_nearly_the_numbers_of_an_online_run(
-    finished_run, distill_arguments, tmp_path, monkeypatch, capsys
+    finished_run, distill_arguments, tmp_path, computed, capsys
 ):
-    computed = []
-    compute = building.compute
-
-    def counted(request, images, labels):
-        computed.append(len(labels))
-        return compute(request, images, labels)
-
-    monkeypatch.setattr(building, "compute", counted)
     folder = tmp_path / "run"
     words = [*distill_arguments, "--views=9", f"--run_dir={folder}"]
     assert main(words) == 0
