@@ -1,8 +1,7 @@
-"""What computing costs: operations of a network, memory of this process."""
+"""What computing costs: the operations of a network."""
 
 import contextlib
 import logging
-import sys
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -43,38 +42,6 @@ def forward_flops(
             traced.graph, cmd="op", options=options.with_empty_output().build()
         )
     return int(found.total_float_ops)
-
-
-def peak_memory() -> tuple[int, str]:
-    """The most memory used so far, in bytes, and whose it is.
-
-    That of the first GPU since `reset_peak_memory` where there is one; else
-    the resident memory of this process since it started.
-
-    Example:
-
-    >>> peak_memory()
-    (812_646_400, "this process")
-    """
-    import tensorflow as tf
-
-    if tf.config.list_logical_devices("GPU"):
-        used = tf.config.experimental.get_memory_info("GPU:0")
-        return int(used["peak"]), "the GPU"
-    # Imported here: POSIX only.
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Bytes on macOS, kilobytes elsewhere.
-    return peak * (1 if sys.platform == "darwin" else 1024), "this process"
-
-
-def reset_peak_memory() -> None:
-    """Begins anew to watch for the peak of a GPU; a process cannot."""
-    import tensorflow as tf
-
-    if tf.config.list_logical_devices("GPU"):
-        tf.config.experimental.reset_memory_stats("GPU:0")
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ FLOORS = (
         "coupled_sgd",
         "preflight",
         "needs",
+        "peak_memory",
     },
     {
         "feature_taps",
@@ -77,7 +78,7 @@ TENSORFLOW = {
 # The modules and packages whose subject it is.
 TENSORFLOW_IS_SUBJECT = {
     "acceleration",
-    "costs",  # asks its profiler and its allocator
+    "costs",  # asks its profiler
     "compression",
     "data",
     "export",
@@ -88,6 +89,7 @@ TENSORFLOW_IS_SUBJECT = {
     "losses",  # asks for the number of replicas, in one function
     "mirrored",
     "multi_worker",
+    "peak_memory",  # asks its allocator
     "strategy_checks",  # asks which tf.distribute strategy there is
 }
 TFMOT_DOOR = "compression/tfmot.py"

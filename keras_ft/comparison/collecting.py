@@ -25,6 +25,7 @@ _KEPT = (
     "epochs",
     "seconds",
     "memory_bytes",
+    "memory_of",
     "parameters",
     "initial_weights",
     "first_batch",

@@ -18,8 +18,9 @@ class TrainingResult:
         best_epoch, epochs: Counted from 1.
         seconds: Of the student's training, with its validation.
         paraphrase_seconds: Of phase 1, for factor transfer.
-        memory_bytes: The most that the process had resident meanwhile;
-            `None` where the system does not tell.
+        memory_bytes: The most that the GPU held or the process had resident
+            meanwhile; `None` where the system does not tell.
+        memory_of: Whose memory that is: `"the GPU"` or `"this process"`.
         parameters: Of the student.
         int8_accuracy: Of the `.tflite` file, on `int8_images` test images.
         int8_bytes: Its size.
@@ -44,6 +45,7 @@ class TrainingResult:
     seconds: float | None = None
     paraphrase_seconds: float | None = None
     memory_bytes: int | None = None
+    memory_of: str | None = None
     parameters: int | None = None
     int8_accuracy: float | None = None
     int8_images: int | None = None

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from keras_ft import artefacts
+from keras_ft import peak_memory
 from keras_ft import preflight
-from keras_ft.comparison import memory
 from keras_ft.comparison.bench import Bench
 from keras_ft.comparison.method import Method
 from keras_ft.comparison.wrapping import wrapped
@@ -123,12 +123,12 @@ class Trainings:
         model = wrapped(method, student, bench, teacher, paraphraser)
         if method.has("ft") and settings.beta_ratio is not None:
             model.transfers[0].beta = self._beta(seed)
-        measured = memory.forget_peak()
+        forgot = peak_memory.forget()
         result = workbench.train(
             "student", model, settings.recipe.distil, batches
         )
-        if measured:
-            result["memory_bytes"] = memory.peak_bytes()
+        if forgot and (memory := peak_memory.measured()) is not None:
+            result["memory_bytes"], result["memory_of"] = memory
         # The last step of all may be the one that breaks it.
         preflight.check_finite("student", student)
         workbench.save(student, "student.keras")

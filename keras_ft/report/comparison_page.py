@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_ft import artefacts
+from keras_ft import peak_memory
 from keras_ft import runs
 from keras_ft.report import comparison_plots as plots
 from keras_ft.report.page import REPORT
@@ -82,10 +83,7 @@ def _notes(content: dict[str, Any]) -> list[str]:
         "Plain training is Keras' own; the other students' batch "
         "normalization runs fused where that is faster (--acceleration), so "
         "that they may take less time than plain training.",
-        "Memory is the most that the whole process had resident while the "
-        "student trained, TensorFlow, the images and what earlier trainings "
-        "left included; --isolate gives each training a process of its own. "
-        "A GPU's own memory is not in it.",
+        _on_memory(content["trainings"]),
     ]
     images = {t["int8_images"] for t in content["trainings"]} - {None}
     if images:
@@ -100,6 +98,20 @@ def _notes(content: dict[str, Any]) -> list[str]:
         if training["int8_refused"] is not None:
             notes.append(f"{name}: no int8 file. {training['int8_refused']}")
     return notes + list(about["notes"])
+
+
+def _on_memory(trainings: list[dict[str, Any]]) -> str:
+    if any(t.get("memory_of") == peak_memory.GPU for t in trainings):
+        return (
+            "Memory is the most that TensorFlow held on the first GPU while "
+            "the student trained."
+        )
+    return (
+        "Memory is the most that the whole process had resident while the "
+        "student trained, TensorFlow, the images and what earlier trainings "
+        "left included; --isolate gives each training a process of its own. "
+        "A GPU's own memory is not in it."
+    )
 
 
 def _on_seconds(about: dict[str, Any]) -> str:

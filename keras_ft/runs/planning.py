@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_ft import costs
+from keras_ft import peak_memory
 from keras_ft.errors import InputError
 from keras_ft.frozen_teacher import FrozenTeacherModel
 from keras_ft.runs import distillers
@@ -93,21 +94,20 @@ class _Planner:
 
     def plan(self) -> TrainingPlan:
         trained, schedules = self._trained()
-        costs.reset_peak_memory()
-        # First, because a process remembers its peak for ever.
+        peak_memory.forget()
+        # First: the peak of what follows includes it.
         cached = {
             name: self._timed(model, schedules[name], cached=True)
             for name, model in trained.items()
         }
-        memory = {"cached": costs.peak_memory()[0]}
-        costs.reset_peak_memory()
+        memory = {"cached": peak_memory.measured()}
         online = {
             name: self._timed(model, schedules[name], cached=False)
             if isinstance(model, FrozenTeacherModel)
             else cached[name]
             for name, model in trained.items()
         }
-        memory["online"], memory_of = costs.peak_memory()
+        memory["online"] = peak_memory.measured()
         image = self.data.input_shape
         flops = operations.forward(self.distiller, image)
         per_image = operations.training(self.distiller, flops, image)
@@ -127,8 +127,7 @@ class _Planner:
             measured_steps=self._measured(
                 self.settings.recipe.distil.batch_size
             ),
-            memory=memory,
-            memory_of=memory_of,
+            memory={name: peak for name, peak in memory.items() if peak},
             **self._cache(),
         )
 

@@ -18,8 +18,9 @@ class TrainingPlan:
             each network, whole; a multiply and an add are two.
         phases: What each phase costs, in order.
         measured_steps: Steps whose times were averaged.
-        memory: Peak in bytes, measured: of cached training, then of all.
-        memory_of: Whose memory that is.
+        memory: Peak in bytes and whose memory that is, measured: of
+            `"cached"` training, then of all, which is that of `"online"`.
+            Empty where the system does not tell.
         cache_bytes: Size of the feature cache, in float16.
         cache_seconds: Time to compute it, from four batches.
         cache_views: Differently augmented epochs it holds.
@@ -35,8 +36,7 @@ class TrainingPlan:
     flops: Mapping[str, int]
     phases: tuple[PhaseCost, ...]
     measured_steps: int
-    memory: Mapping[str, int]
-    memory_of: str
+    memory: Mapping[str, tuple[int, str]]
     cache_bytes: int
     cache_seconds: float
     cache_views: int
@@ -93,19 +93,25 @@ class TrainingPlan:
         return [head, *rows, cache, total]
 
     def _sentences(self) -> list[str]:
-        memory = ", ".join(
-            f"{name} {count / 1e6:,.0f} MB"
-            for name, count in self.memory.items()
-        )
         return [
             f"Times: the mean of {self.measured_steps} steps on this machine "
             "as it is now, with start and validation; without the tests and "
             "files at the end.",
-            f"Peak memory of {self.memory_of}, measured: {memory}.",
+            self._on_memory(),
             f"Feature cache: {self.cache_bytes:,} bytes for "
             f"{self.cache_views} views in float16; --views="
             f"{self.cache_views} trains from it.",
         ]
+
+    def _on_memory(self) -> str:
+        if not self.memory:
+            return "Peak memory: this system does not tell it."
+        whose = next(iter(self.memory.values()))[1]
+        told = ", ".join(
+            f"{name} {count / 1e6:,.0f} MB"
+            for name, (count, _) in self.memory.items()
+        )
+        return f"Peak memory of {whose}, measured: {told}."
 
 
 def _three(flops: int, step: float, seconds: float) -> list[str]:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import keras_ft
+from keras_ft import peak_memory
 from keras_ft.comparison import METHODS
 from keras_ft.comparison import MethodSettings
-from keras_ft.comparison import memory
 from keras_ft.comparison import trainings
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import building
@@ -68,10 +68,11 @@ def test_accuracies_are_those_of_the_saved_students(finished):
         assert accuracy == pytest.approx(training.accuracy, abs=1e-3)
 
 
-@pytest.mark.skipif(not memory.forget_peak(), reason="the system tells none")
+@pytest.mark.skipif(not peak_memory.forget(), reason="the system tells none")
 def test_memory_is_measured_for_every_training(finished):
     for training in finished.trainings:
         assert training.memory_bytes > 100e6
+        assert training.memory_of == peak_memory.measured()[1]
 
 
 def test_the_table_names_every_method_and_its_mean(finished):

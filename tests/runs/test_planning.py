@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from keras_ft import peak_memory
 from keras_ft import runs
 from keras_ft.cli.main import main
 from keras_ft.errors import InputError
@@ -75,7 +76,10 @@ def test_steps_bytes_and_times(planned):
     rows = 2 * data.sizes["train"] + data.sizes["validation"]
     rows += data.sizes["test"]
     assert plan.cache_bytes == rows * (2 * (7 * 7 * 12 + 10) + 4)
-    assert plan.memory["online"] >= plan.memory["cached"] > 50e6
+    (online, whose), (cached, _) = plan.memory["online"], plan.memory["cached"]
+    assert online >= cached > 50e6
+    assert whose in (peak_memory.PROCESS, peak_memory.GPU)
+    assert f"of {whose}, measured: cached {cached / 1e6:,.0f} MB" in str(plan)
 
 
 def test_the_table_has_every_line(planned):
