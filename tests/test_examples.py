@@ -58,18 +58,15 @@ def test_dense_task(root, tmp_path):
     assert picture.read_bytes()[1:4] == b"PNG"
 
 
-@pytest.mark.parametrize(
-    ("points", "says"),
-    [
-        ([1.0, 1.2, 1.1], "a gain, +1.10 pt, 95 % CI [0.85, 1.35]"),
-        ([-1.0, -1.2, -1.1], "a loss, -1.10 pt"),
-        ([1.0, -1.2, 1.1], "no gain shown"),
-    ],
-)
-def test_dense_task_s_verdict(root, monkeypatch, points, says):
+def test_dense_task_s_table(root, monkeypatch):
     monkeypatch.syspath_prepend(root / "examples" / "dense_task")
     outcome = importlib.import_module("outcome")
-    assert says in outcome.verdict(points, "ours", "theirs")
+    values = {"plain": [0.30, 0.31, 0.32], "FT": [0.31, 0.322, 0.331]}
+    lines = outcome.table(values, "FT", "plain").splitlines()
+    assert "| 1 | 31.00% | 32.20% | 1.20 pt |" in lines
+    assert "| mean | 31.00% | 32.10% | 1.10 pt |" in lines
+    # 1.1 and 4.303 (t of 2 degrees of freedom) times 0.1 over sqrt(3).
+    assert lines[-1] == "FT +1.1 pt over plain, 95 % CI [0.9, 1.3]."
 
 
 def test_dense_task_s_scenes(root, monkeypatch):

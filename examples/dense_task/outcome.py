@@ -4,24 +4,10 @@ import statistics
 
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy import special
+
+from keras_ft.comparison import Difference
 
 ROWS = 5
-
-
-def verdict(points, ours, theirs):
-    """Differences with each seed, in percentage points, in plain words."""
-    mean, count = statistics.fmean(points), len(points)
-    if count == 1:
-        return (
-            f"{ours} against {theirs}: {mean:+.2f} pt; one seed shows nothing."
-        )
-    # Student's t: over other seeds, not over other scenes.
-    half = special.stdtrit(count - 1, 0.975) * statistics.stdev(points)
-    low, high = mean - half / count**0.5, mean + half / count**0.5
-    says = "a gain" if low > 0 else "a loss" if high < 0 else "no gain shown"
-    interval = f"{mean:+.2f} pt, 95 % CI [{low:.2f}, {high:.2f}]"
-    return f"{ours} against {theirs}: {says}, {interval}, {count} seeds."
 
 
 def table(values, ours, theirs):
@@ -48,7 +34,9 @@ def table(values, ours, theirs):
         f"| {name} | {a:.2f}% | {b:.2f}% | {d:.2f} pt |"
         for name, (a, b, d) in rows.items()
     ]
-    return "\n".join([*lines, "", verdict(points, ours, theirs)])
+    mine, known = (dict(enumerate(values[name])) for name in (ours, theirs))
+    verdict = Difference.of(mine, known).sentence(ours, theirs)
+    return "\n".join([*lines, "", f"{verdict}."])
 
 
 def draw(path, scenes, networks):

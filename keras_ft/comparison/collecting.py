@@ -78,7 +78,7 @@ def comparison(
         "paraphrase_epochs": settings.recipe.paraphrase.epochs,
         "teacher_pass": notes["teacher_pass"],
         "teacher_pass_seconds": notes.get("teacher_pass_seconds", 0.0),
-        "seconds": round(run.seconds, 1),
+        "seconds": round(run.seconds - notes.get("idle_seconds", 0.0), 1),
         "notes": list(bench.data.notes),
     }
     return Comparison(run.path, trainings, about)

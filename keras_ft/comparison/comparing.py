@@ -116,8 +116,14 @@ def compare(
         command_line=tuple(command_line),
     )
     with RunFolder(run_dir, plan.configuration, plan.command_line) as run:
+        before = run.seconds
         bench = _bench(run, plan, echo)
+        idle = _is_finished(bench.plan)
         reasons = _train_all(run, bench, isolate, keep_outputs)
+        if idle:
+            # To look at what is there is no part of what it took.
+            waited = run.content["notes"].get("idle_seconds", 0.0)
+            run.note("idle_seconds", waited + run.seconds - before)
         comparison = collecting.comparison(run, bench, reasons)
         artefacts.record(run.path, files.write(comparison))
         return comparison
@@ -138,6 +144,14 @@ def _bench(run: RunFolder, plan: Plan, echo: Echo) -> Bench:
     run.note("teacher_pass", chosen)
     return Bench(
         dataclasses.replace(plan, teacher_pass=chosen), teacher, data, echo
+    )
+
+
+def _is_finished(plan: Plan) -> bool:
+    return all(
+        collecting.is_finished(plan, method, seed)
+        for method in plan.methods
+        for seed in plan.seeds
     )
 
 

@@ -137,6 +137,11 @@ def test_what_is_finished_is_not_trained_again(copied, toy, trained, finished):
     again = keras_ft.compare(copied, **toy)
     assert not trained
     assert again.trainings == finished.trainings
+    # To look at it took time, which is no part of what it took.
+    content = json.loads((copied / "run.json").read_text("utf-8"))
+    assert again.about["seconds"] == pytest.approx(
+        finished.about["seconds"], abs=content["notes"]["idle_seconds"] / 2
+    )
     shutil.rmtree(copied / "ft+at-seed1")
     again = keras_ft.compare(copied, **toy)
     assert trained == ["ft+at-seed1"]

@@ -11,6 +11,7 @@ import pytest
 from keras_ft import artefacts
 from keras_ft.cli import tune
 from keras_ft.cli.main import main
+from keras_ft.tuner import search_run
 from keras_ft.tuner import search_settings
 from keras_ft.tuner import space
 from keras_ft.tuner.checks import OBJECTIVES
@@ -132,6 +133,33 @@ def test_chief_and_two_workers_find_what_one_process_finds(
     for rate in ("0.1", "0.5", "1"):
         assert output.count(f"paraphraser of rate {rate} trained") == 1
         assert output.count(f"trial: rate {rate}: trained") == 1
+
+
+def test_a_worker_starts_without_its_torn_file(
+    tmp_path, search_words, monkeypatch
+):
+    """keras-tuner reads that of an earlier start, and dies of a torn one."""
+    folder = tmp_path / "run"
+    own = folder / search_run.PROJECT / "worker0.json"
+    other = own.with_name("worker1.json")
+    own.parent.mkdir(parents=True)
+    for path in (own, other):
+        path.write_text('{"score": 0.', encoding="utf-8")
+    for name, value in (
+        ("TUNER_ID", "worker0"),
+        ("ORACLE_IP", "localhost"),
+        ("ORACLE_PORT", "1"),
+    ):
+        monkeypatch.setenv(f"KERASTUNER_{name}", value)
+    found = []
+
+    class Tuner:
+        def search(self, verbose):
+            found.extend((own.exists(), other.exists()))
+
+    monkeypatch.setattr(search_run, "_tuner", lambda *_: Tuner())
+    assert main([*search_words, f"--run_dir={folder}"]) == 0
+    assert found == [False, True]
 
 
 def _run(*arguments):
