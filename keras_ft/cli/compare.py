@@ -6,7 +6,7 @@ these. With each seed all methods start from the same weights, see the same
 batches for the same number of epochs and learn from one pass of the teacher.
 Leaves comparison.json, two .csv files, methods.tex and report.html in the run
 folder, and a run folder for each training in it. Started again it continues;
-more methods or seeds may be asked for later.
+more methods or seeds may be asked for later, with the earlier ones named again.
 
 examples:
   keras-ft compare --student=resnet8 --schedule=linear \\
@@ -131,6 +131,8 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
     common.echo("")
     common.echo(result.table())
     common.echo("")
+    common.echo(_on_seconds(result.about))
+    common.echo("")
     for sentence in result.verdicts():
         common.echo(sentence)
     common.echo(f"{page}  (comparison.json, .csv and .tex beside it)")
@@ -142,6 +144,14 @@ def _recipe(values: flags.FlagValues) -> Any:
     if values["schedule"].value == "recipe":
         return recipe
     return recipe.short(recipe.paraphrase.epochs, recipe.distil.epochs)
+
+
+def _on_seconds(about: Any) -> str:
+    words = "Seconds: the student's training + phase 1; "
+    if about["teacher_pass"] == "live":
+        return f"{words}the teacher ran in every training."
+    passed = about["teacher_pass_seconds"]
+    return f"{words}the teacher's pass took {passed:,.0f} more for all methods."
 
 
 def _refuse_failures(result: Any) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import pickle
 import subprocess
 import sys
@@ -61,6 +62,15 @@ class Attempts:
             what = step.replace("_", " ") if method is None else method
             bench.echo(f"{what}, seed {seed}: FAILED. {reason}")
         return reason
+
+
+def share_gpu() -> None:
+    """Leaves room for the processes of `isolate`.
+
+    TensorFlow takes a whole GPU when it first uses one. A process that has
+    done so before keeps it.
+    """
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 
 def attempt(

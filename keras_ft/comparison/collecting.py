@@ -6,16 +6,17 @@ from typing import Any
 from keras_ft import artefacts
 from keras_ft.comparison.bench import Bench
 from keras_ft.comparison.comparison import Comparison
+from keras_ft.comparison.method import PLAIN
 from keras_ft.comparison.method import Method
 from keras_ft.comparison.plan import Plan
 from keras_ft.comparison.training_result import TrainingResult
+from keras_ft.comparison.trainings import EXPORT
 from keras_ft.comparison.trainings import PARAPHRASER
-from keras_ft.comparison.trainings import QUANTIZATION
 from keras_ft.comparison.trainings import REFUSED
+from keras_ft.runs.run_folder import CHECKPOINTS
 from keras_ft.runs.run_folder import RUN_FILE
 from keras_ft.runs.run_folder import RunFolder
 
-_EXPORT = f"export_{QUANTIZATION}"
 # The fields that `Trainings` keeps under the same name.
 _KEPT = (
     "accuracy",
@@ -23,6 +24,7 @@ _KEPT = (
     "validation_best",
     "best_epoch",
     "epochs",
+    "beta",
     "seconds",
     "memory_bytes",
     "memory_of",
@@ -30,6 +32,24 @@ _KEPT = (
     "initial_weights",
     "first_batch",
 )
+
+
+def has_trained(plan: Plan) -> bool:
+    """Whether any student in the folder was trained to its end."""
+    return any(
+        "student" in _content(path.parent)[0]
+        for path in plan.path.glob(f"*-seed*/{RUN_FILE}")
+    )
+
+
+def has_learned(plan: Plan) -> bool:
+    """Whether anything in the folder has begun to learn from the teacher."""
+    folders = [path.parent for path in plan.path.glob(f"*-seed*/{RUN_FILE}")]
+    return any(
+        _content(folder)[0] or any((folder / CHECKPOINTS).glob("*/*"))
+        for folder in folders
+        if not folder.name.startswith(f"{PLAIN}-seed")
+    )
 
 
 def is_trained(plan: Plan, method: Method, seed: int) -> bool:
@@ -43,7 +63,7 @@ def is_finished(plan: Plan, method: Method, seed: int) -> bool:
     phases, notes = _content(plan.folder(method.name, seed))
     if "student" not in phases:
         return False
-    return not plan.exports or _EXPORT in phases or REFUSED in notes
+    return not plan.exports or EXPORT in phases or REFUSED in notes
 
 
 def comparison(
@@ -80,6 +100,7 @@ def comparison(
         "teacher_pass_seconds": notes.get("teacher_pass_seconds", 0.0),
         "seconds": round(run.seconds - notes.get("idle_seconds", 0.0), 1),
         "notes": list(bench.data.notes),
+        "settings": plan.configuration,
     }
     return Comparison(run.path, trainings, about)
 
@@ -93,8 +114,8 @@ def _training_result(
     if "student" in phases:
         result = phases["student"]["result"]
         known |= {name: result.get(name) for name in _KEPT}
-    if _EXPORT in phases:
-        result = phases[_EXPORT]["result"]
+    if EXPORT in phases:
+        result = phases[EXPORT]["result"]
         known |= {
             "int8_accuracy": result["accuracy"],
             "int8_images": result["samples"],

@@ -1,6 +1,5 @@
 """One call from settings to the table: `keras_ft.compare`."""
 
-import dataclasses
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,17 +9,17 @@ from keras_ft import artefacts
 from keras_ft.comparison import collecting
 from keras_ft.comparison import files
 from keras_ft.comparison.attempts import Attempts
+from keras_ft.comparison.attempts import share_gpu
 from keras_ft.comparison.bench import Bench
 from keras_ft.comparison.comparison import Comparison
 from keras_ft.comparison.method import METHODS
 from keras_ft.comparison.method import Method
 from keras_ft.comparison.method import parse_all
 from keras_ft.comparison.method_settings import MethodSettings
+from keras_ft.comparison.opening import opened
 from keras_ft.comparison.plan import Plan
 from keras_ft.comparison.trainings import Trainings
-from keras_ft.comparison.wrapping import check_methods
 from keras_ft.errors import InputError
-from keras_ft.runs.phases import Phases
 from keras_ft.runs.progress import Echo
 from keras_ft.runs.progress import silent
 from keras_ft.runs.run_folder import RunFolder
@@ -50,7 +49,8 @@ def compare(
     teacher. Called again with the same folder it continues: finished
     trainings are taken from there, interrupted ones go on after their last
     complete epoch, failed ones are tried again. More methods or seeds may be
-    asked for later.
+    asked for later; name the earlier ones as well, or they are left out of
+    the results.
 
     Factor transfer trains one paraphraser per seed, so that what phase 1
     leaves to chance is in its interval as well.
@@ -97,19 +97,14 @@ def compare(
     >>> print(comparison.table())
     >>> print("\\n".join(comparison.verdicts()))
     """
-    of_all = Settings(baselines=(), quantizations=(), **settings)
-    if of_all.views is not None:
-        raise InputError(
-            "views",
-            of_all.views,
-            "None, as every epoch of a comparison has a view of its own",
-            "Use teacher_pass='cache'.",
-        )
+    if isolate:
+        share_gpu()
+    of_all = _of_all(settings)
     plan = Plan(
         path=Path(run_dir),
         settings=of_all,
         method_settings=method_settings or MethodSettings(),
-        methods=parse_all(tuple(methods)),
+        methods=parse_all(methods),
         seeds=_seeds(seeds, of_all.seed),
         teacher_pass=teacher_pass,
         exports=export,
@@ -117,7 +112,7 @@ def compare(
     )
     with RunFolder(run_dir, plan.configuration, plan.command_line) as run:
         before = run.seconds
-        bench = _bench(run, plan, echo)
+        bench = opened(run, plan, echo)
         idle = _is_finished(bench.plan)
         reasons = _train_all(run, bench, isolate, keep_outputs)
         if idle:
@@ -129,22 +124,24 @@ def compare(
         return comparison
 
 
+def _of_all(settings: dict[str, Any]) -> Settings:
+    """The settings of all trainings, without what `compare` decides."""
+    for name, why, instead in (
+        ("baselines", "methods say what is trained", "methods=['none', ...]"),
+        ("quantizations", "every student gets an int8 file", "export=False"),
+        ("views", "every epoch has a view of its own", "teacher_pass='cache'"),
+    ):
+        if settings.get(name) is not None:
+            raise InputError(
+                name, settings[name], f"nothing, as {why}", f"Use {instead}."
+            )
+    return Settings(**{**settings, "baselines": (), "quantizations": ()})
+
+
 def _seeds(count: int, first: int) -> tuple[int, ...]:
     if count < 1:
         raise InputError("seeds", count, "1 or more", "Use 3.")
     return tuple(range(first, first + count))
-
-
-def _bench(run: RunFolder, plan: Plan, echo: Echo) -> Bench:
-    phases = Phases(run, plan.settings, echo)
-    teacher, data = phases.teacher(), phases.bench.main_data
-    bench = Bench(plan, teacher, data, echo)
-    check_methods(bench)
-    chosen = _teacher_pass(run, bench)
-    run.note("teacher_pass", chosen)
-    return Bench(
-        dataclasses.replace(plan, teacher_pass=chosen), teacher, data, echo
-    )
 
 
 def _is_finished(plan: Plan) -> bool:
@@ -153,27 +150,6 @@ def _is_finished(plan: Plan) -> bool:
         for method in plan.methods
         for seed in plan.seeds
     )
-
-
-def _teacher_pass(run: RunFolder, bench: Bench) -> str:
-    """Decided once: room on the disk must not change what has begun."""
-    plan, kept = bench.plan, run.content["notes"].get("teacher_pass")
-    if kept is None or plan.teacher_pass in ("auto", kept):
-        return str(kept or bench.outputs.choice())
-    if any(
-        collecting.is_trained(plan, method, seed)
-        for method in plan.methods
-        for seed in plan.seeds
-        if method.parts
-    ):
-        raise InputError(
-            "teacher_pass",
-            f"{plan.teacher_pass!r} for a comparison whose students learned "
-            f"with {kept!r}",
-            "the same for all",
-            f"Leave it out, use {kept!r}, or begin in another folder.",
-        )
-    return plan.teacher_pass
 
 
 def _train_all(

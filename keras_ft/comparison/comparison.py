@@ -23,7 +23,7 @@ class Comparison:
         trainings: One entry per method and seed.
         about: What all of them share: `teacher`, `teacher_accuracy`,
             `student`, `dataset`, `test_examples`, `epochs`,
-            `paraphrase_epochs`, `teacher_pass` and `seconds`.
+            `paraphrase_epochs`, `teacher_pass`, `seconds` and `settings`.
 
     Example:
 
@@ -49,7 +49,10 @@ class Comparison:
         return tuple(t for t in self.trainings if t.reason is not None)
 
     def table(self) -> str:
-        """The methods as lines of text."""
+        """The methods as lines of text.
+
+        Seconds are those of the student's training + those of phase 1.
+        """
         return table.text(self.methods)
 
     def verdicts(self) -> list[str]:
@@ -62,6 +65,12 @@ class Comparison:
             ):
                 if difference is not None:
                     sentence = difference.sentence(method.title, other)
+                    seeds = len(method.trainings)
+                    if difference.seeds < seeds:
+                        sentence += (
+                            f"; {difference.seeds} of {seeds} seeds only, "
+                            "as trainings failed"
+                        )
                     sentences.append(sentence)
         return sentences
 

@@ -62,14 +62,18 @@ class Difference:
     def __str__(self) -> str:
         """Mean and interval, such as "+0.9 pt, 95 % CI [0.4, 1.4]"."""
         if self.low is None or self.high is None:
-            return f"{self.mean:+.1f} pt"
+            return f"{_rounded(self.mean, 1):+.1f} pt"
         # An interval that leaves out 0 must not be printed as one that ends
         # there.
-        near = min(abs(self.low), abs(self.high)) < 0.05
-        digits = 2 if near else 1
+        nearest = min(abs(self.low), abs(self.high))
+        digits = next((n for n in (1, 2, 3) if nearest >= 0.5 / 10**n), 4)
+        mean, low, high = (
+            _rounded(value, digits)
+            for value in (self.mean, self.low, self.high)
+        )
         return (
-            f"{self.mean:+.{digits}f} pt, 95 % CI "
-            f"[{self.low:.{digits}f}, {self.high:.{digits}f}]"
+            f"{mean:+.{digits}f} pt, 95 % CI "
+            f"[{low:.{digits}f}, {high:.{digits}f}]"
         )
 
     def sentence(self, ours: str, theirs: str) -> str:
@@ -93,6 +97,11 @@ class Difference:
         if self.verdict == LOSS:
             return f"{ours}: a loss against {theirs}, {self}{few}"
         return f"{ours}: no gain shown over {theirs} ({self}){few}"
+
+
+def _rounded(value: float, digits: int) -> float:
+    # Adding 0 turns -0.0 into 0.0.
+    return round(value, digits) + 0.0
 
 
 def _quantile(freedom: int) -> float:

@@ -36,7 +36,7 @@ def write(comparison: Comparison) -> list[str]:
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     flat = dict(row)
     for name in ("over_plain", "over_kd"):
-        for key in ("mean", "low", "high", "verdict"):
+        for key in ("seeds", "mean", "low", "high", "verdict"):
             flat[f"{name}_{key}"] = (row[name] or {}).get(key)
         del flat[name]
     return flat

@@ -1,5 +1,6 @@
 """What can be compared: plain training and four terms, alone or added up."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from keras_ft.errors import InputError
@@ -60,12 +61,17 @@ class Method:
         return part in self.parts
 
 
-def parse_all(words: tuple[str, ...]) -> tuple[Method, ...]:
+def parse_all(words: Iterable[str]) -> tuple[Method, ...]:
     """Several methods, each once.
+
+    Args:
+        words: Their names; one string has them separated by commas.
 
     Raises:
         InputError: One does not exist, or there is none.
     """
+    if isinstance(words, str):
+        words = words.split(",")
     methods = tuple(dict.fromkeys(Method.parse(word) for word in words))
     if not methods:
         raise InputError(

@@ -20,11 +20,12 @@ def with_outlets(teacher: keras.Model, taps: dict[str, Tap]) -> keras.Model:
 
     Args:
         teacher: A Functional or Sequential model with one output.
-        taps: Feature maps of it, by the names they get.
+        taps: Feature maps of it, by a name for each.
 
     Returns:
         A Functional model from images to the teacher's output, which has
-        further layers of these names. It shares the teacher's variables.
+        further layers, called `outlet(name)`. It shares the teacher's
+        variables.
 
     Example:
 
@@ -32,7 +33,8 @@ def with_outlets(teacher: keras.Model, taps: dict[str, Tap]) -> keras.Model:
     >>> model = with_outlets(teacher, taps)
     >>> keras_ft.Distiller(model, student, [
     ...     keras_ft.transfers.AttentionTransfer(
-    ...         teacher_layer_name="attention_1", student_layer_name="stage1")
+    ...         teacher_layer_name=outlet("attention_1"),
+    ...         student_layer_name="stage1")
     ... ])
     """
     if not taps:
@@ -42,14 +44,25 @@ def with_outlets(teacher: keras.Model, taps: dict[str, Tap]) -> keras.Model:
     *features, output = watched.outputs
     by_tap = dict(zip((tap.name for tap in chosen), features, strict=True))
     named = [_outlet(name)(by_tap[tap.name]) for name, tap in taps.items()]
-    output = _WithOutlets(name="outlets")([output, *named])
+    output = _WithOutlets(name=outlet("all"))([output, *named])
     return keras.Model(watched.inputs[0], output, name=teacher.name)
+
+
+def outlet(name: str) -> str:
+    """The outlet's layer; a name that no teacher's own layer is likely to have.
+
+    Example:
+
+    >>> outlet("factor")
+    'outlet_factor'
+    """
+    return f"outlet_{name}"
 
 
 def _outlet(name: str) -> keras.layers.Layer:
     if name.startswith("attention"):
-        return _RootMeanSquare(name=name)
-    return keras.layers.Identity(name=name)
+        return _RootMeanSquare(name=outlet(name))
+    return keras.layers.Identity(name=outlet(name))
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")

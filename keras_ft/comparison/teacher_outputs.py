@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_ft.comparison.outlets import outlet
 from keras_ft.comparison.outlets import with_outlets
 from keras_ft.comparison.tap_pairs import TapPairs
 from keras_ft.data.dataset import ImageData
@@ -43,6 +44,9 @@ class TeacherOutputs:
         pairs: Which of the teacher's feature maps are wanted.
         echo: Takes lines of progress.
 
+    Attributes:
+        teacher: The same, with an outlet for each of the feature maps.
+
     Example:
 
     >>> outputs = TeacherOutputs(plan, teacher, data, pairs, print)
@@ -59,9 +63,9 @@ class TeacherOutputs:
     ) -> None:
         self._plan = plan
         self._data = data
-        self._names = list(pairs.pairs)
+        self._names = [outlet(name) for name in pairs.pairs]
         taps = {name: pair[0] for name, pair in pairs.pairs.items()}
-        self._teacher = with_outlets(teacher, taps)
+        self.teacher = with_outlets(teacher, taps)
         self._logits = any(method.has("kd") for method in plan.methods)
         self._echo = echo
         self._made: dict[int, tuple[Any, keras.Model]] = {}
@@ -71,21 +75,29 @@ class TeacherOutputs:
         if self._plan.teacher_pass != "auto":
             return self._plan.teacher_pass
         free = shutil.disk_usage(self._plan.path).free
-        if self.bytes <= min(_LIMIT, free // 2):
+        size = self.bytes
+        if size is not None and size <= min(_LIMIT, free // 2):
             return "cache"
-        self._echo(
-            f"teacher: runs in every training, as its outputs would take "
-            f"{self.bytes:,} bytes per seed"
+        why = (
+            "may be of any size"
+            if size is None
+            else f"would take {size:,} bytes per seed"
         )
+        self._echo(f"teacher: runs in every training, as its outputs {why}")
         return "live"
 
     @property
-    def bytes(self) -> int:
-        """Of the cache of one seed, without its labels."""
-        sizes, teacher = self._data.sizes, self._teacher
+    def bytes(self) -> int | None:
+        """Of the cache of one seed, without its labels.
+
+        `None` for a teacher of images of any size.
+        """
+        sizes, teacher = self._data.sizes, self.teacher
         rows = self._plan.epochs * sizes["train"] + sizes["validation"]
         outputs = [teacher.get_layer(name).output for name in self._names]
         outputs += [teacher.output] * self._logits
+        if any(None in output.shape[1:] for output in outputs):
+            return None
         numbers = sum(math.prod(output.shape[1:]) for output in outputs)
         return _BYTES * numbers * (rows + sizes["test"])
 
@@ -117,10 +129,10 @@ class TeacherOutputs:
     def _make(self, seed: int) -> tuple[Any, keras.Model]:
         data = self.data(seed)
         if self._plan.teacher_pass == "live":
-            return data, self._teacher
+            return data, self.teacher
         cache = FeatureCache.build(
             self._folder(seed),
-            self._teacher,
+            self.teacher,
             data,
             taps=self._names,
             logits=self._logits,

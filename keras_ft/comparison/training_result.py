@@ -16,6 +16,7 @@ class TrainingResult:
         validation_last, validation_best: Accuracy on the validation images
             after the last epoch and after the best one, 0 to 1.
         best_epoch, epochs: Counted from 1.
+        beta: Weight of the factor term, for factor transfer.
         seconds: Of the student's training, with its validation.
         paraphrase_seconds: Of phase 1, for factor transfer.
         memory_bytes: The most that the GPU held or the process had resident
@@ -42,6 +43,7 @@ class TrainingResult:
     validation_best: float | None = None
     best_epoch: int | None = None
     epochs: int | None = None
+    beta: float | None = None
     seconds: float | None = None
     paraphrase_seconds: float | None = None
     memory_bytes: int | None = None

@@ -1,18 +1,17 @@
 """One training of a comparison, in a run folder of its own."""
 
 import gc
-import hashlib
-from collections.abc import Iterable
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_ft import artefacts
 from keras_ft import peak_memory
 from keras_ft import preflight
+from keras_ft.comparison import start
 from keras_ft.comparison.bench import Bench
 from keras_ft.comparison.method import Method
+from keras_ft.comparison.outlets import outlet
 from keras_ft.comparison.wrapping import wrapped
 from keras_ft.export import ExportError
 from keras_ft.layers import Paraphraser
@@ -24,10 +23,12 @@ from keras_ft.runs.run_folder import RUN_FILE
 from keras_ft.runs.run_folder import RunFolder
 from keras_ft.runs.training import read_history
 from keras_ft.runs.workbench import Workbench
-from keras_ft.teacher_pass import images_of
 
 PARAPHRASER = "paraphraser"
 QUANTIZATION = "int8"
+# Not the phase of `keras-ft export`, which may make the file anew on other
+# images.
+EXPORT = "compared_int8"
 REFUSED = "int8_refused"
 # The whole test split of the embedded data, and minutes less of a larger one.
 EXPORT_IMAGES = 2000
@@ -69,7 +70,7 @@ class Trainings:
                 keras.utils.set_random_seed(seed)
                 layer = recipe.paraphraser()
                 trainer = recipe.paraphraser_trainer(
-                    teacher, layer, "factor", settings.acceleration
+                    teacher, layer, outlet("factor"), settings.acceleration
                 )
                 result = workbench.train(
                     "paraphrase", trainer, recipe.paraphrase, batches
@@ -116,13 +117,13 @@ class Trainings:
         # One seed, and the student first: all methods begin with its weights.
         keras.utils.set_random_seed(seed)
         student = models.build(settings.student, bench.data)
-        began = {
-            "initial_weights": _digest(map(np.asarray, student.weights)),
-            "first_batch": _first_batch(batches),
-        }
+        began: dict[str, Any] = start.of(student, batches)
+        start.check_same(bench.plan, seed, began)
         model = wrapped(method, student, bench, teacher, paraphraser)
-        if method.has("ft") and settings.beta_ratio is not None:
-            model.transfers[0].beta = self._beta(seed)
+        if method.has("ft"):
+            if settings.beta_ratio is not None:
+                model.transfers[0].beta = self._beta(seed)
+            began["beta"] = float(model.transfers[0].beta)
         forgot = peak_memory.forget()
         result = workbench.train(
             "student", model, settings.recipe.distil, batches
@@ -188,7 +189,7 @@ def _export(workbench: Workbench) -> None:
         )
 
     try:
-        workbench.once(f"export_{QUANTIZATION}", name, make)
+        workbench.once(EXPORT, name, make)
     except ExportError as error:
         # A result like another: this student cannot be had in 8 bits.
         workbench.run.note(REFUSED, str(error))
@@ -205,15 +206,3 @@ def _last_and_best(rows: list[dict[str, float]]) -> dict[str, Any]:
         "validation_best": best["val_accuracy"],
         "best_epoch": int(best["epoch"]),
     }
-
-
-def _first_batch(batches: Any) -> str:
-    x, labels = next(iter(batches.train_from(0)))
-    return _digest([np.asarray(images_of(x)), np.asarray(labels)])
-
-
-def _digest(arrays: Iterable[np.ndarray]) -> str:
-    found = hashlib.sha256()
-    for array in arrays:
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()

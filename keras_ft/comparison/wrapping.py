@@ -7,10 +7,14 @@ import keras
 from keras_ft import transfers
 from keras_ft.comparison.bench import Bench
 from keras_ft.comparison.method import Method
+from keras_ft.comparison.outlets import outlet
 from keras_ft.distiller import Distiller
+from keras_ft.export.preconditions import shapes_of
 from keras_ft.layers import Paraphraser
 from keras_ft.layers import Translator
 from keras_ft.runs import models
+from keras_ft.terms import build as build_terms
+from keras_ft.terms import taps_of
 from keras_ft.transfers.transfer import Transfer
 
 
@@ -55,17 +59,27 @@ def check_methods(bench: Bench) -> None:
     """Refuses methods that cannot compare these networks, before they train.
 
     Raises:
-        InputError: A term does not fit teacher and student.
+        InputError: A term does not fit teacher and student, or the student
+            cannot become a `.tflite` file and shall.
     """
     settings = bench.plan.settings
     student = models.build(settings.student, bench.data)
+    if bench.plan.exports:
+        shapes_of(student)
     for method in bench.plan.methods:
         paraphraser = None
         if method.has("ft"):
             paraphraser = settings.recipe.paraphraser()
             paraphraser.build((None, *bench.pairs.pairs["factor"][0].shape))
-        for term in _terms(method, bench, paraphraser):
+        made = _terms(method, bench, paraphraser)
+        for term in made:
             term.check_models(bench.teacher, student)
+        taps = [
+            taps_of(bench.outputs.teacher, student, term)
+            for term in made
+            if term.source == "features"
+        ]
+        build_terms(made, taps, bench.teacher, student)
 
 
 def _terms(
@@ -73,7 +87,10 @@ def _terms(
 ) -> list[Transfer]:
     settings, recipe = bench.plan.method_settings, bench.plan.settings.recipe
     taps: dict[str, dict[str, Any]] = {
-        name: {"teacher_layer_name": name, "student_layer_name": pair[1].name}
+        name: {
+            "teacher_layer_name": outlet(name),
+            "student_layer_name": pair[1].name,
+        }
         for name, pair in bench.pairs.pairs.items()
     }
     terms: list[Transfer] = []

@@ -7,7 +7,9 @@ from keras_ft import artefacts
 from keras_ft import peak_memory
 from keras_ft import runs
 from keras_ft.report import comparison_plots as plots
+from keras_ft.report import wording
 from keras_ft.report.page import REPORT
+from keras_ft.report.templates import flat
 from keras_ft.report.templates import template
 from keras_ft.runs.training import read_history
 
@@ -65,6 +67,7 @@ def _content(run: runs.RunFolder, content: dict[str, Any]) -> dict[str, Any]:
         "trainings": trainings,
         "plots": [plot for plot in drawn if plot is not None],
         "notes": _notes(content),
+        "settings": flat(about["settings"]),
         "sessions": run.content["sessions"],
     }
 
@@ -74,8 +77,8 @@ def _notes(content: dict[str, Any]) -> list[str]:
     notes = [
         "With each seed all methods began with the same weights, saw the same "
         f"batches ({about['epochs']} passes over the images) and learned from "
-        "the same pass of the teacher. Accuracies are those after the last "
-        "epoch, not those of the best one.",
+        f"{_source(about)}. Accuracies are those after the last epoch, not "
+        "those of the best one.",
         "The intervals are Student's t over the seeds, paired. They speak of "
         "other seeds, not of other test images, and are not corrected for "
         "comparing several methods at once.",
@@ -85,6 +88,17 @@ def _notes(content: dict[str, Any]) -> list[str]:
         "that they may take less time than plain training.",
         _on_memory(content["trainings"]),
     ]
+    settings = about["settings"]
+    if settings["teacher"] is not None:
+        notes += wording.on_teacher(
+            settings["teacher"], about["train_examples"]
+        )
+    betas = sorted({t["beta"] for t in content["trainings"]} - {None})
+    if settings["beta_ratio"] is not None and betas:
+        notes.append(
+            "The factor term's beta was measured, once per seed: "
+            f"{', '.join(f'{beta:.4g}' for beta in betas)}."
+        )
     images = {t["int8_images"] for t in content["trainings"]} - {None}
     if images:
         notes.append(
@@ -98,6 +112,12 @@ def _notes(content: dict[str, Any]) -> list[str]:
         if training["int8_refused"] is not None:
             notes.append(f"{name}: no int8 file. {training['int8_refused']}")
     return notes + list(about["notes"])
+
+
+def _source(about: dict[str, Any]) -> str:
+    if about["teacher_pass"] == "live":
+        return "the same teacher, which ran in every training"
+    return "the same pass of the teacher"
 
 
 def _on_memory(trainings: list[dict[str, Any]]) -> str:

@@ -65,12 +65,7 @@ def caveats(run: RunFolder, metrics: Mapping[str, Any]) -> list[str]:
     told = []
     sizes = run.content["notes"]["dataset"]["sizes"]
     if about["teacher"] is not None:
-        told.append(
-            f"The teacher was not trained in this run and may have seen other "
-            f"images than the students, which saw {sizes['train']:,}. That is "
-            "the usual case of a good teacher and few labels."
-        )
-        told += _provenance(about["teacher"])
+        told += on_teacher(about["teacher"], sizes["train"])
     if "kd_accuracy" in metrics and "ft_accuracy" in metrics:
         told.append(
             f"Soft targets (KD): {percent(metrics['kd_accuracy'])}, "
@@ -91,6 +86,21 @@ def caveats(run: RunFolder, metrics: Mapping[str, Any]) -> list[str]:
     for quantization, reason in metrics.get("export_refused", {}).items():
         told.append(f"The {quantization} file was refused: {reason}")
     return told
+
+
+def on_teacher(source: str, seen: int) -> list[str]:
+    """About a teacher that was there before.
+
+    Args:
+        source: A file, a run folder or a name of the zoo.
+        seen: How many images the students learn from.
+    """
+    return [
+        f"The teacher was not trained in this run and may have seen other "
+        f"images than the students, which saw {seen:,}. That is the usual "
+        "case of a good teacher and few labels.",
+        *_provenance(source),
+    ]
 
 
 def _provenance(teacher: str) -> list[str]:

@@ -102,6 +102,12 @@ class RunFolder:
             total += (now - last).total_seconds()
         return total
 
+    @property
+    def holds_results(self) -> bool:
+        """Whether a phase was finished, or an epoch of one."""
+        begun = any((self.path / CHECKPOINTS).glob("*/*"))
+        return begun or bool(self._content["phases"])
+
     def note(self, name: str, content: Any) -> None:
         """Keep a fact about the run, such as the dataset's normalisation."""
         self._content["notes"][name] = content
@@ -172,7 +178,7 @@ class RunFolder:
         if self._asked is None:
             return
         # A run that failed before its first epoch holds nothing to mix up.
-        if self._content["phases"] or self._has_checkpoint():
+        if self.holds_results:
             _refuse_changes(self.path, self.configuration, self._asked)
         self._content["configuration"] = self._asked
         self._content["sessions"].append(
@@ -183,9 +189,6 @@ class RunFolder:
             }
         )
         self._save()
-
-    def _has_checkpoint(self) -> bool:
-        return any((self.path / CHECKPOINTS).glob("*/*"))
 
     def _save(self) -> None:
         if self._asked is not None:

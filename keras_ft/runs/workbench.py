@@ -9,6 +9,7 @@ import keras
 
 from keras_ft import artefacts
 from keras_ft import data
+from keras_ft.runs import dataset_note
 from keras_ft.runs import models
 from keras_ft.runs.evaluation import evaluate
 from keras_ft.runs.follower import Follower
@@ -68,17 +69,11 @@ class Workbench:
     def main_data(self) -> Any:
         """The dataset in the batches of phase 2; noted in `run.json`."""
         loaded = self.data(self.settings.recipe.distil.batch_size)
-        about = {
-            "name": loaded.name,
-            "classes": loaded.classes,
-            "input_shape": list(loaded.input_shape),
-            "sizes": dict(loaded.sizes),
-            "notes": list(loaded.notes),
-            "normalization": {
-                "mean": list(loaded.normalization.mean),
-                "std": list(loaded.normalization.std),
-            },
-        }
+        about = dataset_note.about(loaded)
+        if self.run.holds_results:
+            dataset_note.check_same(
+                self.run.content["notes"].get("dataset", {}), about
+            )
         self.run.note("dataset", about)
         if self.placement.is_chief:
             labels = "".join(f"{name}\n" for name in loaded.class_names)

@@ -12,6 +12,7 @@ import keras_tuner
 
 from keras_ft import artefacts
 from keras_ft import data
+from keras_ft.runs import dataset_note
 from keras_ft.runs import models
 from keras_ft.runs.evaluation import evaluate
 from keras_ft.runs.progress import Echo
@@ -68,7 +69,12 @@ def tune(
         return {}
     with RunFolder(run_dir, settings.configuration(), command_line) as run:
         loaded = _load(settings)
-        run.note("dataset", _about(loaded))
+        about = dataset_note.about(loaded)
+        if run.holds_results:
+            dataset_note.check_same(
+                run.content["notes"].get("dataset", {}), about
+            )
+        run.note("dataset", about)
         hypermodel = _hypermodel(run_dir, settings, loaded, echo)
         cache = hypermodel.prepare()
         run.finish("features", [], {"bytes": cache.bytes})
@@ -116,15 +122,6 @@ def _load(settings: SearchSettings) -> Any:
         validation_fraction=settings.validation_fraction,
         train_examples=settings.train_examples,
     )
-
-
-def _about(loaded: Any) -> dict[str, Any]:
-    return {
-        "name": loaded.name,
-        "classes": loaded.classes,
-        "sizes": dict(loaded.sizes),
-        "notes": list(loaded.notes),
-    }
 
 
 def _hypermodel(

@@ -154,7 +154,10 @@ def test_other_settings_in_the_same_folder_are_refused(copied, toy, trained):
         ({"teacher_pass": "twice"}, "teacher_pass"),
         ({"teacher_layer": "nonsense"}, "nonsense"),
         ({"beta_ratio": 0.0}, "beta_ratio"),
+        ({"methods": "none,crd"}, "crd"),
         ({"views": 2}, "teacher_pass='cache'"),
+        ({"baselines": ("kd",)}, "methods="),
+        ({"quantizations": ("int8",)}, "export=False"),
     ],
 )
 def test_bad_input_is_refused_before_training(tmp_path, toy, wrong, told):

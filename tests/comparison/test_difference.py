@@ -29,6 +29,17 @@ def test_an_interval_by_hand():
     assert str(found) == "+2.0 pt, 95 % CI [-0.5, 4.5]"
 
 
+def test_an_interval_never_seems_to_touch_zero():
+    assert str(Difference(3, 0.5, 0.003, 0.997)) == (
+        "+0.500 pt, 95 % CI [0.003, 0.997]"
+    )
+    assert str(Difference(3, -0.3, -0.55, -0.045)) == (
+        "-0.30 pt, 95 % CI [-0.55, -0.04]"
+    )
+    # A zero has no sign of its own.
+    assert str(Difference(3, -0.02, -0.5, 0.46)).startswith("+0.0 pt")
+
+
 def test_seeds_are_paired_and_missing_ones_left_out():
     found = Difference.of({1: 0.6, 2: 0.7, 4: 0.9}, {2: 0.6, 1: 0.5, 3: 0.1})
     assert found.seeds == 2 and found.mean == pytest.approx(10.0)

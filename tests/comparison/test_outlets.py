@@ -5,6 +5,7 @@ import pytest
 from keras_ft import feature_taps
 from keras_ft import zoo
 from keras_ft.acceleration.folded_teacher import fold
+from keras_ft.comparison.outlets import outlet
 from keras_ft.comparison.outlets import with_outlets
 from keras_ft.transfers import AttentionTransfer
 from keras_ft.views import view
@@ -47,16 +48,24 @@ def test_features_pass_and_attention_shrinks_to_one_channel(teacher, images):
     wanted = taps(teacher, factor="stage3", attention_1="stage1")
     model = with_outlets(teacher, wanted)
     np.testing.assert_array_equal(
-        features(model, "factor", images), features(teacher, "stage3", images)
+        features(model, outlet("factor"), images),
+        features(teacher, "stage3", images),
     )
-    assert features(model, "attention_1", images).shape == (4, 28, 28, 1)
+    assert features(model, outlet("attention_1"), images).shape == (
+        4,
+        28,
+        28,
+        1,
+    )
 
 
 def test_the_attention_loss_is_the_same(teacher, images):
     model = with_outlets(teacher, taps(teacher, attention_1="stage2"))
     student = features(zoo.resnet8(10, (28, 28, 1)), "stage2", images)
     whole = AttentionTransfer()(features(teacher, "stage2", images), student)
-    small = AttentionTransfer()(features(model, "attention_1", images), student)
+    small = AttentionTransfer()(
+        features(model, outlet("attention_1"), images), student
+    )
     assert np.all(np.asarray(whole) > 0)
     # A small difference of two rounded unit vectors, squared.
     np.testing.assert_allclose(small, whole, rtol=1e-3)
@@ -68,7 +77,7 @@ def test_taps_of_a_nested_teacher(teacher, images):
     tap = taps(outer, factor=f"{teacher.name}/stage3")
     model = with_outlets(outer, tap)
     np.testing.assert_allclose(
-        features(model, "factor", images),
+        features(model, outlet("factor"), images),
         features(teacher, "stage3", images),
         rtol=1e-5,
         atol=1e-6,
@@ -79,6 +88,6 @@ def test_taps_of_a_nested_teacher(teacher, images):
 def test_it_can_be_folded(teacher, dtype):
     wanted = taps(teacher, factor="stage3", attention_1="stage1")
     model = with_outlets(teacher, wanted)
-    chosen = [feature_taps.find(model, name, "taps") for name in wanted]
+    chosen = [feature_taps.find(model, outlet(n), "taps") for n in wanted]
     folded = fold(view(model, chosen), dtype)
     assert not any("_bn" in layer.name for layer in folded.layers)
