@@ -105,7 +105,9 @@ def train(model, scenes, epochs):
         ],
     )
     begun = time.perf_counter()
-    model.fit(scenes, epochs=epochs, verbose=2)
+    # Keras would draw the order from a generator that making the distiller
+    # has drawn from.
+    model.fit(scenes, epochs=epochs, verbose=2, shuffle=False)
     return time.perf_counter() - begun
 
 
@@ -117,7 +119,7 @@ def paraphrase(teacher, scenes):
     )
     phase1.compile(keras_ft.CoupledSGD(0.1, momentum=0.9, weight_decay=5e-4))
     begun = time.perf_counter()
-    phase1.fit(scenes, epochs=PARAPHRASE_EPOCHS.value, verbose=2)
+    phase1.fit(scenes, epochs=PARAPHRASE_EPOCHS.value, verbose=2, shuffle=False)
     return paraphraser, time.perf_counter() - begun
 
 

@@ -32,16 +32,12 @@ _FOLLOWS = {
     "images": {"image size"},
     "steps per epoch": {"batch size"},
 }
-# Without influence on what the teacher computes, or different in every
-# process for the same teacher.
-_IRRELEVANT = (
-    "name",
-    "trainable",
-    "shared_object_id",
-    "build_config",
-    "compile_config",
-)
-_IRRELEVANT_ENDINGS = ("_initializer", "_regularizer", "_constraint")
+# Different in every process for the same network, or part of its weights.
+_IRRELEVANT = ("name", "shared_object_id", "build_config", "compile_config")
+_IRRELEVANT_ENDINGS = ("_initializer",)
+# Without influence on what a network computes that is not trained.
+_FOR_TRAINING = ("trainable",)
+_FOR_TRAINING_ENDINGS = ("_regularizer", "_constraint")
 
 
 def of_form(
@@ -63,35 +59,69 @@ def of_teacher(teacher: keras.Model) -> Key:
     Layers are known by their place, not by their name: Keras numbers names
     that it gives itself, so they differ between processes.
     """
-    weights = hashlib.sha256()
-    for variable in teacher.weights:
-        array = np.asarray(variable)
-        weights.update(f"{array.dtype}{array.shape}".encode())
-        weights.update(np.ascontiguousarray(array).tobytes())
-    names: dict[str, str] = {}
-    graph = json.dumps(
-        _canonical(teacher.get_config(), names),
-        sort_keys=True,
-        default=lambda value: type(value).__name__,
-    )
+    names = _IRRELEVANT + _FOR_TRAINING
+    endings = _IRRELEVANT_ENDINGS + _FOR_TRAINING_ENDINGS
     return {
-        "teacher weights": weights.hexdigest(),
-        "teacher architecture": hashlib.sha256(graph.encode()).hexdigest(),
+        "teacher weights": _weights(teacher),
+        "teacher architecture": _graph(teacher, _Omitted(names, endings)),
     }
 
 
-def _canonical(part: Any, names: dict[str, str]) -> Any:
-    if isinstance(part, Mapping):
-        if isinstance(part.get("name"), str):
-            names.setdefault(part["name"], f"layer {len(names)}")
-        return {
-            key: _canonical(value, names)
-            for key, value in part.items()
-            if key not in _IRRELEVANT and not key.endswith(_IRRELEVANT_ENDINGS)
-        }
-    if isinstance(part, (list, tuple)):
-        return [_canonical(value, names) for value in part]
-    return names.get(part, part) if isinstance(part, str) else part
+def of_student(student: keras.Model, tap: int) -> Key:
+    """The entries of a network that is to be trained.
+
+    Args:
+        student: With its initial weights. What counts in training only, such
+            as regularizers and frozen layers, is an entry as well.
+        tap: Place of its tap in the table of taps.
+    """
+    omitted = _Omitted(_IRRELEVANT, _IRRELEVANT_ENDINGS)
+    return {
+        "student weights": _weights(student),
+        "student architecture": _graph(student, omitted),
+        "student tap": tap,
+    }
+
+
+def _weights(network: keras.Model) -> str:
+    found = hashlib.sha256()
+    for variable in network.weights:
+        array = np.asarray(variable)
+        found.update(f"{array.dtype}{array.shape}".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+def _graph(network: keras.Model, omitted: "_Omitted") -> str:
+    text = json.dumps(
+        omitted.canonical(network.get_config(), {}),
+        sort_keys=True,
+        default=lambda value: type(value).__name__,
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _Omitted:
+    """A configuration without some entries, layers known by their place."""
+
+    def __init__(
+        self, names: tuple[str, ...], endings: tuple[str, ...]
+    ) -> None:
+        self.names = names
+        self.endings = endings
+
+    def canonical(self, part: Any, places: dict[str, str]) -> Any:
+        if isinstance(part, Mapping):
+            if isinstance(part.get("name"), str):
+                places.setdefault(part["name"], f"layer {len(places)}")
+            return {
+                key: self.canonical(value, places)
+                for key, value in part.items()
+                if key not in self.names and not key.endswith(self.endings)
+            }
+        if isinstance(part, (list, tuple)):
+            return [self.canonical(value, places) for value in part]
+        return places.get(part, part) if isinstance(part, str) else part
 
 
 def of_data(data: ImageData, found: Survey) -> Key:

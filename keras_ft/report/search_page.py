@@ -47,12 +47,15 @@ def search_headline(found: Mapping[str, Any]) -> str:
     Args:
         found: What `tune` returned.
     """
+    trained, whole = found["best_epochs"], found["epochs"]
+    short = f" It was trained for {trained} of {whole} epochs only."
     return (
         f"Best of {len(found['trials'])} trials: "
         f"{space.label(found['best'])}, with {found['objective']} "
         f"{found['best_score']:.4f}. Its student is right on "
         f"{wording.percent(found['test_accuracy'])} of "
         f"{found['test_examples']:,} test images."
+        f"{short if trained < whole else ''}"
     )
 
 
@@ -125,9 +128,11 @@ def _curve(objective: str, points: list[tuple[float, float]]) -> str | None:
 
 
 def _on_beta(settings: Mapping[str, Any]) -> list[str]:
-    reduction = settings["recipe"].get("reduction", "mean")
-    searched = settings["betas"] is not None
-    if searched or settings["rates"] is None or reduction == "sum":
+    recipe, rates = settings["recipe"], settings["rates"]
+    one_rate = rates is None or (isinstance(rates, list) and len(rates) == 1)
+    # An attention map is of one size for all rates.
+    a_mean = recipe["form"] == "flat" and recipe.get("reduction") is None
+    if settings["betas"] is not None or one_rate or not a_mean:
         return []
     return [
         "One beta for all rates: the factor's distance is a mean over its "

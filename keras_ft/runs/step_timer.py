@@ -14,7 +14,8 @@ class StepTimer(keras.callbacks.Callback):
 
     Attributes:
         start: Seconds that the first epoch took longer than the second.
-        step: Seconds of a training step, its batch included; the mean.
+        step: Seconds of a training step, its batch included; the mean of
+            all but the first.
         validation_step: The same of validation, 0 without it.
 
     Example:
@@ -52,9 +53,14 @@ class StepTimer(keras.callbacks.Callback):
         first = self._epoch_began - self._began
         second = time.perf_counter() - self._epoch_began
         self.start = max(0.0, first - second)
-        self.step = statistics.fmean(self._steps)
-        if self._validation_steps:
-            self.validation_step = statistics.fmean(self._validation_steps)
+        self.step = _mean(self._steps)
+        self.validation_step = _mean(self._validation_steps)
+
+
+def _mean(steps: list[float]) -> float:
+    # The first one opens the stream: many more steps of a run share that.
+    later = steps[1:] or steps
+    return statistics.fmean(later) if later else 0.0
 
 
 def _finish(steps: list[float], logs: Any) -> None:

@@ -4,11 +4,40 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from keras_ft import preflight
+from keras_ft.data.dataset import ImageData
+from keras_ft.errors import InputError
 from keras_ft.tuner.search_error import SearchError
 
 OBJECTIVES = {"val_accuracy": "max", "val_task_loss": "min"}
+_SOME = 16  # images that tell two splits apart
 # Decided by the recipe, by the data and by one device.
 _OVERRIDES = ("optimizer", "loss", "metrics", "distribution_strategy")
+
+
+def check_arguments(teacher: Any, data: ImageData, seed: int) -> None:
+    """Refuses what a hypermodel cannot use.
+
+    Raises:
+        InputError: The teacher has no graph, the seed is below 0, or the
+            search would choose by the test images.
+    """
+    preflight.check_model("teacher", teacher)
+    if seed < 0:
+        raise InputError("seed", seed, "0 or more", "Use 0.")
+    mine, known = (
+        data.examples(split, _SOME)[0] for split in ("validation", "test")
+    )
+    if np.array_equal(mine, known):
+        raise InputError(
+            "data",
+            "validation images that are the test images",
+            "images that are not looked at otherwise",
+            "Use data.load(..., validation_fraction=0.1): a search that looks "
+            "at the test images has none left.",
+        )
 
 
 def tuner_of(callbacks: Sequence[Any]) -> Any:

@@ -8,7 +8,6 @@ import keras
 import keras_tuner
 
 from keras_ft import artefacts
-from keras_ft import preflight
 from keras_ft.data.dataset import ImageData
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
@@ -19,6 +18,7 @@ from keras_ft.tuner import results
 from keras_ft.tuner import space
 from keras_ft.tuner.lock import locked
 from keras_ft.tuner.paraphrasers import Echo
+from keras_ft.tuner.rehearsal import rehearse
 from keras_ft.tuner.search_error import SearchError
 from keras_ft.tuner.space import Axis
 from keras_ft.tuner.trial import Trial
@@ -65,8 +65,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         kd_weights: Weight of the soft-target term; 0.9 by default.
         recipe: Schedules and all that is not searched; `"official"` if left
             out, which has 164 epochs. Batches are those of the data.
-        teacher_layer_name: Tap of the teacher; `None` for its last map.
-        student_layer_name: Tap of the student; `None` for its last map.
+        teacher_layer_name, student_layer_name: Taps; `None` for the last maps.
         views: Differently augmented epochs in the feature cache.
         dtype: Of the cached features, see `FeatureCache.build`.
         seed: Of weights and dropout, at least 0. With `executions_per_trial`
@@ -80,11 +79,12 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
     anew; other ones need another `cache_dir`.
 
     Raises:
-        InputError: An argument is out of range, at construction.
+        InputError: An argument is out of range, or validation images are the
+            test images, at construction.
         SearchError: An `InputError`, from `search` before the first training:
             an objective other than `val_accuracy` and `val_task_loss`, a
-            tuner with a loss, an optimizer, metrics or a strategy of its own,
-            or features of something else in `cache_dir`.
+            tuner with a loss, optimizer, metrics or strategy of its own,
+            networks that do not fit, or other features in `cache_dir`.
 
     Example:
 
@@ -124,9 +124,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         echo: Echo | None = print,
     ) -> None:
         super().__init__(name="factor_transfer")
-        preflight.check_model("teacher", teacher)
-        if seed < 0:
-            raise InputError("seed", seed, "0 or more", "Use 0.")
+        checks.check_arguments(teacher, data, seed)
         axes = (rates, betas, ps, learning_rates, temperatures, kd_weights)
         self.space = space.Space(dict(zip(space.NAMES, axes, strict=True)))
         self.teacher = teacher
@@ -141,6 +139,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
             base=self.recipe,
             teacher_layer_name=teacher_layer_name,
             student_layer_name=student_layer_name,
+            searched=tuple(self.space.axes),
             kd=temperatures is not None or kd_weights is not None,
             seed=seed,
             acceleration=acceleration,
@@ -155,19 +154,19 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
             "dtype": dtype,
             "acceleration": acceleration,
         }
-        # The checkpoint of the trial at hand: its executions share it.
-        self._checkpoint: Any = None
+        self._checkpoint: Any = None  # of the trial: its executions share it
         self._execution = 0
 
     def prepare(self) -> FeatureCache:
         """Computes the teacher's features, unless they are there.
 
-        `search` does it, in whichever process comes first.
+        `search` does it. What would fail in every trial is refused before.
 
         Raises:
-            InputError: See `FeatureCache.build`.
+            InputError: Networks and data do not fit, or see `FeatureCache`.
         """
         if self._cache is None:
+            rehearse(self._trials, self.teacher)
             with locked(self.folder / "features.lock"):
                 self._cache = FeatureCache.build(
                     self.folder / "features",
@@ -179,7 +178,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         return self._cache
 
     def build(self, hp: Any) -> keras.Model:
-        """A new student; cheap, because tuners call it often."""
+        """A new student."""
         self.space.declare(hp)
         return self._trials.student(hp)
 
@@ -207,6 +206,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         epochs = epochs or self.recipe.distil.epochs
         checks.check_epochs(epochs, self.recipe.distil.epochs)
         self.space.declare(hp)
+        space.note_epochs(hp, epochs, self.recipe.distil.epochs)
         execution = self._count_executions(callbacks)
         try:
             cache = self.prepare()

@@ -88,7 +88,9 @@ class Paraphrasers:
         teacher = self.cache.teacher
         tap = find(teacher, self.teacher_layer_name, "teacher_layer_name")
         whole = keras.Sequential([keras.Input(tap.shape), paraphraser])
-        if _FILE in artefacts.manifest(folder):
+        # One that was deleted, say because it was damaged, is trained again.
+        there = (folder / _FILE).is_file()
+        if there and _FILE in artefacts.manifest(folder):
             whole.load_weights(artefacts.verify(folder, _FILE))
             self._say(f"phase 1: paraphraser of rate {recipe.rate:g} is there")
         else:

@@ -1,5 +1,6 @@
 """The trials of a search as a table."""
 
+import contextlib
 import itertools
 from typing import Any
 
@@ -49,26 +50,27 @@ def best_student(tuner: Any) -> keras.Model:
 def _row(
     trials: Trials, cache: FeatureCache, tuner: Any, trial: Any
 ) -> dict[str, Any]:
-    values = space.values_of(trial.hyperparameters)
+    hp, objective = trial.hyperparameters, tuner.oracle.objective.name
+    epochs = hp.values.get(space.EPOCHS, trials.base.distil.epochs)
+    row: dict[str, Any] = {**space.values_of(hp), **dict.fromkeys(NUMBERS)}
+    row |= {"status": trial.status, "epochs": epochs}
+    if trial.status != "COMPLETED":
+        row["message"] = _last_line(trial.message)
+        # The student of these values may be what failed.
+        with contextlib.suppress(Exception):
+            folder = trials.folder_of(cache, hp, objective)
+            row["message"] = folder.failure or row["message"]
+        return row
+    row["score"] = float(trial.score)
     folder, *more = (
-        trials.folder_of(cache, values, tuner.oracle.objective.name, execution)
+        trials.folder_of(cache, hp, objective, execution)
         for execution in range(tuner.executions_per_trial)
     )
-    # Hyperband asks for parts of a training.
-    epochs = trial.hyperparameters.values.get(
-        "tuner/epochs", trials.base.distil.epochs
-    )
-    row: dict[str, Any] = {**values, **dict.fromkeys(NUMBERS)}
-    row |= {"status": trial.status, "epochs": epochs}
-    if trial.status == "COMPLETED":
-        row["score"] = float(trial.score)
-        if folder.has(epochs):
-            row["best_epoch"] = folder.best(epochs)
-            row["epochs"] = len(folder.rows(epochs))
-            seconds = sum(each.seconds(epochs) for each in (folder, *more))
-            row["seconds"] = round(seconds, 1)
-    else:
-        row["message"] = folder.failure or _last_line(trial.message)
+    if folder.has(epochs):
+        row["best_epoch"] = folder.best(epochs)
+        row["epochs"] = len(folder.rows(epochs))
+        seconds = sum(each.seconds(epochs) for each in (folder, *more))
+        row["seconds"] = round(seconds, 1)
     return row
 
 

@@ -50,8 +50,9 @@ def tune(
     Returns:
         What `trials.json` holds: `trials`, as
         `FactorTransferHyperModel.results` returns them, `objective`, and of
-        the best trial `best` (its values), `best_score`, `test_accuracy` and
-        `test_examples`. Nothing in a worker.
+        the best trial `best` (its values), `best_score`, `best_epochs` of
+        the recipe's `epochs`, `test_accuracy` and `test_examples`. Nothing in
+        a worker.
 
     Raises:
         InputError: Settings do not fit each other or the folder, or every
@@ -93,6 +94,10 @@ def tune(
         content |= {
             "best": space.values_of(best.hyperparameters),
             "best_score": float(best.score),
+            "best_epochs": best.hyperparameters.values.get(
+                space.EPOCHS, settings.recipe.distil.epochs
+            ),
+            "epochs": settings.recipe.distil.epochs,
             "test_accuracy": evaluation.accuracy,
             "test_examples": evaluation.examples,
         }

@@ -1,11 +1,13 @@
 """Everything that decides what a search finds."""
 
 import dataclasses
+import math
 from typing import Any
 
 from keras_ft.acceleration.acceleration import check_choice
 from keras_ft.errors import InputError
 from keras_ft.recipes import Recipe
+from keras_ft.tuner import brackets
 from keras_ft.tuner import space
 from keras_ft.tuner.checks import OBJECTIVES
 from keras_ft.tuner.log_range import LogRange
@@ -91,8 +93,17 @@ class SearchSettings:
         check_choice(self.acceleration)
         if self.seed < 0:
             raise InputError("seed", self.seed, "0 or more", "Use 0.")
+        if all(getattr(self, name) is None for name in AXES):
+            raise InputError(
+                ", ".join(AXES),
+                "None for each",
+                "something to search",
+                f"Use rates={space.RATES}.",
+            )
         if self.tuner == "grid":
             self._check_grid()
+        if self.tuner == "hyperband":
+            self._check_hyperband()
         if self.max_trials is not None:
             self._check_max_trials(self.max_trials)
         if self.validation_fraction == 0:
@@ -113,6 +124,23 @@ class SearchSettings:
                     "single values, of which a grid is made",
                     "List them, or use another tuner.",
                 )
+
+    def _check_hyperband(self) -> None:
+        """Refuses what keras-tuner ends after the first, shortest round."""
+        axes = [getattr(self, name) for name in AXES]
+        if any(isinstance(axis, LogRange) for axis in axes):
+            return
+        known = math.prod(len(set(axis)) for axis in axes if axis is not None)
+        asked = brackets.first_round(self.recipe.distil.epochs)
+        if known < asked:
+            raise InputError(
+                "tuner",
+                f"'hyperband' for {known} trials that differ",
+                f"at least {asked}, which it begins with for "
+                f"{self.recipe.distil.epochs} epochs",
+                "Search a range, as in betas=LogRange(50, 5000), or use "
+                "tuner='grid'.",
+            )
 
     def _check_max_trials(self, number: int) -> None:
         if self.tuner == "hyperband":

@@ -14,8 +14,10 @@ RATES = (0.25, 0.5, 0.75, 1.0, 2.0, 4.0)
 Axis = Sequence[float] | LogRange
 # As they are shown; a student's own parameters come after them.
 NAMES = ("rate", "beta", "p", "learning_rate", "temperature", "kd_weight")
-# What keras-tuner's Hyperband keeps among the hyper-parameters.
+# What keras-tuner's Hyperband keeps among the hyper-parameters. So do others
+# whose trials are shorter than the recipe says.
 _TUNERS_OWN = "tuner/"
+EPOCHS = f"{_TUNERS_OWN}epochs"
 _DIGITS = 6
 
 
@@ -79,6 +81,12 @@ def values_of(hp: Any) -> dict[str, Any]:
     }
     known = {name: found[name] for name in NAMES if name in found}
     return known | found
+
+
+def note_epochs(hp: Any, epochs: int, whole: int) -> None:
+    """Has the oracle keep how long a shorter trial is, for the results."""
+    if epochs < whole:
+        hp.values.setdefault(EPOCHS, epochs)
 
 
 def label(values: Mapping[str, Any]) -> str:

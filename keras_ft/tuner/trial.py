@@ -9,6 +9,7 @@ import keras_tuner
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.runs.follower import Follower
+from keras_ft.runs.training import checkpoint_folder
 from keras_ft.runs.training import train
 from keras_ft.tuner import space
 from keras_ft.tuner.keep_best import KeepBest
@@ -62,15 +63,20 @@ class Trial:
         Raises:
             keras_tuner.errors.FailedTrialError: The values cannot be trained.
         """
-        with locked(self._folder().path.with_suffix(".lock")):
+        try:
+            path = self._folder().path
+        except InputError as error:
+            # The student that these values make has no such tap.
+            raise keras_tuner.errors.FailedTrialError(str(error)) from None
+        with locked(path.with_suffix(".lock")):
             # Read under the lock: another process may just have written it.
             folder = self._folder()
-            if folder.failure is not None:
-                raise keras_tuner.errors.FailedTrialError(folder.failure)
             name = space.label(self.values)
             if folder.has(epochs):
                 self.trials.say(f"trial: {name}: done before")
                 return folder
+            if folder.failure is not None:
+                raise keras_tuner.errors.FailedTrialError(folder.failure)
             self.trials.say(f"trial: {name}")
             try:
                 self._train(folder, epochs, callbacks, continues)
@@ -88,7 +94,7 @@ class Trial:
 
     def _folder(self) -> TrialFolder:
         return self.trials.folder_of(
-            self.cache, self.values, self.objective, self.execution
+            self.cache, self.hp, self.objective, self.execution
         )
 
     def _train(
@@ -99,8 +105,9 @@ class Trial:
         continues: bool,
     ) -> None:
         passed = [c for c in callbacks if not is_tuners_checkpoint(c)]
-        if len(passed) > 1 and not continues:
-            # Beside the tuner's there are some whose state a kill has taken.
+        # Beside the tuner's there are some whose state a kill has taken.
+        anew = len(passed) > 1 and not continues
+        if anew or not checkpoint_folder(Follower(folder.path), PHASE).exists():
             folder.clear()
         folder.clear_up()
         recipe = self.trials.recipe(self.values)

@@ -51,9 +51,14 @@ class TrialFolder:
         return self._content.get("failure")
 
     def has(self, epochs: int) -> bool:
-        """Whether the trial was trained that long, or ended before."""
+        """Whether the trial was trained that long, or ended before.
+
+        One whose student was deleted, say because it was damaged, was not.
+        """
         rows = self._content.get("rows", [])
-        return len(rows) >= epochs or bool(self._content.get("stopped"))
+        if len(rows) < epochs and not self._content.get("stopped"):
+            return False
+        return (self.path / _weights(self.best(epochs))).is_file()
 
     def rows(self, epochs: int) -> list[Row]:
         """The rows of the first epochs of a trial that `has` them."""
@@ -88,6 +93,7 @@ class TrialFolder:
 
     def clear(self) -> None:
         """Forgets an unfinished training."""
+        self._content = {}
         shutil.rmtree(self.path, ignore_errors=True)
 
     def save_if_best(self, student: keras.Model, row: Row) -> None:
@@ -115,17 +121,11 @@ class TrialFolder:
             raise InputError(
                 self.objective, best, "a finite number", "Lower the rates."
             )
-        # Shorter trials keep their best students beside the longer one's.
-        ends = {*self._content.get("ends", []), len(rows)}
+        # A shorter trial of the same values finds its best student as well.
+        ends = range(1, len(rows) + 1)
         files = {_weights(self.best_of(rows[:end])) for end in ends}
         artefacts.record(self.path, files)
-        self._write(
-            {
-                "rows": rows,
-                "ends": sorted(ends),
-                "stopped": len(rows) < epochs,
-            }
-        )
+        self._write({"rows": rows, "stopped": len(rows) < epochs})
         for path in self.path.glob(_STUDENTS):
             if path.name not in files:
                 path.unlink()
@@ -133,8 +133,11 @@ class TrialFolder:
             remove_checkpoint(Follower(self.path), PHASE)
 
     def fail(self, reason: str) -> None:
-        """Records that the trial fails whenever it is tried."""
-        self._write({"failure": reason})
+        """Records that the trial fails whenever it is tried so long.
+
+        What it reached in fewer epochs stays.
+        """
+        self._write({**self._content, "failure": reason})
 
     def _write(self, content: dict[str, Any]) -> None:
         self.path.mkdir(parents=True, exist_ok=True)

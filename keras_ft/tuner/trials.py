@@ -1,15 +1,15 @@
 """What all trials of a search have in common."""
 
 import dataclasses
-import functools
+import json
 from collections.abc import Callable
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
-import keras_tuner
 
+from keras_ft import feature_taps
 from keras_ft.data.dataset import ImageData
 from keras_ft.distiller import Distiller
 from keras_ft.feature_cache import FeatureCache
@@ -18,6 +18,8 @@ from keras_ft.layers import Paraphraser
 from keras_ft.recipes import Recipe
 from keras_ft.runs import models
 from keras_ft.transfers import SoftTargets
+from keras_ft.transfers.transfer import Transfer
+from keras_ft.tuner import space
 from keras_ft.tuner.paraphrasers import Echo
 from keras_ft.tuner.paraphrasers import Paraphrasers
 from keras_ft.tuner.trial_folder import TrialFolder
@@ -32,7 +34,8 @@ class Trials:
     """Models, settings and folders of trials.
 
     Args: Those of `FactorTransferHyperModel`; `folder` is its `cache_dir`,
-        `kd` says whether there is a soft-target term.
+        `searched` are the names of its axes, and `kd` says whether there is a
+        soft-target term.
 
     Example:
 
@@ -46,10 +49,15 @@ class Trials:
     base: Recipe
     teacher_layer_name: str | None
     student_layer_name: str | None
+    searched: tuple[str, ...]
     kd: bool
     seed: int
     acceleration: str
     echo: Echo | None
+    # Of students that were built before.
+    _student_keys: dict[str, keys.Key] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def student(self, hp: Any, execution: int = 0) -> keras.Model:
         """A new compiled student; the same weights for every trial."""
@@ -68,12 +76,13 @@ class Trials:
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
         """The recipe with a trial's values put in."""
+        searched = self._searched(values)
         changes = {
-            name: values[name] for name in _OF_THE_RECIPE if name in values
+            name: searched[name] for name in _OF_THE_RECIPE if name in searched
         }
-        if "learning_rate" in values:
+        if "learning_rate" in searched:
             changes["distil"] = dataclasses.replace(
-                self.base.distil, learning_rate=values["learning_rate"]
+                self.base.distil, learning_rate=searched["learning_rate"]
             )
         return self.base.replace(**changes)
 
@@ -85,10 +94,6 @@ class Trials:
         values: Mapping[str, Any],
     ) -> Distiller:
         """The compiled model of phase 2."""
-        soft = SoftTargets(
-            values.get("temperature", TEMPERATURE),
-            beta=values.get("kd_weight", KD_WEIGHT),
-        )
         recipe = self.recipe(values)
         model = recipe.distiller(
             cache.teacher,
@@ -96,12 +101,25 @@ class Trials:
             paraphraser,
             self.teacher_layer_name,
             self.student_layer_name,
-            also=(soft,) if self.kd else (),
+            also=self.soft_targets(values),
             acceleration=self.acceleration,
         )
         optimizer = recipe.distil.optimizer(cache.steps_per_epoch)
         model.compile(optimizer, self.loss(), metrics=["accuracy"])
         return model
+
+    def soft_targets(self, values: Mapping[str, Any]) -> tuple[Transfer, ...]:
+        """The term beside the factor's, where there is one."""
+        if not self.kd:
+            return ()
+        searched = self._searched(values)
+        temperature = searched.get("temperature", TEMPERATURE)
+        weight = searched.get("kd_weight", KD_WEIGHT)
+        return (SoftTargets(temperature, beta=weight),)
+
+    def _searched(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Without the student's own parameters."""
+        return {n: v for n, v in values.items() if n in self.searched}
 
     def paraphrasers(self, cache: FeatureCache) -> Paraphrasers:
         """Those of phase 1."""
@@ -117,33 +135,39 @@ class Trials:
     def folder_of(
         self,
         cache: FeatureCache,
-        values: Mapping[str, Any],
+        hp: Any,
         objective: str,
         execution: int = 0,
     ) -> TrialFolder:
         """Where a trial is kept: found by all that decides its result."""
+        values = space.values_of(hp)
         recipe = self.recipe(values).to_dict()
         for irrelevant in ("name", "source", "teacher"):
             del recipe[irrelevant]
         key = {
             "cache": cache.key,
-            "layers": [self.teacher_layer_name, self.student_layer_name],
+            "layer": self.teacher_layer_name,
             "recipe": recipe,
-            "values": dict(values),
+            "values": values,
             "kd": self.kd,
             "seed": self.seed,
             "acceleration": self.acceleration,
             "objective": objective,
             "execution": execution,
-            "student": self._student_key,
+            "student": self._student_key(hp, execution),
         }
         path = self.folder / "trials" / keys.digest(key)[:16]
         return TrialFolder(path, objective)
 
-    @functools.cached_property
-    def _student_key(self) -> keys.Key:
-        # Its own parameters are among the values.
-        return keys.of_teacher(self.student(keras_tuner.HyperParameters()))
+    def _student_key(self, hp: Any, execution: int) -> keys.Key:
+        known = json.dumps([space.values_of(hp), execution])
+        if known not in self._student_keys:
+            student = self.student(hp.copy(), execution)
+            name, argument = self.student_layer_name, "student_layer_name"
+            tap = feature_taps.find(student, name, argument)
+            place = [t.name for t in feature_taps.taps(student)].index(tap.name)
+            self._student_keys[known] = keys.of_student(student, place)
+        return self._student_keys[known]
 
     def say(self, line: str) -> None:
         """A line of progress."""

@@ -211,9 +211,10 @@ def test_executions_start_from_different_weights(hypermodel, search, fits):
     model = hypermodel(rates=(0.5,))
     tuner = search(keras_tuner.GridSearch, model, executions_per_trial=2)
     assert fits.count("FactorTransfer") == 2
+    (trial,) = tuner.oracle.trials.values()
     folders = [
         model._trials.folder_of(
-            model.prepare(), {"rate": 0.5}, "val_accuracy", execution
+            model.prepare(), trial.hyperparameters, "val_accuracy", execution
         )
         for execution in range(2)
     ]
@@ -222,7 +223,6 @@ def test_executions_start_from_different_weights(hypermodel, search, fits):
     scores = [
         max(row["val_accuracy"] for row in folder.rows(2)) for folder in folders
     ]
-    (trial,) = tuner.oracle.trials.values()
     assert trial.score == pytest.approx(np.mean(scores))
 
 
@@ -270,9 +270,51 @@ def test_another_search_in_the_same_features_is_refused(hypermodel, search):
 
 def test_a_damaged_student_is_refused_by_name(hypermodel, search, tmp_path):
     search(keras_tuner.GridSearch, hypermodel(rates=(0.5,)))
-    (path,) = tmp_path.glob("cache/trials/*/student-*.weights.h5")
+    # The last of those that were the best so far.
+    *_, path = sorted(tmp_path.glob("cache/trials/*/student-*.weights.h5"))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(SearchError, match=path.name):
         search(keras_tuner.GridSearch, hypermodel(rates=(0.5,)))
+    # As the message says.
+    path.unlink()
+    model = hypermodel(rates=(0.5,))
+    assert statuses(search(keras_tuner.GridSearch, model)) == {"COMPLETED"}
+    assert (
+        model.results(search(keras_tuner.GridSearch, model))[0]["epochs"] == 2
+    )
+
+
+def test_a_deleted_paraphraser_is_trained_again(
+    hypermodel, search, fits, tmp_path
+):
+    search(keras_tuner.GridSearch, hypermodel(rates=(0.5,)))
+    (path,) = tmp_path.glob("cache/paraphrasers/*/paraphraser.weights.h5")
+    path.unlink()
+    fits.clear()
+    model = hypermodel(rates=(0.5,), betas=(7.0,))
+    assert statuses(search(keras_tuner.GridSearch, model)) == {"COMPLETED"}
+    assert fits == ["ParaphraserTrainer", "FactorTransfer"]
+
+
+def test_shorter_searches_find_what_longer_ones_trained(
+    hypermodel, search, fits
+):
+    recipe = Recipe.preset("official").short(1, 3)
+
+    def model():
+        return hypermodel(recipe=recipe, rates=RATES)
+
+    search(keras_tuner.GridSearch, model())
+    fits.clear()
+    hyperband = search(
+        keras_tuner.Hyperband, model(), "hyperband", max_epochs=3, factor=3
+    )
+    assert statuses(hyperband) == {"COMPLETED"}
+    short = model()
+    tuner = search(keras_tuner.GridSearch, short, "short", epochs=1)
+    assert not fits
+    for row in short.results(tuner):
+        assert (row["best_epoch"], row["epochs"]) == (1, 1)
+        assert row["seconds"] > 0

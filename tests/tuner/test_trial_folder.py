@@ -41,16 +41,36 @@ def test_the_first_of_the_best_epochs_is_kept(
     assert again.has(5) and not again.has(6)
     assert again.best(5) == best
     assert bias(student, again.best_weights(5)) == [best]
-    assert len(list(tmp_path.glob("student-*"))) == 1
 
 
-def test_a_shorter_trial_keeps_its_best_student(tmp_path, student):
+def test_a_shorter_trial_has_its_best_student(tmp_path, student):
     folder = TrialFolder(tmp_path, "val_accuracy")
-    values = [0.5, 0.4, 0.6]
-    folder.finish(train(folder, student, values[:2]), 2, keep_state=True)
-    folder.finish(train(folder, student, values), 3, keep_state=False)
-    for epochs, best in ((2, 1), (3, 3)):
+    folder.finish(
+        train(folder, student, [0.5, 0.4, 0.6, 0.1, 0.7]), 5, keep_state=False
+    )
+    folder = TrialFolder(tmp_path, "val_accuracy")
+    for epochs, best in enumerate((1, 1, 3, 3, 5), start=1):
+        assert folder.has(epochs) and folder.best(epochs) == best
         assert bias(student, folder.best_weights(epochs)) == [best]
+    # Nothing else is kept.
+    assert len(list(tmp_path.glob("student-*"))) == 3
+
+
+def test_a_failure_takes_nothing_from_a_shorter_trial(tmp_path, student):
+    folder = TrialFolder(tmp_path, "val_accuracy")
+    folder.finish(train(folder, student, [0.5, 0.6]), 2, keep_state=True)
+    folder.fail("diverged in epoch 4")
+    again = TrialFolder(tmp_path, "val_accuracy")
+    assert again.has(2) and again.best(2) == 2 and not again.has(4)
+    assert again.failure == "diverged in epoch 4"
+
+
+def test_a_student_that_was_deleted_is_not_there(tmp_path, student):
+    folder = TrialFolder(tmp_path, "val_accuracy")
+    folder.finish(train(folder, student, [0.5, 0.6]), 2, keep_state=False)
+    next(tmp_path.glob("student-0002*")).unlink()
+    again = TrialFolder(tmp_path, "val_accuracy")
+    assert again.has(1) and not again.has(2)
 
 
 def test_a_trial_that_stopped_by_itself_has_every_length(tmp_path, student):

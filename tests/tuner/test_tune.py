@@ -9,6 +9,7 @@ import keras
 import pytest
 
 from keras_ft import artefacts
+from keras_ft import report
 from keras_ft.cli import tune
 from keras_ft.cli.main import main
 from keras_ft.tuner import search_run
@@ -46,6 +47,8 @@ def test_the_words_of_the_flags_are_those_of_the_package():
         ("--rates=0", "rate"),
         ("--ps=3", "ps"),
         ("--validation_fraction=0", "validation_fraction"),
+        ("--rates=", "something to search"),
+        ("--tuner=hyperband", "begins with for"),
     ],
 )
 def test_bad_flags_are_one_line(tmp_path, capsys, flag, fault):
@@ -83,6 +86,7 @@ def test_a_search_leaves_table_report_and_student(
     printed = capsys.readouterr().out
     assert printed.count(": done before") == 2 and "epoch 1/2 " not in printed
     assert trials(folder) == content
+    assert content["best_epochs"] == content["epochs"] == 2
     assert main([*words, "--rates=0.25"]) == 2
     assert "rates" in capsys.readouterr().err
 
@@ -133,6 +137,34 @@ def test_chief_and_two_workers_find_what_one_process_finds(
     for rate in ("0.1", "0.5", "1"):
         assert output.count(f"paraphraser of rate {rate} trained") == 1
         assert output.count(f"trial: rate {rate}: trained") == 1
+
+
+@pytest.mark.parametrize(("trained", "says"), [(9, False), (1, True)])
+def test_a_search_of_beginnings_says_so(trained, says):
+    found = {
+        "trials": [{}, {}],
+        "objective": "val_accuracy",
+        "best": {"rate": 0.5},
+        "best_score": 0.8,
+        "best_epochs": trained,
+        "epochs": 9,
+        "test_accuracy": 0.79,
+        "test_examples": 2000,
+    }
+    told = report.search_headline(found)
+    assert told.startswith("Best of 2 trials: rate 0.5, with")
+    assert ("trained for 1 of 9 epochs only" in told) == says
+
+
+def test_a_typo_costs_nothing_and_may_be_corrected(
+    tmp_path, search_words, capsys
+):
+    folder = tmp_path / "run"
+    words = [*search_words, "--rates=0.5", "--epochs=1", f"--run_dir={folder}"]
+    assert main([*words, "--student_layer=featurez"]) == 2
+    assert "Did you mean 'features'" in capsys.readouterr().err
+    assert not (folder / "cache").exists()
+    assert main([*words, "--student_layer=features"]) == 0
 
 
 def test_a_worker_starts_without_its_torn_file(
