@@ -94,7 +94,7 @@ def _notes(content: dict[str, Any]) -> list[str]:
             settings["teacher"], about["train_examples"]
         )
     betas = sorted({t["beta"] for t in content["trainings"]} - {None})
-    if settings["beta_ratio"] is not None and betas:
+    if settings.get("beta_ratio") is not None and betas:
         notes.append(
             "The factor term's beta was measured, once per seed: "
             f"{', '.join(f'{beta:.4g}' for beta in betas)}."
