@@ -11,7 +11,8 @@ the same variables, with a folder that all of them reach. A grid or a random
 search finds what one process finds that has as many threads
 (TF_NUM_INTRAOP_THREADS); Bayesian and Hyperband ask by what is finished, and so
 for other trials. The chief ends up to 20 seconds after the last trial; that is
-keras-tuner's.
+keras-tuner's. Its workers give up after an hour without a chief, which first
+runs the teacher: where that takes longer, start again and all is there.
 """
 
 import os

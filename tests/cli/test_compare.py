@@ -37,6 +37,8 @@ def test_it_prints_table_verdict_and_report(folder, words, tmp_path, capsys):
     assert main([*words, f"--run_dir={copy}"]) == 0
     out = capsys.readouterr().out
     assert "over plain, 95 % CI" in out
+    told = r"^Seconds: .* phase 1; the teacher's pass took \d+ more"
+    assert re.search(told, out, re.MULTILINE)
     assert re.search(r"^KD.* pt.*\(two seeds only\)$", out, re.MULTILINE)
     assert out.splitlines()[-1].startswith(str(copy / "report.html"))
 
@@ -49,6 +51,10 @@ def test_the_report_needs_nothing_else(folder):
     for name in ("none-seed0", "kd-seed1", "KD", "plain", "One that reaches"):
         assert name in text, name
     assert "--methods=none,kd" in text
+    # The weights of all terms, and whose teacher it is.
+    assert "method_settings.at_beta" in text and "recipe.beta" in text
+    assert "may have seen other images than the students" in text
+    assert "learned from the same pass of the teacher" in text
 
 
 def test_a_failure_is_in_the_exit_code_and_in_the_report(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import keras_ft
+from keras_ft import report
 from keras_ft.comparison import METHODS
 from keras_ft.comparison import MethodSettings
 from keras_ft.comparison import trainings
@@ -212,8 +213,12 @@ def test_beta_is_asked_for_once_per_seed(tmp_path, toy, monkeypatch):
     monkeypatch.setattr(trainings, "wrapped", wrapped)
     methods = ["ft+kd", "ft"]
     settings = {"methods": methods, "seeds": 1, "beta_ratio": 2.0}
-    assert not keras_ft.compare(tmp_path, **toy | settings).failures
+    found = keras_ft.compare(tmp_path, **toy | settings)
+    assert not found.failures
     first, second = (float(made[name].transfers[0].beta) for name in methods)
     content = json.loads((tmp_path / "paraphraser-seed0/run.json").read_text())
     assert first == second != 500.0
     assert first == pytest.approx(content["notes"]["beta"]["beta"])
+    assert [training.beta for training in found.trainings] == [first] * 2
+    page = report.write_comparison(tmp_path).read_text("utf-8")
+    assert f"beta was measured, once per seed: {first:.4g}." in page

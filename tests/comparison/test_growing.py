@@ -84,6 +84,7 @@ def test_exports_may_follow_and_a_refused_one_is_a_result(
     # Each was made once, and no teacher ran for it.
     assert folders == ["none-seed0", "kd-seed0"] and not steps
     page = report.write_comparison(tmp_path).read_text("utf-8")
+    assert "the same teacher, which ran in every training" in page
     assert "kd, seed 0: no int8 file. Invalid `student`. Received: too" in page
     content = json.loads((tmp_path / "comparison.json").read_text("utf-8"))
     assert [m["int8_seeds"] for m in content["methods"]] == [1, 0]
