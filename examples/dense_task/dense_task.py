@@ -16,8 +16,8 @@ the training photos, test scenes once from the test photos.
 
 Prints the mean intersection over union (mIoU) of the classes on the test scenes
 after the last epoch, the difference for each seed and a verdict in words;
-`--out` keeps them as JSON and Markdown, `--picture` shows some scenes. About
-nine minutes of processor time for five seeds.
+`--out` keeps them as JSON and Markdown, `--picture` shows some scenes. Five
+seeds take ten minutes on two cores.
 """
 
 import statistics
