@@ -76,7 +76,7 @@ def _notes(content: dict[str, Any]) -> list[str]:
     about = content["about"]
     notes = [
         "With each seed all methods began with the same weights, saw the same "
-        f"batches ({about['epochs']} passes over the images) and learned from "
+        f"batches ({_passes(about['epochs'])}) and learned from "
         f"{_source(about)}. Accuracies are those after the last epoch, not "
         "those of the best one.",
         "The intervals are Student's t over the seeds, paired. They speak of "
@@ -112,6 +112,10 @@ def _notes(content: dict[str, Any]) -> list[str]:
         if training["int8_refused"] is not None:
             notes.append(f"{name}: no int8 file. {training['int8_refused']}")
     return notes + list(about["notes"])
+
+
+def _passes(epochs: int) -> str:
+    return f"{epochs} pass{'es' * (epochs != 1)} over the images"
 
 
 def _source(about: dict[str, Any]) -> str:
