@@ -3,21 +3,34 @@
 from typing import Any
 
 from keras_ft.errors import InputError
+from keras_ft.runs.follower import Follower
+from keras_ft.runs.run_folder import RunFolder
 
 _NAMES = ("classes", "input_shape", "sizes", "normalization")
 
 
-def about(loaded: Any) -> dict[str, Any]:
-    """JSON values that describe a dataset.
+def keep(run: RunFolder | Follower, loaded: Any) -> None:
+    """Notes the dataset; refuses one unlike that of the results so far.
 
     Args:
+        run: The run's folder, entered.
         loaded: What `data.load` returned.
+
+    Raises:
+        InputError: Images came or went, or pixels are scaled otherwise, as
+            when the teacher's run folder was moved.
 
     Example:
 
-    >>> about(data.load("fashion_mini"))["sizes"]["test"]
-    2000
+    >>> keep(run, data.load("fashion_mini"))
     """
+    now = _about(loaded)
+    if run.holds_results:
+        _check_same(run.content["notes"].get("dataset", {}), now)
+    run.note("dataset", now)
+
+
+def _about(loaded: Any) -> dict[str, Any]:
     return {
         "name": loaded.name,
         "classes": loaded.classes,
@@ -31,17 +44,7 @@ def about(loaded: Any) -> dict[str, Any]:
     }
 
 
-def check_same(kept: dict[str, Any], now: dict[str, Any]) -> None:
-    """Compares with what the run has begun with.
-
-    Args:
-        kept: Its note; empty if there is none yet.
-        now: That of the dataset at hand.
-
-    Raises:
-        InputError: Images came or went, or pixels are scaled otherwise, as
-            when the teacher's run folder was moved.
-    """
+def _check_same(kept: dict[str, Any], now: dict[str, Any]) -> None:
     for name in _NAMES:
         if kept.get(name, now[name]) != now[name]:
             raise InputError(

@@ -69,12 +69,7 @@ class Workbench:
     def main_data(self) -> Any:
         """The dataset in the batches of phase 2; noted in `run.json`."""
         loaded = self.data(self.settings.recipe.distil.batch_size)
-        about = dataset_note.about(loaded)
-        if self.run.holds_results:
-            dataset_note.check_same(
-                self.run.content["notes"].get("dataset", {}), about
-            )
-        self.run.note("dataset", about)
+        dataset_note.keep(self.run, loaded)
         if self.placement.is_chief:
             labels = "".join(f"{name}\n" for name in loaded.class_names)
             artefacts.write_text(self.run.path / "labels.txt", labels)

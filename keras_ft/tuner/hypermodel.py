@@ -178,7 +178,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         return self._cache
 
     def build(self, hp: Any) -> keras.Model:
-        """A new student."""
+        """A new student; cheap, because tuners call it often."""
         self.space.declare(hp)
         return self._trials.student(hp)
 

@@ -70,12 +70,7 @@ def tune(
         return {}
     with RunFolder(run_dir, settings.configuration(), command_line) as run:
         loaded = _load(settings)
-        about = dataset_note.about(loaded)
-        if run.holds_results:
-            dataset_note.check_same(
-                run.content["notes"].get("dataset", {}), about
-            )
-        run.note("dataset", about)
+        dataset_note.keep(run, loaded)
         hypermodel = _hypermodel(run_dir, settings, loaded, echo)
         cache = hypermodel.prepare()
         run.finish("features", [], {"bytes": cache.bytes})

@@ -66,6 +66,8 @@ class Trial:
         try:
             path = self._folder().path
         except InputError as error:
+            if _names_a_file(error):
+                raise
             # The student that these values make has no such tap.
             raise keras_tuner.errors.FailedTrialError(str(error)) from None
         with locked(path.with_suffix(".lock")):
@@ -81,8 +83,8 @@ class Trial:
             try:
                 self._train(folder, epochs, callbacks, continues)
             except InputError as error:
-                if os.sep in error.argument:
-                    raise  # It names a damaged file: no fault of the values.
+                if _names_a_file(error):
+                    raise
                 folder.fail(str(error))
                 self.trials.say(f"trial: {name}: failed, {error}")
                 # keras-tuner prints the whole trace, causes included.
@@ -126,3 +128,8 @@ class Trial:
             more_callbacks=[KeepBest(folder, student), *passed],
         )
         folder.finish(rows, epochs, epochs < recipe.distil.epochs)
+
+
+def _names_a_file(error: InputError) -> bool:
+    """Whether a file is damaged, which is no fault of the values."""
+    return os.sep in error.argument

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 import keras_ft
+from keras_ft import report
 from keras_ft import runs
 from keras_ft.comparison import Comparison
 from keras_ft.comparison import files
 from keras_ft.comparison import start
 from keras_ft.comparison import teacher_outputs
+from keras_ft.comparison import trainings
 from keras_ft.comparison.training_result import TrainingResult
 from keras_ft.data import Normalization
 from keras_ft.errors import InputError
@@ -147,6 +149,19 @@ def test_a_teacher_may_have_layers_named_like_terms(tmp_path, few):
     teacher = saved(tmp_path / "teacher.keras", features="factor")
     few |= {"teacher": teacher, "methods": ["ft+at"], "teacher_pass": "auto"}
     assert not keras_ft.compare(tmp_path / "run", **few).failures
+
+
+def test_a_broken_export_leaves_the_accuracy(tmp_path, few, monkeypatch):
+    def broken(*arguments, **more):
+        raise RuntimeError("the converter broke")
+
+    monkeypatch.setattr(trainings, "export_student", broken)
+    found = keras_ft.compare(tmp_path, **few | {"export": True})
+    (failed,) = found.failures
+    assert failed.accuracy is not None and failed.int8_refused is None
+    page = report.write_comparison(tmp_path).read_text("utf-8")
+    row = page.split("<code>none-seed0</code>")[1].split("</tr>")[0]
+    assert f"{100 * failed.accuracy:.1f}" in row and row.count("failed") == 1
 
 
 @pytest.mark.slow

@@ -14,15 +14,24 @@ from keras_ft.feature_cache import shard
 
 NAMES = ("a", "b", "c", "d")
 SIZES = {"train": 40, "validation": 20, "test": 12}
+FULL = {"train": 32, "validation": 16, "test": 16}
 # Bits that do not depend on the processor; test_folding.py has the default.
 _PLAINLY = {"views": 2, "acceleration": "none", "echo": None}
 
 
-def _data(pixel=None, label=None, swap=False, size=8, mean=0.5, **settings):
+def _data(
+    pixel=None,
+    label=None,
+    swap=False,
+    size=8,
+    mean=0.5,
+    sizes=SIZES,
+    **settings,
+):
     """40 + 20 + 12 random images in batches of 16; changed as asked."""
     rng = np.random.default_rng(0)
     splits = {}
-    for split, count in SIZES.items():
+    for split, count in sizes.items():
         images = rng.integers(0, 256, (count, size, size, 3)).astype("uint8")
         labels = rng.integers(0, 4, count).astype("int32")
         if split == "train" and pixel is not None:
@@ -48,6 +57,12 @@ def make_data():
 @pytest.fixture(scope="session")
 def data():
     return _data()
+
+
+@pytest.fixture(scope="session")
+def full_batches():
+    """32 + 16 + 16 images: every batch has 16."""
+    return _data(sizes=FULL)
 
 
 @pytest.fixture

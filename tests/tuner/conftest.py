@@ -68,3 +68,34 @@ def search_words(tmp_path):
         f"--epochs={EPOCHS}",
         "--views=1",
     ]
+
+
+@pytest.fixture
+def search(tmp_path):
+    """Runs a tuner over a hypermodel to its end."""
+
+    def run(kind, hypermodel, directory="search", epochs=None, **arguments):
+        tuner = kind(
+            hypermodel,
+            **{"objective": "val_accuracy", "seed": 1} | arguments,
+            directory=tmp_path / directory,
+            overwrite=True,
+        )
+        tuner.search(verbose=0, **({"epochs": epochs} if epochs else {}))
+        return tuner
+
+    return run
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """Counts the trainings of either phase."""
+    counted = []
+    original = keras.Model.fit
+
+    def fit(self, *arguments, **more):
+        counted.append(type(self).__name__)
+        return original(self, *arguments, **more)
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    return counted

@@ -15,7 +15,6 @@ WAITS = (
     "while true; do sleep 0.05; done"
 )
 PATIENT = """
-import sys
 import launch_tuner
 from absl import app
 launch_tuner.PATIENCE = 0.5
@@ -54,25 +53,24 @@ def test_all_end_well(launch):
     assert launch(text).wait(timeout=60) == 0
 
 
-def test_one_fails_and_the_others_are_ended(launch, tmp_path):
-    # The first worker fails when the others have begun.
-    fails = (
-        "while ! [ -e $0/chief.begun -a -e $0/worker1.begun ]; "
-        "do sleep 0.05; done; exit 3"
-    )
-    text = f"if [ $KERASTUNER_TUNER_ID = worker0 ]; then {fails}; fi; {WAITS}"
-    assert launch(text).wait(timeout=60) == 3
-    wait_for(tmp_path, "chief.ended", "worker1.ended")
-
-
-def test_workers_that_outstay_their_chief_are_ended(launch, tmp_path):
+@pytest.mark.parametrize(
+    ("leaver", "code", "others"),
+    [
+        # One fails.
+        ("worker0", 3, ("chief", "worker1")),
+        # The workers outstay their chief.
+        ("chief", 0, ("worker0", "worker1")),
+    ],
+)
+def test_the_others_are_ended(launch, tmp_path, leaver, code, others):
+    first, second = others
     leaves = (
-        "while ! [ -e $0/worker0.begun -a -e $0/worker1.begun ]; "
-        "do sleep 0.05; done; exit 0"
+        f"while ! [ -e $0/{first}.begun -a -e $0/{second}.begun ]; "
+        f"do sleep 0.05; done; exit {code}"
     )
-    text = f"if [ $KERASTUNER_TUNER_ID = chief ]; then {leaves}; fi; {WAITS}"
-    assert launch(text).wait(timeout=60) == 0
-    wait_for(tmp_path, "worker0.ended", "worker1.ended")
+    text = f"if [ $KERASTUNER_TUNER_ID = {leaver} ]; then {leaves}; fi; {WAITS}"
+    assert launch(text).wait(timeout=60) == code
+    wait_for(tmp_path, *(f"{name}.ended" for name in others))
 
 
 def test_who_ends_the_launcher_ends_all(launch, tmp_path):

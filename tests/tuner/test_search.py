@@ -22,37 +22,6 @@ pytestmark = [
 RATES = (0.25, 0.5, 0.75, 1.0, 2.0, 4.0)
 
 
-@pytest.fixture
-def search(tmp_path):
-    """Runs a tuner over a hypermodel to its end."""
-
-    def run(kind, hypermodel, directory="search", epochs=None, **arguments):
-        tuner = kind(
-            hypermodel,
-            **{"objective": "val_accuracy", "seed": 1} | arguments,
-            directory=tmp_path / directory,
-            overwrite=True,
-        )
-        tuner.search(verbose=0, **({"epochs": epochs} if epochs else {}))
-        return tuner
-
-    return run
-
-
-@pytest.fixture
-def fits(monkeypatch):
-    """Counts the trainings of either phase."""
-    counted = []
-    original = keras.Model.fit
-
-    def fit(self, *arguments, **more):
-        counted.append(type(self).__name__)
-        return original(self, *arguments, **more)
-
-    monkeypatch.setattr(keras.Model, "fit", fit)
-    return counted
-
-
 def statuses(tuner):
     return {trial.status for trial in tuner.oracle.trials.values()}
 
@@ -99,22 +68,6 @@ def _check_best(model, tuner):
         file.visit(names.append)
     assert any("conv2d" in name for name in names)
     assert not any("para" in name or "trans" in name for name in names)
-
-
-def test_a_finished_search_is_not_trained_again(hypermodel, search, fits):
-    first = hypermodel()
-    table = first.results(search(keras_tuner.GridSearch, first))
-    assert fits.count("ParaphraserTrainer") == 2
-    assert fits.count("FactorTransfer") == 2
-    fits.clear()
-    second = hypermodel()
-    again = search(keras_tuner.GridSearch, second, "elsewhere")
-    assert second.results(again) == table
-    assert not fits
-    # Another beta needs another student, but no other paraphraser.
-    third = hypermodel(rates=(0.5,), betas=(7.0,))
-    search(keras_tuner.GridSearch, third, "third")
-    assert fits == ["FactorTransfer"]
 
 
 def test_a_rate_that_fails_does_not_stop_the_search(hypermodel, search):
@@ -266,55 +219,3 @@ def test_another_search_in_the_same_features_is_refused(hypermodel, search):
     search(keras_tuner.GridSearch, hypermodel(rates=(0.5,)))
     with pytest.raises(SearchError, match="dtype"):
         search(keras_tuner.GridSearch, hypermodel(dtype="float32"))
-
-
-def test_a_damaged_student_is_refused_by_name(hypermodel, search, tmp_path):
-    search(keras_tuner.GridSearch, hypermodel(rates=(0.5,)))
-    # The last of those that were the best so far.
-    *_, path = sorted(tmp_path.glob("cache/trials/*/student-*.weights.h5"))
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(SearchError, match=path.name):
-        search(keras_tuner.GridSearch, hypermodel(rates=(0.5,)))
-    # As the message says.
-    path.unlink()
-    model = hypermodel(rates=(0.5,))
-    assert statuses(search(keras_tuner.GridSearch, model)) == {"COMPLETED"}
-    assert (
-        model.results(search(keras_tuner.GridSearch, model))[0]["epochs"] == 2
-    )
-
-
-def test_a_deleted_paraphraser_is_trained_again(
-    hypermodel, search, fits, tmp_path
-):
-    search(keras_tuner.GridSearch, hypermodel(rates=(0.5,)))
-    (path,) = tmp_path.glob("cache/paraphrasers/*/paraphraser.weights.h5")
-    path.unlink()
-    fits.clear()
-    model = hypermodel(rates=(0.5,), betas=(7.0,))
-    assert statuses(search(keras_tuner.GridSearch, model)) == {"COMPLETED"}
-    assert fits == ["ParaphraserTrainer", "FactorTransfer"]
-
-
-def test_shorter_searches_find_what_longer_ones_trained(
-    hypermodel, search, fits
-):
-    recipe = Recipe.preset("official").short(1, 3)
-
-    def model():
-        return hypermodel(recipe=recipe, rates=RATES)
-
-    search(keras_tuner.GridSearch, model())
-    fits.clear()
-    hyperband = search(
-        keras_tuner.Hyperband, model(), "hyperband", max_epochs=3, factor=3
-    )
-    assert statuses(hyperband) == {"COMPLETED"}
-    short = model()
-    tuner = search(keras_tuner.GridSearch, short, "short", epochs=1)
-    assert not fits
-    for row in short.results(tuner):
-        assert (row["best_epoch"], row["epochs"]) == (1, 1)
-        assert row["seconds"] > 0

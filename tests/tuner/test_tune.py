@@ -9,9 +9,11 @@ import keras
 import pytest
 
 from keras_ft import artefacts
+from keras_ft import data
 from keras_ft import report
 from keras_ft.cli import tune
 from keras_ft.cli.main import main
+from keras_ft.runs import models
 from keras_ft.tuner import search_run
 from keras_ft.tuner import search_settings
 from keras_ft.tuner import space
@@ -165,6 +167,18 @@ def test_a_typo_costs_nothing_and_may_be_corrected(
     assert "Did you mean 'features'" in capsys.readouterr().err
     assert not (folder / "cache").exists()
     assert main([*words, "--student_layer=features"]) == 0
+
+
+def test_pixels_scaled_otherwise_are_refused(
+    tmp_path, search_words, capsys, monkeypatch
+):
+    words = [*search_words, "--rates=0.5", "--epochs=1"]
+    words.append(f"--run_dir={tmp_path / 'run'}")
+    assert main(words) == 0
+    other = data.Normalization((0.4,), (0.2,))
+    monkeypatch.setattr(models, "teacher_normalization", lambda _: other)
+    assert main(words) == 2
+    assert "with which this run was started" in capsys.readouterr().err
 
 
 def test_a_worker_starts_without_its_torn_file(
