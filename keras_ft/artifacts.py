@@ -7,13 +7,17 @@ detect damage itself gets a SHA-256: measured on one-bit flips, a bare
 """
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +100,21 @@ def write_text(path: PathLike, text: str) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV, whole or not at all; a missing value stays empty.
+
+    Example:
+
+    >>> write_csv("history.csv", [{"epoch": 1, "loss": 0.7}])
+    """
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def write_json(path: PathLike, content: Any, *, sealed: bool = False) -> None:

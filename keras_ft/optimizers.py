@@ -172,15 +172,33 @@ class Schedule:
                 "Use 'step' with milestones, as published.",
             )
 
-    def linear(self, epochs: int) -> "Schedule":
-        """The same settings over `epochs`, the rate falling linearly to 0."""
-        return dataclasses.replace(self, epochs=epochs, shape="linear")
+    def changed(
+        self,
+        *,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        shape: str | None = None,
+    ) -> "Schedule":
+        """Return a copy with some values changed; None leaves one alone.
 
-    def with_epochs(self, epochs: int) -> "Schedule":
-        """The same shape over `epochs`, milestones moved in proportion."""
-        scale = epochs / self.epochs
-        moved = tuple(max(1, round(m * scale)) for m in self.milestones)
-        return dataclasses.replace(self, epochs=epochs, milestones=moved)
+        With other `epochs` the milestones of a `"step"` schedule move in
+        proportion.
+        """
+        changes: dict[str, Any] = {
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "shape": shape,
+        }
+        if epochs is not None:
+            changes["epochs"] = epochs
+            if (shape or self.shape) == "step":
+                scale = epochs / self.epochs
+                changes["milestones"] = tuple(
+                    max(1, round(m * scale)) for m in self.milestones
+                )
+        known = {name: v for name, v in changes.items() if v is not None}
+        return dataclasses.replace(self, **known)
 
     def rate_at(self, steps_per_epoch: int) -> Any:
         """The learning rate as a Keras schedule, or a constant."""

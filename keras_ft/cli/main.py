@@ -17,13 +17,12 @@ from absl import logging
 
 from keras_ft.cli.help import command_help
 from keras_ft.cli.help import overview
-from keras_ft.cli.near_miss import explain_flag
 from keras_ft.errors import InputError
 from keras_ft.validation import needs
 
 COMMANDS = {
     "demo": "the whole job in minutes on data that comes along",
-    "train_teacher": "train a large network to distil from",
+    "train_teacher": "train a large network to distill from",
     "distill": "both phases: from a teacher to a student and its .tflite",
     "compare": "one student by several methods and seeds, with a verdict",
     "tune": "the best rate, beta and more: a search with keras-tuner",
@@ -110,7 +109,7 @@ def _run(command: ModuleType, name: str, words: list[str]) -> int:
     try:
         positional = values([name, *words])[1:]
     except flags.UnrecognizedFlagError as error:
-        raise explain_flag(error, values) from error
+        raise _unknown_flag(error, values) from error
     if positional:
         raise InputError(
             "arguments",
@@ -124,6 +123,22 @@ def _run(command: ModuleType, name: str, words: list[str]) -> int:
     )
     command.run(values, [PROGRAM, name, *words])
     return 0
+
+
+def _unknown_flag(
+    error: flags.UnrecognizedFlagError, values: flags.FlagValues
+) -> InputError:
+    """Return the error of an unknown flag, with the nearest known one."""
+    known = sorted(values)
+    near = difflib.get_close_matches(error.flagname, known, n=1, cutoff=0.5)
+    return InputError(
+        f"--{error.flagname}",
+        "an unknown flag",
+        "a flag of this command",
+        f"Did you mean --{near[0]}?"
+        if near
+        else f"Known are {', '.join(f'--{name}' for name in known)}.",
+    )
 
 
 def _refuse(message: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from keras_ft import artifacts
 from keras_ft import data
 from keras_ft.errors import InputError
-from keras_ft.experiments import models
+from keras_ft.experiments import networks
 from keras_ft.experiments.benchmarking import CSV
 from keras_ft.experiments.benchmarking import JSON
 from keras_ft.experiments.benchmarking import check_request
@@ -15,7 +15,7 @@ from keras_ft.experiments.benchmarking import compare
 from keras_ft.experiments.benchmarking import write_tables
 from keras_ft.experiments.exam import make_exam
 from keras_ft.experiments.run_folder import RunFolder
-from keras_ft.experiments.workbench import load_run_data
+from keras_ft.experiments.datasets import load_run_data
 
 BENCHMARK = "benchmark"
 TEST_EXAMPLES = 10_000
@@ -53,7 +53,7 @@ def benchmark_run(
     with RunFolder(run_dir) as run:
         paths = paths or sorted(run.path.glob("*.tflite"))
         check_request(paths, **measurement)
-        student = models.load_recorded(run.path, "student.keras")
+        student = networks.load_recorded(run.path, "student.keras")
         exam = make_exam(load_run_data(run, data_dir), student, test_examples)
         content = compare(paths, exam, **measurement)
         for row in content["files"]:
@@ -107,7 +107,7 @@ def benchmark_files(
                 "Name the dataset the student was trained on.",
             )
         return compare(paths, None, **measurement)
-    network = None if student is None else models.load(student)
+    network = None if student is None else networks.load(student)
     loaded = data.load(dataset, data_dir=data_dir)
     exam = make_exam(loaded, network, test_examples)
     return compare(paths, exam, **measurement)

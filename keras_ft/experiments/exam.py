@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_ft.experiments import models
+from keras_ft.experiments import networks
 from keras_ft.export.expected import keras_logits
 from keras_ft.export.expected import softmax
 from keras_ft.export.precision import in_float32
@@ -66,7 +66,7 @@ def make_exam(loaded: Any, student: keras.Model | None, count: int) -> Exam:
     images, labels = loaded.examples("test", count)
     expected = None
     if student is not None:
-        models.check_fit(student, loaded, "student")
+        networks.check_fit(student, loaded, "student")
         scaling = loaded.normalization.scale_and_shift()
         logits = keras_logits(in_float32(student), images, scaling)
         expected = softmax(logits)

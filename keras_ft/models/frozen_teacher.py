@@ -63,6 +63,11 @@ class FrozenTeacherModel(keras.Model):
         """The teacher as it was handed in."""
         return self._teacher_pass.teacher
 
+    @property
+    def teacher_taps(self) -> tuple[str, ...]:
+        """The names of the teacher's features that are used."""
+        return self._teacher_pass.taps
+
     def __dir__(self) -> list[str]:
         # Keras saves whatever `dir()` lists: the teacher stays out of it.
         return [name for name in super().__dir__() if name != "teacher"]

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from keras_ft.experiments import RunFolder
-from keras_ft.experiments.models import load_recorded
+from keras_ft.experiments.networks import load_recorded
 from keras_ft.features.feature_taps import find
 from keras_ft.features.views import view
 

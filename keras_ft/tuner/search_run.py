@@ -13,7 +13,7 @@ import keras_tuner
 from keras_ft import artifacts
 from keras_ft import data
 from keras_ft.experiments import dataset_note
-from keras_ft.experiments import models
+from keras_ft.experiments import networks
 from keras_ft.experiments.evaluation import evaluate
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import silent
@@ -83,7 +83,7 @@ def tune(
         }
         _write(run, content)
         student = hypermodel.best_student(tuner)
-        models.save(student, run.path / STUDENT)
+        networks.save(student, run.path / STUDENT)
         evaluation = evaluate(student, loaded.test, loaded.classes)
         best = tuner.oracle.get_best_trials(1)[0]
         content |= {
@@ -118,7 +118,7 @@ def _load(settings: SearchSettings) -> Any:
         batch_size=settings.recipe.distil.batch_size,
         data_dir=settings.data_dir,
         seed=settings.seed,
-        normalization=models.teacher_normalization(settings.teacher),
+        normalization=networks.teacher_normalization(settings.teacher),
         validation_fraction=settings.validation_fraction,
         train_examples=settings.train_examples,
     )
@@ -130,8 +130,8 @@ def _hypermodel(
     loaded: Any,
     echo: Echo,
 ) -> FactorTransferHyperModel:
-    teacher = models.teacher(settings.teacher)
-    models.check_fit(teacher, loaded, "teacher")
+    teacher = networks.teacher(settings.teacher)
+    networks.check_fit(teacher, loaded, "teacher")
     names = ("recipe", "views", "seed", "acceleration", *AXES)
     return FactorTransferHyperModel(
         teacher,

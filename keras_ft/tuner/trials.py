@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_ft.data.dataset import ImageData
-from keras_ft.experiments import models
+from keras_ft.experiments import networks
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache import key as keys
 from keras_ft.features import feature_taps
@@ -64,7 +64,7 @@ class Trials:
         keras.utils.set_random_seed(self.seed + execution)
         source = self.student_source
         if isinstance(source, str):
-            student = models.build(source, self.data)
+            student = networks.build(source, self.data)
         else:
             student = source(hp)
         student.compile("sgd", self.loss(), metrics=["accuracy"])

@@ -7,7 +7,7 @@ import pytest
 from keras_ft import data
 from keras_ft import experiments
 from keras_ft.errors import InputError
-from keras_ft.experiments import models
+from keras_ft.experiments import networks
 from keras_ft.experiments.exam import make_exam
 from keras_ft.experiments.file_result import FileResult
 from keras_ft.experiments.file_result import pareto_optimal
@@ -21,7 +21,7 @@ def loaded():
 
 @pytest.fixture
 def student(finished_run):
-    return models.load(finished_run / "student.keras")
+    return networks.load(finished_run / "student.keras")
 
 
 def _row(accuracy, milliseconds, size, name="x.tflite"):

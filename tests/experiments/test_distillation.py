@@ -175,7 +175,7 @@ def test_students_start_alike_whatever_the_zoo_network(tmp_path):
     settings = experiments.Settings(
         recipe=Recipe.preset("official"), teacher_network="resnet8"
     )
-    from keras_ft.experiments.models import build
+    from keras_ft.experiments.networks import build
 
     with experiments.RunFolder(tmp_path, settings.configuration()):
         built = []

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_ft.experiments.step_timer import StepTimer
+from keras_ft.experiments.plan import StepTimer
 
 OPENING = 0.5  # seconds
 

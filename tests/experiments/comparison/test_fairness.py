@@ -9,7 +9,7 @@ from keras_ft import experiments
 from keras_ft import report
 from keras_ft.data import Normalization
 from keras_ft.errors import InputError
-from keras_ft.experiments import models
+from keras_ft.experiments import networks
 from keras_ft.experiments.comparison import Comparison
 from keras_ft.experiments.comparison import files
 from keras_ft.experiments.comparison import start

@@ -1,5 +1,6 @@
-"""A teacher that names, and keeps small, what the methods take from it."""
+"""A teacher whose feature maps have given names, and are small in a cache."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -9,8 +10,10 @@ from keras_ft.features.feature_taps import Tap
 from keras_ft.features.views import view
 
 
-def with_outlets(teacher: keras.Model, taps: dict[str, Tap]) -> keras.Model:
-    """A model on the teacher's layers whose taps are called as given.
+def with_named_taps(
+    teacher: keras.Model, taps: Mapping[str, Tap]
+) -> keras.Model:
+    """Return a model on the teacher's layers whose taps have given names.
 
     Attention transfer looks at the mean square over the channels only. A tap
     whose name begins with "attention" is therefore replaced by its root mean
@@ -24,18 +27,8 @@ def with_outlets(teacher: keras.Model, taps: dict[str, Tap]) -> keras.Model:
 
     Returns:
         A Functional model from images to the teacher's output, which has
-        further layers, called `outlet(name)`. It shares the teacher's
+        further layers, called `layer_name(name)`. It shares the teacher's
         variables.
-
-    Example:
-
-    >>> taps = {"attention_1": keras_ft.taps(teacher)[0]}
-    >>> model = with_outlets(teacher, taps)
-    >>> keras_ft.Distiller(model, student, [
-    ...     keras_ft.transfers.AttentionTransfer(
-    ...         teacher_layer_name=outlet("attention_1"),
-    ...         student_layer_name="stage1")
-    ... ])
     """
     if not taps:
         return teacher
@@ -43,26 +36,20 @@ def with_outlets(teacher: keras.Model, taps: dict[str, Tap]) -> keras.Model:
     watched = view(teacher, chosen)
     *features, output = watched.outputs
     by_tap = dict(zip((tap.name for tap in chosen), features, strict=True))
-    named = [_outlet(name)(by_tap[tap.name]) for name, tap in taps.items()]
-    output = _WithOutlets(name=outlet("all"))([output, *named])
+    named = [_layer(name)(by_tap[tap.name]) for name, tap in taps.items()]
+    output = _First(name=layer_name("all"))([output, *named])
     return keras.Model(watched.inputs[0], output, name=teacher.name)
 
 
-def outlet(name: str) -> str:
-    """The outlet's layer; a name that no teacher's own layer is likely to have.
-
-    Example:
-
-    >>> outlet("factor")
-    'outlet_factor'
-    """
-    return f"outlet_{name}"
+def layer_name(name: str) -> str:
+    """Return the layer of a named tap; no teacher's own is likely called so."""
+    return f"tap_{name}"
 
 
-def _outlet(name: str) -> keras.layers.Layer:
+def _layer(name: str) -> keras.layers.Layer:
     if name.startswith("attention"):
-        return _RootMeanSquare(name=outlet(name))
-    return keras.layers.Identity(name=outlet(name))
+        return _RootMeanSquare(name=layer_name(name))
+    return keras.layers.Identity(name=layer_name(name))
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
@@ -76,7 +63,7 @@ class _RootMeanSquare(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
-class _WithOutlets(keras.layers.Layer):
+class _First(keras.layers.Layer):
     """Its first input; the others become part of the graph that way."""
 
     def call(self, tensors: Any) -> Any:
