@@ -60,7 +60,7 @@ def measure(seed, acceleration, precision, paraphrase_epochs, epochs):
     model = recipe.distiller(
         teacher, student, paraphraser, acceleration=acceleration
     )
-    training_task.compiled(model, recipe.distil.optimizer(steps))
+    training_task.compiled(model, recipe.distill.optimizer(steps))
     clock = training_task.EpochClock(student, data.test)
     training_task.fit(model, data, epochs=epochs, callbacks=[clock])
     last = clock.epochs[-1]

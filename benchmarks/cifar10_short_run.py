@@ -105,7 +105,7 @@ def train_student(stage, out, data, recipe, build):
     student = make_student(data.classes)
     model = build(student)
     model.compile(
-        recipe.distil.optimizer(data.steps_per_epoch),
+        recipe.distill.optimizer(data.steps_per_epoch),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )

@@ -29,7 +29,7 @@ from keras_ft.export import ExportError
 from keras_ft.export import to_tflite
 from keras_ft.export.latency import machine
 from keras_ft.export.latency import measure_latency
-from keras_ft.features.feature_taps import find
+from keras_ft.features.taps import find_tap
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared TFDS folder.")
 TEACHER = flags.DEFINE_string("teacher", None, "CIFAR-10 ResNet, .npz arrays.")
@@ -68,11 +68,11 @@ def prepare(network):
     """The student with its teacher, paraphraser and translator, as files."""
     if network == CIFAR10:
         return _prepare_public(network)
-    distil, paraphrase = (1, 1) if kept_runs.TOY.value else (20, 4)
+    distill, paraphrase = (1, 1) if kept_runs.TOY.value else (20, 4)
     recipe = keras_ft.Recipe.preset("official")
     recipe = recipe.replace(
-        distil=recipe.distil.with_epochs(distil),
-        paraphrase=recipe.paraphrase.with_epochs(paraphrase),
+        distill=recipe.distill.changed(epochs=distill),
+        paraphrase=recipe.paraphrase.changed(epochs=paraphrase),
     )
     settings = experiments.Settings(
         recipe=recipe,
@@ -80,7 +80,7 @@ def prepare(network):
         student=network,
         train_examples=256 if kept_runs.TOY.value else None,
     )
-    metrics = experiments.distil(folder(network), settings)
+    metrics = experiments.distill(folder(network), settings)
     return {"says": f"{metrics['ft_accuracy']:.2%}"}
 
 
@@ -99,7 +99,7 @@ def _prepare_public(network):
     trainer.fit(data.train, verbose=0)
     model = recipe.distiller(teacher, student, paraphraser)
     student.trainable = False
-    model.compile(recipe.distil.optimizer(STEPS.value), _cross_entropy())
+    model.compile(recipe.distill.optimizer(STEPS.value), _cross_entropy())
     model.fit(data.train, steps_per_epoch=STEPS.value, verbose=0)
     student.trainable = True
     for name, layer in (
@@ -107,7 +107,7 @@ def _prepare_public(network):
         ("translator", model.translator),
     ):
         tapped = teacher if name == "paraphraser" else student
-        shape = find(tapped, None, name).shape
+        shape = find_tap(tapped, None, name).shape
         whole = keras.Sequential([keras.Input(shape), layer])
         whole.save(home / f"{name}.keras")
     teacher.save(home / "teacher.keras")

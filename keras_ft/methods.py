@@ -26,8 +26,9 @@ import keras
 
 from keras_ft import transfers
 from keras_ft.errors import InputError
-from keras_ft.features import feature_taps
-from keras_ft.features.feature_taps import Tap
+from keras_ft.features.taps import Tap
+from keras_ft.features.taps import find_tap
+from keras_ft.features.taps import taps as taps_of
 from keras_ft.layers import Paraphraser
 from keras_ft.layers import Translator
 from keras_ft.models.distiller import Distiller
@@ -223,8 +224,8 @@ def tap_pairs(
     pairs: dict[str, tuple[Tap, Tap]] = {}
     if "ft" in wanted:
         pairs["factor"] = (
-            feature_taps.find(teacher, teacher_layer, "teacher_layer"),
-            feature_taps.find(student, student_layer, "student_layer"),
+            find_tap(teacher, teacher_layer, "teacher_layer"),
+            find_tap(student, student_layer, "student_layer"),
         )
     if wanted & {"at", "fitnet"}:
         stages = _stages(teacher, student)
@@ -236,7 +237,9 @@ def tap_pairs(
     return pairs
 
 
-def names_of(pairs: Mapping[str, tuple[Tap, Tap]]) -> dict[str, tuple[str, str]]:
+def names_of(
+    pairs: Mapping[str, tuple[Tap, Tap]],
+) -> dict[str, tuple[str, str]]:
     """Return the names of the layers that `tap_pairs` found."""
     return {
         name: (theirs.name, ours.name) for name, (theirs, ours) in pairs.items()
@@ -310,7 +313,7 @@ def _stages(
 
 
 def _last_of_each_size(model: keras.Model) -> dict[tuple[int, int], Tap]:
-    taps = feature_taps.taps(model)
+    taps = taps_of(model)
     named = [tap for tap in taps if _STAGE.fullmatch(tap.name)]
     # Padding makes a size of its own, which is no stage.
     others = [tap for tap in taps if tap.layer != "ZeroPadding2D"]

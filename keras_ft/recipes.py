@@ -1,7 +1,6 @@
 """Published training settings, complete, in code, with their sources."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,8 @@ from keras_ft.layers import Paraphraser
 from keras_ft.models.paraphraser_trainer import ParaphraserTrainer
 from keras_ft.optimizers import Schedule
 from keras_ft.transfers.transfer import Transfer
+from keras_ft.validation import parameters
+from keras_ft.validation.parameters import Interval
 
 SCHEDULES = ("recipe", "linear")
 _TRAININGS = ("teacher", "paraphrase", "distill")
@@ -79,18 +80,7 @@ class Recipe:
     fitnet_beta: float = 100.0
 
     def __post_init__(self) -> None:
-        for name, high, expected in (
-            ("kd_temperature", math.inf, "a finite number above 0"),
-            ("kd_alpha", 1.0, "a number from 0 to 1"),
-            ("at_beta", math.inf, "a finite number of at least 0"),
-            ("fitnet_beta", math.inf, "a finite number of at least 0"),
-        ):
-            value = getattr(self, name)
-            zero = name == "kd_temperature" and value == 0
-            if zero or not (0 <= value <= high and math.isfinite(value)):
-                published = getattr(type(self), name)
-                fix = f"Use {published}, which was published."
-                raise InputError(name, value, expected, fix)
+        parameters.check(_CONSTRAINTS, vars(self))
 
     @classmethod
     def preset(cls, name: str) -> "Recipe":
@@ -271,6 +261,14 @@ class Recipe:
 
 
 _OF_METHODS = ("kd_temperature", "kd_alpha", "at_beta", "fitnet_beta")
+_CONSTRAINTS = {
+    "kd_temperature": Interval(
+        float, 0, closed="neither", fix="Use 4.0, which was published."
+    ),
+    "kd_alpha": Interval(float, 0, 1, fix="Use 0.9, which was published."),
+    "at_beta": Interval(float, 0, fix="Use 1000.0, which was published."),
+    "fitnet_beta": Interval(float, 0, fix="Use 100.0, which was published."),
+}
 
 _OFFICIAL_BACKBONE = Schedule(
     epochs=164,

@@ -23,7 +23,7 @@ from keras_ft.compression.preconditions import steps_of
 from keras_ft.compression.quantizing import quantizable
 from keras_ft.compression.starting_point import starting_point
 from keras_ft.models.teacher_pass import images_of
-from keras_ft.validation import preflight
+from keras_ft.validation.models import check_model
 
 # Batches on which the ranges of activations are measured before they train.
 _MEASURED = 8
@@ -105,7 +105,7 @@ def compress(
     for argument, data in (("train", train), ("validation", validation)):
         if data is not None or argument == "train":
             check_dataset(argument, data)
-    preflight.check_model("model", model)
+    check_model("model", model)
     steps = steps_of(train, steps_per_epoch)
     lesson = Lesson(model, train)
     lesson.check(train)

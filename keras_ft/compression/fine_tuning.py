@@ -8,8 +8,10 @@ import keras
 
 from keras_ft.compression.lesson import Lesson
 from keras_ft.models.teacher_pass import images_of
-from keras_ft.validation import guards
-from keras_ft.validation import preflight
+from keras_ft.validation.in_graph import assert_finite
+from keras_ft.validation.in_graph import explained_errors
+from keras_ft.validation.in_graph import guard_batch
+from keras_ft.validation.in_graph import wait_for
 
 # tfmot's names for the layers it wraps.
 _PREFIXES = ("", "quant_", "prune_low_magnitude_", "cluster_")
@@ -66,7 +68,7 @@ def fine_tune(
     # Variables made inside the step would have it traced twice.
     optimizer.build(trainer.weights_taught)
     trainer.compile(optimizer)
-    with preflight.explained_errors():
+    with explained_errors():
         return trainer.fit(
             train,
             epochs=epochs,
@@ -117,8 +119,8 @@ def _trainer(
                     parts["loss"] += tf.add_n(self.network.losses)
                 loss = parts["loss"]
             # A step whose loss is not finite must change nothing.
-            finite = guards.finite(loss, "loss")
-            (start,) = guards.after([finite], [tf.ones_like(loss)])
+            finite = assert_finite(loss, "loss")
+            (start,) = wait_for([finite], [tf.ones_like(loss)])
             weights = self.weights_taught
             gradients = tape.gradient(loss, weights, output_gradients=start)
             self.optimizer.apply_gradients(
@@ -155,7 +157,7 @@ def _trainer(
 
 
 def _checked(data: Any, lesson: Lesson) -> Any:
-    checked = guards.checked_batch(data, lesson.loss, lesson.student)
+    checked = guard_batch(data, lesson.loss, lesson.student)
     return keras.utils.unpack_x_y_sample_weight(checked)
 
 

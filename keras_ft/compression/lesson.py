@@ -9,11 +9,13 @@ import keras
 from keras_ft import losses
 from keras_ft.acceleration.acceleration import Acceleration
 from keras_ft.errors import InputError
-from keras_ft.models import terms
 from keras_ft.models.distiller import Distiller
 from keras_ft.models.teacher_pass import TeacherPass
-from keras_ft.validation import label_checks
-from keras_ft.validation import preflight
+from keras_ft.validation.data import check_data
+from keras_ft.validation.data import element_shapes
+from keras_ft.validation.labels import check_labels_fit
+from keras_ft.validation.labels import is_sparse
+from keras_ft.validation.models import check_finite
 
 
 class Lesson:
@@ -61,7 +63,7 @@ class Lesson:
 
     def _follow(self, model: Distiller) -> None:
         tapping = [t for t in self._transfers if t.source == "features"]
-        found = [terms.taps_of(model.teacher, self.student, t) for t in tapping]
+        found = [t.find_taps(model.teacher, self.student) for t in tapping]
         self.taps = [tap.name for _, tap in found]
         frozen = {id(variable) for variable in model.frozen_variables}
         self.variables = [
@@ -93,11 +95,11 @@ class Lesson:
                 "one loss",
                 "Compile it with the loss of its classes alone.",
             )
-        preflight.check_data(self.student, data)
-        label_checks.check_labels_fit(self.student, self.loss, data, None)
-        preflight.check_finite("model", self.student)
+        check_data(self.student, data)
+        check_labels_fit(self.student, self.loss, data, None)
+        check_finite("model", self.student)
         if self._teacher_pass is not None:
-            preflight.check_finite("teacher", self._teacher_pass.teacher)
+            check_finite("teacher", self._teacher_pass.teacher)
             self._teacher_pass.check(data)
         for transfer in self._transfers:
             transfer.check_ready()
@@ -106,7 +108,7 @@ class Lesson:
         """Lets a `tf_keras` network `evaluate` itself by itself."""
         import tf_keras
 
-        sparse = label_checks.is_sparse(self.loss)
+        sparse = is_sparse(self.loss)
         loss = None
         if sparse is not None:
             kind = "Sparse" if sparse else ""
@@ -161,7 +163,7 @@ class Lesson:
 
 def _default_loss(train: Any) -> keras.losses.Loss:
     """Cross-entropy for class indices, or for one row per example."""
-    _, labels = preflight.element_shapes(train, None)
+    _, labels = element_shapes(train, None)
     one_hot = labels is not None and len(labels) == 2 and labels[1] != 1
     kind = (
         keras.losses.CategoricalCrossentropy

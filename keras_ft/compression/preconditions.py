@@ -7,8 +7,8 @@ import keras
 from keras_ft.errors import InputError
 from keras_ft.export import litert_quantizer
 from keras_ft.export.quantization import quantization_of
-from keras_ft.validation import needs
-from keras_ft.validation import preflight
+from keras_ft.validation.data import data_size
+from keras_ft.validation.installed import require_tensorflow
 
 # The stages of each method, in order.
 METHODS: dict[str, tuple[str, ...]] = {
@@ -29,7 +29,7 @@ def check_request(
     clusters: int,
 ) -> None:
     """Refuse arguments that cannot work, whatever the student is."""
-    needs.tensorflow(
+    require_tensorflow(
         "keras_ft.compression.compress",
         "Save the student as .keras and compress it where TensorFlow is.",
     )
@@ -92,7 +92,7 @@ def check_dataset(argument: str, data: Any) -> None:
 
 def steps_of(train: Any, steps_per_epoch: int | None) -> int:
     """Batches per epoch, or refuse a dataset without an end."""
-    size = preflight.data_size(train)
+    size = data_size(train)
     if steps_per_epoch is not None:
         _check_number("steps_per_epoch", steps_per_epoch, int, 1, 10**9, "None")
         return steps_per_epoch

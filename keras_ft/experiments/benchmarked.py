@@ -13,9 +13,9 @@ from keras_ft.experiments.benchmarking import JSON
 from keras_ft.experiments.benchmarking import check_request
 from keras_ft.experiments.benchmarking import compare
 from keras_ft.experiments.benchmarking import write_tables
+from keras_ft.experiments.datasets import load_run_data
 from keras_ft.experiments.exam import make_exam
 from keras_ft.experiments.run_folder import RunFolder
-from keras_ft.experiments.datasets import load_run_data
 
 BENCHMARK = "benchmark"
 TEST_EXAMPLES = 10_000

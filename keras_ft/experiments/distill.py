@@ -60,9 +60,7 @@ def train_teacher(
     configuration = _configuration("train_teacher", settings, placement)
     with (
         placement.explained(run_dir),
-        RunFolder(
-            run_dir, configuration, command_line, echo, placement
-        ) as run,
+        RunFolder(run_dir, configuration, command_line, echo, placement) as run,
     ):
         load = loader(settings, placement)
         finished_teacher(run, settings, load)
@@ -104,9 +102,7 @@ def distill(
     configuration = _configuration("distill", settings, placement)
     with (
         placement.explained(run_dir),
-        RunFolder(
-            run_dir, configuration, command_line, echo, placement
-        ) as run,
+        RunFolder(run_dir, configuration, command_line, echo, placement) as run,
     ):
         load = loader(settings, placement)
         data = load(settings.recipe.distill.batch_size)

@@ -20,8 +20,8 @@ from keras_ft.experiments.datasets import loader
 from keras_ft.experiments.distill import views_of
 from keras_ft.experiments.settings import Settings
 from keras_ft.experiments.training import compile_model
-from keras_ft.features.feature_taps import find
-from keras_ft.features.views import view
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import find_tap
 from keras_ft.models.frozen_teacher import FrozenTeacherModel
 from keras_ft.models.teacher_pass import FEATURES
 from keras_ft.models.teacher_pass import IMAGES
@@ -283,7 +283,7 @@ class BatchesInMemory(keras.utils.PyDataset):
         self, model: FrozenTeacherModel, dataset: Iterable[Any]
     ) -> None:
         super().__init__()
-        taps = [find(model.teacher, n, "taps") for n in model.teacher_taps]
+        taps = [find_tap(model.teacher, n, "taps") for n in model.teacher_taps]
         run = TeacherPass(model.teacher, taps)
         self._batches = []
         for images, labels in dataset:
@@ -437,7 +437,7 @@ def _flops(
     a network of their own count nothing, hints neither: they are small.
     """
     found, count = _networks(trained), flops.forward_flops
-    whole = {
+    whole: dict[str, int] = {
         name: count(found[name], image)
         for name in ("teacher", "student")
         if name in found
@@ -471,8 +471,10 @@ def _tap_shape(
     model: keras.Model, layer: str | None, image: tuple[int, ...]
 ) -> tuple[int, ...]:
     """Return a tap's shape for images of one size, where any are taken."""
-    tap = find(model, layer, "layer")
-    features: Any = view(model, [tap])(keras.KerasTensor((1, *image)))[0]
+    tap = find_tap(model, layer, "layer")
+    features: Any = feature_extractor(model, [tap])(
+        keras.KerasTensor((1, *image))
+    )[0]
     return tuple(features.shape[1:])
 
 

@@ -190,9 +190,7 @@ class RunFolder:
         chief = self.placement.is_chief
         result = agree(self.result(phase) if chief else None)
         if chief:
-            shutil.rmtree(
-                self.path / CHECKPOINTS / phase, ignore_errors=True
-            )
+            shutil.rmtree(self.path / CHECKPOINTS / phase, ignore_errors=True)
         else:
             self.finish(phase, names, result)
         return result

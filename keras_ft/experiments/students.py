@@ -21,7 +21,7 @@ from keras_ft.experiments.training import best_epoch
 from keras_ft.experiments.training import compile_model
 from keras_ft.experiments.training import summary
 from keras_ft.experiments.training import train
-from keras_ft.features.feature_taps import find
+from keras_ft.features.taps import find_tap
 from keras_ft.layers import Paraphraser
 from keras_ft.models.beta_suggestion import BetaSuggestion
 from keras_ft.models.beta_suggestion import suggest_beta
@@ -29,7 +29,7 @@ from keras_ft.models.teacher_pass import images_of
 from keras_ft.optimizers import Schedule
 from keras_ft.recipes import Recipe
 from keras_ft.transfers import FactorMatch
-from keras_ft.validation import preflight
+from keras_ft.validation.models import check_finite
 
 # Batches to train on, and the teacher to train with; called when needed.
 Source = Callable[[], tuple[Any, keras.Model]]
@@ -82,7 +82,7 @@ def train_paraphraser(
         )
         # A run killed after its last epoch never came to the end of fit.
         paraphraser.trained = True
-        shape = find(teacher, layer, "teacher_layer").shape
+        shape = find_tap(teacher, layer, "teacher_layer").shape
         save_layer(run, paraphraser, shape, name)
         return summary(trainer, rows)
 
@@ -199,10 +199,10 @@ def train_student(
         if forgot and (memory := peak_memory.measured()) is not None:
             result["memory_bytes"], result["memory_of"] = memory
         # The last step of all may be the one that breaks it.
-        preflight.check_finite("student", network)
+        check_finite("student", network)
         save(run, network, name)
         if factor is not None:
-            tap = find(network, factor.student_layer_name, "student_layer")
+            tap = find_tap(network, factor.student_layer_name, "student_layer")
             save_layer(run, factor.translator, tap.shape, names[1])
         result |= summary(model, rows) | best_epoch(rows)
         return result | measure(run, name, data)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from keras_ft.validation import needs
+from keras_ft.validation.installed import require_package
 
 PACKAGE = "litert_quantizer"
 
@@ -18,7 +18,7 @@ def check_installed(quantization: str) -> None:
 
     >>> check_installed("dynamic_wi4")
     """
-    needs.package(
+    require_package(
         PACKAGE,
         f"quantization={quantization!r}",
         "litert-quantizer",

@@ -10,7 +10,7 @@ import numpy as np
 from keras_ft.errors import InputError
 from keras_ft.export import litert_quantizer
 from keras_ft.export.quantization import quantization_of
-from keras_ft.validation import needs
+from keras_ft.validation.installed import require_tensorflow
 
 
 def check_request(
@@ -22,7 +22,7 @@ def check_request(
     fallback: str | None,
 ) -> None:
     """Refuse arguments that cannot work, whatever the student is."""
-    needs.tensorflow(
+    require_tensorflow(
         "keras_ft.export.to_tflite",
         "Save the student as .keras and export it where TensorFlow is.",
     )

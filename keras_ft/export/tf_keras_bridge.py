@@ -18,7 +18,8 @@ from keras_ft.export.bridge_graph import graph_of
 from keras_ft.export.bridge_graph import structures_of
 from keras_ft.export.bridge_parity import check_same_outputs
 from keras_ft.export.precision import in_float32
-from keras_ft.validation import needs
+from keras_ft.validation.installed import require_package
+from keras_ft.validation.installed import require_tensorflow
 
 
 def to_tf_keras(model: keras.Model, *, flat: bool = False) -> Any:
@@ -79,7 +80,7 @@ def to_tf_keras(model: keras.Model, *, flat: bool = False) -> Any:
 def _check_environment() -> None:
     what = "keras_ft.export.to_tf_keras"
     instead = "Save the model as .keras and go on where it is installed."
-    needs.tensorflow(what, instead)
+    require_tensorflow(what, instead)
     if keras.backend.backend() != "tensorflow":
         raise InputError(
             "KERAS_BACKEND",
@@ -87,7 +88,7 @@ def _check_environment() -> None:
             "tensorflow, which tf_keras runs on",
             "Save the model as .keras and go on with KERAS_BACKEND=tensorflow.",
         )
-    needs.package("tf_keras", what, "tf_keras", instead)
+    require_package("tf_keras", what, "tf_keras", instead)
 
 
 class _Bridge:

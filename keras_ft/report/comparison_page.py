@@ -51,7 +51,7 @@ def _content(
     rows: dict[str, list[Any]] = {m["method"]: [] for m in methods}
     for training in trainings:
         folder = experiments.RunFolder(run.path / training["folder"])
-        history = read_history(folder, "student")
+        history = read_history(folder.path, "student")
         if training["accuracy"] is not None:
             rows[training["method"]].append(history)
     drawn = (

@@ -18,8 +18,8 @@ from matplotlib.ticker import NullLocator
 # Legible on white and on black alike.
 COLOURS = {
     "teacher": "#888888",
-    "distil": "#0a84d6",
-    "alone": "#e07b00",
+    "ft": "#0a84d6",
+    "none": "#e07b00",
     "kd": "#2e9e5b",
 }
 # Stands for the color of the page's text until the SVG is written.
@@ -60,7 +60,7 @@ def accuracy(lines: Mapping[str, tuple[str, Rows]]) -> dict[str, str]:
         `title`, `text` and `svg`.
     """
     drawn = [
-        (name, COLOURS[phase], _points(rows, "val_accuracy", 100))
+        (name, COLOURS.get(phase, "#8e44ad"), _points(rows, "val_accuracy", 100))
         for name, (phase, rows) in lines.items()
     ]
     return {

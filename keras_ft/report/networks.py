@@ -2,15 +2,16 @@
 
 import dataclasses
 
+from keras_ft import methods
 from keras_ft.experiments import RunFolder
 from keras_ft.experiments.evaluation import Evaluation
-from keras_ft.experiments.phases import STUDENTS
 
-NAMES = {
-    "teacher": "Teacher",
-    "distil": "Student, Factor Transfer",
-    "alone": "Student, labels only",
-    "kd": "Student, soft targets (KD)",
+_NAMES = {
+    "none": "labels only",
+    "kd": "soft targets (KD)",
+    "ft": "Factor Transfer",
+    "at": "attention transfer (AT)",
+    "fitnet": "FitNets",
 }
 
 
@@ -47,19 +48,32 @@ class Network:
 
 def networks(run: RunFolder) -> list[Network]:
     """Every network that the run has finished, the teacher first."""
-    files = {"teacher": "teacher.keras", **STUDENTS}
     return [
-        _network(run, phase, file)
-        for phase, file in files.items()
+        _network(run, phase)
+        for phase in ("teacher", *run.configuration["methods"])
         if run.is_finished(phase)
     ]
 
 
-def _network(run: RunFolder, phase: str, file: str) -> Network:
-    result = run.result(phase)
+def shipped(run: RunFolder) -> str | None:
+    """Return the method of the run's `student.keras`, once it is there."""
+    first: str = run.configuration["methods"][0]
+    return first if run.is_finished(first) else None
+
+
+def method_name(method: str) -> str:
+    """Return a method's name in words."""
+    return _NAMES.get(method, methods.parse(method).title)
+
+
+def _network(run: RunFolder, phase: str) -> Network:
+    result, file = run.result(phase), run.files(phase)[0]
+    name = "Teacher"
+    if phase != "teacher":
+        name = f"Student, {method_name(phase)}"
     return Network(
         phase=phase,
-        name=NAMES[phase],
+        name=name,
         file=file,
         parameters=result["parameters"],
         bytes=(run.path / file).stat().st_size,

@@ -11,7 +11,9 @@ from keras_ft.report import pareto
 from keras_ft.report import samples
 from keras_ft.report import wording
 from keras_ft.report.networks import Network
+from keras_ft.report.networks import method_name
 from keras_ft.report.networks import networks
+from keras_ft.report.networks import shipped
 from keras_ft.report.templates import flat
 from keras_ft.report.templates import template
 
@@ -59,7 +61,8 @@ def _content(
     found = networks(run)
     students = [network for network in found if network.phase != "teacher"]
     rows = {
-        network.phase: read_history(run, network.phase) for network in found
+        network.phase: read_history(run.path, network.phase)
+        for network in found
     }
     data = experiments.load_run_data(run, data_dir)
     benchmark = None
@@ -93,10 +96,11 @@ def _content(
 def _title(run: experiments.RunFolder) -> str:
     about = run.configuration
     teacher = about["teacher"] or about["teacher_network"]
-    if not run.is_finished("distil"):
+    if (student := shipped(run)) is None:
         return f"Teacher {teacher} on {about['dataset']}"
+    name = method_name(student)
     return (
-        f"Factor Transfer from {teacher} to {about['student']} on "
+        f"{name[0].upper()}{name[1:]} from {teacher} to {about['student']} on "
         f"{about['dataset']}"
     )
 
@@ -127,11 +131,12 @@ def _plots(
     known = [row for _, its_rows in lines.values() for row in its_rows]
     if any("val_accuracy" in row for row in known):
         plots.append(curves.accuracy(lines))
-    paraphrase = read_history(run, "paraphrase")
+    paraphrase = read_history(run.path, "paraphrase")
     if paraphrase:
         plots.append(curves.reconstruction(paraphrase))
-    if rows.get("distil"):
-        plots += curves.terms(rows["distil"])
+    student = shipped(run)
+    if student is not None and rows.get(student):
+        plots += curves.terms(rows[student])
     return plots
 
 
@@ -150,7 +155,7 @@ def _classes(
 def _confusion(
     run: experiments.RunFolder, found: list[Network], names: tuple[str, ...]
 ) -> dict[str, Any] | None:
-    phase = "distil" if run.is_finished("distil") else "teacher"
+    phase = shipped(run) or "teacher"
     # A table of a hundred columns helps nobody.
     if len(names) > 20:
         return None

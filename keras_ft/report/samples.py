@@ -11,8 +11,9 @@ from PIL import Image
 
 from keras_ft.experiments import RunFolder
 from keras_ft.experiments.networks import load_recorded
-from keras_ft.features.feature_taps import find
-from keras_ft.features.views import view
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import find_tap
+from keras_ft.report.networks import shipped
 
 COUNT = 8
 
@@ -35,16 +36,18 @@ def samples(run: RunFolder, data: Any) -> list[dict[str, Any]]:
     answers: list[list[dict[str, Any]]] = [[] for _ in images]
     about = run.configuration
     chains = [("teacher", "teacher.keras", "paraphraser.keras", "teacher")]
-    if run.is_finished("distil"):
+    if shipped(run):
         chains.append(
             ("student", "student.keras", "translator.keras", "student")
         )
     for name, file, factor_file, side in chains:
         network = load_recorded(run.path, file)
         factors, logits = None, network(inputs, training=False)
-        if run.is_finished("distil"):
-            tap = find(network, about[f"{side}_layer"], f"{side}_layer")
-            features = view(network, [tap])(inputs, training=False)[0]
+        if shipped(run):
+            tap = find_tap(network, about[f"{side}_layer"], f"{side}_layer")
+            features = feature_extractor(network, [tap])(
+                inputs, training=False
+            )[0]
             layer = load_recorded(run.path, factor_file)
             factors = np.asarray(layer(features, training=False))
         for i, share in enumerate(np.asarray(keras.ops.softmax(logits))):

@@ -7,8 +7,7 @@ from typing import Any
 
 from keras_ft.experiments import RunFolder
 from keras_ft.report.networks import Network
-
-_NAMES = {"student": "labels only", "kd": "soft targets (KD)"}
+from keras_ft.report.networks import method_name
 
 
 def headline(metrics: Mapping[str, Any]) -> str:
@@ -23,13 +22,14 @@ def headline(metrics: Mapping[str, Any]) -> str:
     'Teacher: 93.0 % on 2,000 test images.'
     """
     images = f"on {metrics['test_examples']:,} test images"
-    if "ft_accuracy" not in metrics:
+    if not metrics.get("methods"):
         return f"Teacher: {percent(metrics['teacher_accuracy'])} {images}."
-    student = metrics["ft_accuracy"]
-    start = f"Student with Factor Transfer: {percent(student)}"
-    if "student_accuracy" not in metrics:
+    method = metrics["methods"][0]
+    student = metrics[f"{method}_accuracy"]
+    start = f"Student with {method_name(method)}: {percent(student)}"
+    if method == "none" or "none_accuracy" not in metrics:
         return f"{start} {images}; nothing to compare it with was trained."
-    other = metrics["student_accuracy"]
+    other = metrics["none_accuracy"]
     gain = 100 * (student - other)
     verdict = _verdict(gain, noise(student, metrics["test_examples"]))
     return (
@@ -66,12 +66,14 @@ def caveats(run: RunFolder, metrics: Mapping[str, Any]) -> list[str]:
     sizes = run.content["notes"]["dataset"]["sizes"]
     if about["teacher"] is not None:
         told += on_teacher(about["teacher"], sizes["train"])
-    if "kd_accuracy" in metrics and "ft_accuracy" in metrics:
-        told.append(
-            f"Soft targets (KD): {percent(metrics['kd_accuracy'])}, "
-            f"Factor Transfer: {percent(metrics['ft_accuracy'])}."
+    trained = metrics.get("methods", [])
+    if len(trained) > 2 or (len(trained) == 2 and "none" not in trained):
+        said = ", ".join(
+            f"{method_name(name)}: {percent(metrics[f'{name}_accuracy'])}"
+            for name in trained
         )
-    if run.is_finished("distil"):
+        told.append(f"{said[0].upper()}{said[1:]}.")
+    if trained:
         told.append(
             "All students began with the same weights and saw the same "
             "batches. Their accuracies are those after the last epoch, not "

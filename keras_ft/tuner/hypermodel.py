@@ -4,21 +4,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 import keras
 import keras_tuner
 
 from keras_ft import artifacts
+from keras_ft import methods
 from keras_ft.data.dataset import ImageData
 from keras_ft.errors import InputError
+from keras_ft.experiments.progress import Echo
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.recipes import Recipe
 from keras_ft.tuner import checks
 from keras_ft.tuner import keep_best
 from keras_ft.tuner import results
 from keras_ft.tuner import space
-from keras_ft.tuner.lock import locked
-from keras_ft.tuner.paraphrasers import Echo
-from keras_ft.tuner.rehearsal import rehearse
 from keras_ft.tuner.search_error import SearchError
 from keras_ft.tuner.space import Axis
 from keras_ft.tuner.trial import Trial
@@ -60,9 +60,13 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         betas: Weight of the factor term.
         ps: Norm of the factor term, 1 or 2.
         learning_rates: At the first step of phase 2.
-        temperatures: Of a soft-target term (KD) beside the factor term; there
-            is none if this and `kd_weights` are left out. 4 by default.
-        kd_weights: Weight of the soft-target term; 0.9 by default.
+        temperatures: Of soft targets (KD); this or `kd_weights` adds KD to
+            the method. The recipe's, 4, by default.
+        kd_weights: KD's alpha, 0 to 1: its weight in `(1 - alpha) * labels +
+            alpha * KD`, to which the other terms are added. The recipe's,
+            0.9, by default.
+        method: How students are trained, see `keras_ft.methods`: a sum with
+            `"ft"`, or another where neither rate nor beta nor p is searched.
         recipe: Schedules and all that is not searched; `"official"` if left
             out, which has 164 epochs. Batches are those of the data.
         teacher_layer_name, student_layer_name: Taps; `None` for the last maps.
@@ -114,6 +118,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         learning_rates: Axis | None = None,
         temperatures: Axis | None = None,
         kd_weights: Axis | None = None,
+        method: str = "ft",
         recipe: Recipe | None = None,
         teacher_layer_name: str | None = None,
         student_layer_name: str | None = None,
@@ -140,16 +145,16 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
             teacher_layer_name=teacher_layer_name,
             student_layer_name=student_layer_name,
             searched=tuple(self.space.axes),
-            kd=temperatures is not None or kd_weights is not None,
+            method=_with_kd(method, temperatures, kd_weights),
             seed=seed,
             acceleration=acceleration,
             echo=echo,
         )
-        most = max(self.recipe.paraphrase.epochs, self.recipe.distil.epochs)
+        most = max(self.recipe.paraphrase.epochs, self.recipe.distill.epochs)
         self._cache: FeatureCache | None = None
         self._cache_form: dict[str, Any] = {
-            "taps": (teacher_layer_name,),
-            "logits": self._trials.kd,
+            "taps": self._trials.teacher_taps(teacher),
+            "logits": "kd" in self._trials.method,
             "views": min(views, most),
             "dtype": dtype,
             "acceleration": acceleration,
@@ -166,8 +171,9 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
             InputError: Networks and data do not fit, or see `FeatureCache`.
         """
         if self._cache is None:
-            rehearse(self._trials, self.teacher)
-            with locked(self.folder / "features.lock"):
+            self._trials.check(self.teacher)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(self.folder / "features.lock"):
                 self._cache = FeatureCache.build(
                     self.folder / "features",
                     self.teacher,
@@ -203,10 +209,10 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         checks.check_call(arguments, more)
         tuner = checks.tuner_of(callbacks)
         objective = checks.check(tuner) if tuner else "val_accuracy"
-        epochs = epochs or self.recipe.distil.epochs
-        checks.check_epochs(epochs, self.recipe.distil.epochs)
+        epochs = epochs or self.recipe.distill.epochs
+        checks.check_epochs(epochs, self.recipe.distill.epochs)
         self.space.declare(hp)
-        space.note_epochs(hp, epochs, self.recipe.distil.epochs)
+        space.note_epochs(hp, epochs, self.recipe.distill.epochs)
         execution = self._count_executions(callbacks)
         try:
             cache = self.prepare()
@@ -248,3 +254,11 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
             tuner: The tuner after its search, in the chief or alone.
         """
         return results.table(self._trials, self.prepare(), tuner)
+
+
+def _with_kd(method: str, *axes: Axis | None) -> str:
+    """Return the method, with KD added where its numbers are searched."""
+    parsed = methods.parse(method)
+    if parsed.has("kd") or all(axis is None for axis in axes):
+        return parsed.name
+    return methods.parse("+".join([*parsed.parts, "kd"])).name

@@ -51,7 +51,7 @@ def _row(
     trials: Trials, cache: FeatureCache, tuner: Any, trial: Any
 ) -> dict[str, Any]:
     hp, objective = trial.hyperparameters, tuner.oracle.objective.name
-    epochs = hp.values.get(space.EPOCHS, trials.base.distil.epochs)
+    epochs = hp.values.get(space.EPOCHS, trials.base.distill.epochs)
     row: dict[str, Any] = {**space.values_of(hp), **dict.fromkeys(NUMBERS)}
     row |= {"status": trial.status, "epochs": epochs}
     if trial.status != "COMPLETED":

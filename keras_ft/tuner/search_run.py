@@ -1,7 +1,5 @@
 """A whole search: from settings to a folder with a table and a student."""
 
-import csv
-import io
 import os
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -12,8 +10,8 @@ import keras_tuner
 
 from keras_ft import artifacts
 from keras_ft import data
-from keras_ft.experiments import dataset_note
 from keras_ft.experiments import networks
+from keras_ft.experiments.datasets import note_dataset
 from keras_ft.experiments.evaluation import evaluate
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import silent
@@ -68,9 +66,11 @@ def tune(
         hypermodel = _hypermodel(run_dir, settings, _load(settings), echo)
         _tuner(run_dir, settings, hypermodel).search(verbose=0)
         return {}
-    with RunFolder(run_dir, settings.configuration(), command_line) as run:
+    with RunFolder(
+        run_dir, settings.configuration(), command_line, echo
+    ) as run:
         loaded = _load(settings)
-        dataset_note.keep(run, loaded)
+        note_dataset(run, loaded)
         hypermodel = _hypermodel(run_dir, settings, loaded, echo)
         cache = hypermodel.prepare()
         run.finish("features", [], {"bytes": cache.bytes})
@@ -90,9 +90,9 @@ def tune(
             "best": space.values_of(best.hyperparameters),
             "best_score": float(best.score),
             "best_epochs": best.hyperparameters.values.get(
-                space.EPOCHS, settings.recipe.distil.epochs
+                space.EPOCHS, settings.recipe.distill.epochs
             ),
-            "epochs": settings.recipe.distil.epochs,
+            "epochs": settings.recipe.distill.epochs,
             "test_accuracy": evaluation.accuracy,
             "test_examples": evaluation.examples,
         }
@@ -115,7 +115,7 @@ def _forget_own_file(run_dir: artifacts.PathLike) -> None:
 def _load(settings: SearchSettings) -> Any:
     return data.load(
         settings.dataset,
-        batch_size=settings.recipe.distil.batch_size,
+        batch_size=settings.recipe.distill.batch_size,
         data_dir=settings.data_dir,
         seed=settings.seed,
         normalization=networks.teacher_normalization(settings.teacher),
@@ -132,7 +132,7 @@ def _hypermodel(
 ) -> FactorTransferHyperModel:
     teacher = networks.teacher(settings.teacher)
     networks.check_fit(teacher, loaded, "teacher")
-    names = ("recipe", "views", "seed", "acceleration", *AXES)
+    names = ("recipe", "method", "views", "seed", "acceleration", *AXES)
     return FactorTransferHyperModel(
         teacher,
         settings.student,
@@ -165,7 +165,7 @@ def _tuner(
         "overwrite": not _is_worker(),
     }
     if settings.tuner == "hyperband":
-        epochs = settings.recipe.distil.epochs
+        epochs = settings.recipe.distill.epochs
         return keras_tuner.Hyperband(hypermodel, max_epochs=epochs, **shared)
     kind = {
         "grid": keras_tuner.GridSearch,
@@ -178,9 +178,4 @@ def _tuner(
 
 def _write(run: RunFolder, content: Mapping[str, Any]) -> None:
     artifacts.write_json(run.path / TRIALS, content)
-    text = io.StringIO()
-    names = list(content["trials"][0])
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(content["trials"])
-    artifacts.write_text(run.path / TABLE, text.getvalue())
+    artifacts.write_csv(run.path / TABLE, content["trials"])

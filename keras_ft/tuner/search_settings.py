@@ -30,6 +30,7 @@ class SearchSettings:
 
     Args:
         recipe: Schedules of the phases, and what is not searched.
+        method: How students are trained, see `FactorTransferHyperModel`.
         tuner: `"random"`, `"grid"`, `"bayesian"` or `"hyperband"`.
         max_trials: Trials at most; `None` for all of a grid, for 10 of a
             random or bayesian search. Hyperband decides itself. Not part of
@@ -60,6 +61,7 @@ class SearchSettings:
     """
 
     recipe: Recipe
+    method: str = "ft"
     tuner: str = "grid"
     max_trials: int | None = None
     objective: str = "val_accuracy"
@@ -131,13 +133,13 @@ class SearchSettings:
         if any(isinstance(axis, LogRange) for axis in axes):
             return
         known = math.prod(len(set(axis)) for axis in axes if axis is not None)
-        asked = brackets.first_round(self.recipe.distil.epochs)
+        asked = brackets.first_round(self.recipe.distill.epochs)
         if known < asked:
             raise InputError(
                 "tuner",
                 f"'hyperband' for {known} trials that differ",
                 f"at least {asked}, which it begins with for "
-                f"{self.recipe.distil.epochs} epochs",
+                f"{self.recipe.distill.epochs} epochs",
                 "Search a range, as in betas=LogRange(50, 5000), or use "
                 "tuner='grid'.",
             )

@@ -10,12 +10,11 @@ import keras
 from keras_ft import artifacts
 from keras_ft.callbacks import Row
 from keras_ft.errors import InputError
-from keras_ft.experiments.follower import Follower
+from keras_ft.experiments.run_folder import CHECKPOINTS
 from keras_ft.experiments.training import read_history
-from keras_ft.experiments.training import remove_checkpoint
 from keras_ft.tuner.checks import OBJECTIVES
 
-PHASE = "distil"
+PHASE = "distill"
 _RESULT = "result.json"
 _STUDENTS = "student-*.weights.h5"
 
@@ -98,7 +97,7 @@ class TrialFolder:
 
     def save_if_best(self, student: keras.Model, row: Row) -> None:
         """Keeps the student where it is better than after earlier epochs."""
-        rows = read_history(Follower(self.path), PHASE)
+        rows = read_history(self.path, PHASE)
         epoch = len(rows) + 1
         if self.best_of([*rows, row]) == epoch:
             path = self.path / _weights(epoch)
@@ -130,7 +129,7 @@ class TrialFolder:
             if path.name not in files:
                 path.unlink()
         if not keep_state:
-            remove_checkpoint(Follower(self.path), PHASE)
+            shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
 
     def fail(self, reason: str) -> None:
         """Records that the trial fails whenever it is tried so long.

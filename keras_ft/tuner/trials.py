@@ -8,25 +8,40 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import keras_tuner
 
+from keras_ft import methods
 from keras_ft.data.dataset import ImageData
+from keras_ft.errors import InputError
 from keras_ft.experiments import networks
+from keras_ft.experiments.progress import Echo
+from keras_ft.experiments.run_folder import RunFolder
+from keras_ft.experiments.students import train_paraphraser
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache import key as keys
-from keras_ft.features import feature_taps
+from keras_ft.features.taps import find_tap
+from keras_ft.features.taps import taps as taps_of
 from keras_ft.layers import Paraphraser
-from keras_ft.models.distiller import Distiller
 from keras_ft.recipes import Recipe
-from keras_ft.transfers import SoftTargets
-from keras_ft.transfers.transfer import Transfer
 from keras_ft.tuner import space
-from keras_ft.tuner.paraphrasers import Echo
-from keras_ft.tuner.paraphrasers import Paraphrasers
 from keras_ft.tuner.trial_folder import TrialFolder
+from keras_ft.validation.labels import check_labels_fit
 
 Student = str | Callable[[Any], keras.Model]
-TEMPERATURE, KD_WEIGHT = 4.0, 0.9
-_OF_THE_RECIPE = ("rate", "beta", "p")
+_OF_THE_RECIPE = {
+    "rate": "rate",
+    "beta": "beta",
+    "p": "p",
+    "temperature": "kd_temperature",
+    "kd_weight": "kd_alpha",
+}
+_OF_PHASE_1 = (
+    "rate",
+    "rounding",
+    "paraphrase",
+    "reconstruction_loss",
+    "paraphraser_batch_normalization",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +49,7 @@ class Trials:
     """Models, settings and folders of trials.
 
     Args: Those of `FactorTransferHyperModel`; `folder` is its `cache_dir`,
-        `searched` are the names of its axes, and `kd` says whether there is a
-        soft-target term.
+        `searched` are the names of its axes.
 
     Example:
 
@@ -50,7 +64,7 @@ class Trials:
     teacher_layer_name: str | None
     student_layer_name: str | None
     searched: tuple[str, ...]
-    kd: bool
+    method: str
     seed: int
     acceleration: str
     echo: Echo | None
@@ -78,59 +92,140 @@ class Trials:
         """The recipe with a trial's values put in."""
         searched = self._searched(values)
         changes = {
-            name: searched[name] for name in _OF_THE_RECIPE if name in searched
+            field: searched[name]
+            for name, field in _OF_THE_RECIPE.items()
+            if name in searched
         }
         if "learning_rate" in searched:
-            changes["distil"] = dataclasses.replace(
-                self.base.distil, learning_rate=searched["learning_rate"]
+            changes["distill"] = dataclasses.replace(
+                self.base.distill, learning_rate=searched["learning_rate"]
             )
         return self.base.replace(**changes)
+
+    def check(self, teacher: keras.Model) -> None:
+        """Refuse what would fail in every trial.
+
+        Args:
+            teacher: As it was trained.
+
+        Raises:
+            InputError: Student, teacher, their taps and the labels do not
+                fit each other, or the student declares one of the search's
+                parameters.
+        """
+        hp = keras_tuner.HyperParameters()
+        student = self.student(hp)
+        if taken := sorted(set(space.NAMES) & set(hp.values)):
+            raise InputError(
+                "student",
+                f"a function with a parameter called {taken[0]!r}",
+                f"other names than {', '.join(space.NAMES)}",
+                "Rename it there; the search declares its own.",
+            )
+        self._check_tap(student)
+        check_labels_fit(student, self.loss(), self.data.train_from(0), None)
+        # Whatever the rates are: one may fail alone.
+        recipe = self.base.replace(rate=1.0)
+        pairs = self._pairs(teacher, student)
+        parsed = methods.parse(self.method)
+        methods.check(parsed, recipe, teacher, student, pairs)
 
     def distiller(
         self,
         cache: FeatureCache,
         student: keras.Model,
-        paraphraser: Paraphraser,
+        paraphraser: Paraphraser | None,
         values: Mapping[str, Any],
-    ) -> Distiller:
-        """The compiled model of phase 2."""
-        recipe = self.recipe(values)
-        model = recipe.distiller(
-            cache.teacher,
+    ) -> keras.Model:
+        """Return the model of phase 2, not compiled."""
+        teacher = cache.teacher
+        return methods.build(
+            self.method,
+            self.recipe(values),
+            teacher,
             student,
             paraphraser,
+            methods.names_of(self._pairs(teacher, student)),
+            self.acceleration,
+        )
+
+    def teacher_taps(self, teacher: keras.Model) -> tuple[str, ...]:
+        """Return the teacher's feature maps that the method compares."""
+        student = self.student(keras_tuner.HyperParameters())
+        pairs = self._pairs(teacher, student)
+        return tuple(dict.fromkeys(pair[0].name for pair in pairs.values()))
+
+    def paraphraser(
+        self, cache: FeatureCache, recipe: Recipe
+    ) -> Paraphraser | None:
+        """Return the trained paraphraser of a recipe, trained now if need be.
+
+        It is found by everything it depends on: the teacher, the data and
+        their order (the key of the feature cache), the rate, all of the
+        recipe's phase 1, and the seed. One that is being trained by another
+        process is waited for; one whose process was killed is trained on from
+        its last complete epoch.
+
+        Raises:
+            InputError: The rate leaves no channel, training diverges, or a
+                file is damaged.
+        """
+        if not methods.parse(self.method).has("ft"):
+            return None
+        content = recipe.to_dict()
+        kept = {name: content[name] for name in _OF_PHASE_1} | {
+            "cache": cache.key,
+            "seed": self.seed,
+            "acceleration": self.acceleration,
+        }
+        folder = self.folder / "paraphrasers" / keys.digest(kept)[:16]
+        with RunFolder(folder, kept, echo=self.say, wait=True) as run:
+            file = folder / "paraphraser.keras"
+            if run.is_finished("paraphrase") and not file.is_file():
+                # One that was deleted, say because it was damaged.
+                del run.content["phases"]["paraphrase"]
+            self.say(f"phase 1: paraphraser of rate {recipe.rate:g}")
+            return train_paraphraser(
+                run,
+                recipe,
+                lambda: (cache, cache.teacher),
+                self.seed,
+                self.teacher_layer_name,
+                self.acceleration,
+            )
+
+    def _pairs(self, teacher: keras.Model, student: keras.Model) -> Any:
+        return methods.tap_pairs(
+            [methods.parse(self.method)],
+            teacher,
+            student,
             self.teacher_layer_name,
             self.student_layer_name,
-            also=self.soft_targets(values),
-            acceleration=self.acceleration,
         )
-        optimizer = recipe.distil.optimizer(cache.steps_per_epoch)
-        model.compile(optimizer, self.loss(), metrics=["accuracy"])
-        return model
 
-    def soft_targets(self, values: Mapping[str, Any]) -> tuple[Transfer, ...]:
-        """The term beside the factor's, where there is one."""
-        if not self.kd:
-            return ()
-        searched = self._searched(values)
-        temperature = searched.get("temperature", TEMPERATURE)
-        weight = searched.get("kd_weight", KD_WEIGHT)
-        return (SoftTargets(temperature, beta=weight),)
+    def _check_tap(self, student: keras.Model) -> None:
+        name, argument = self.student_layer_name, "student_layer_name"
+        if name is None:
+            return
+        another = self.student(keras_tuner.HyperParameters())
+        tables = [
+            [tap.name for tap in taps_of(model)] for model in (student, another)
+        ]
+        if all(name in table for table in tables):
+            return
+        if tables[0] != tables[1]:
+            raise InputError(
+                argument,
+                f"{name!r}, but Keras numbers this student's layers anew each "
+                "time it is made",
+                "a name that the layer has in every student",
+                "Give it one in your function: Conv2D(..., name='features').",
+            )
+        find_tap(student, name, argument)
 
     def _searched(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Without the student's own parameters."""
         return {n: v for n, v in values.items() if n in self.searched}
-
-    def paraphrasers(self, cache: FeatureCache) -> Paraphrasers:
-        """Those of phase 1."""
-        return Paraphrasers(
-            self.folder / "paraphrasers",
-            cache,
-            self.teacher_layer_name,
-            self.seed,
-            self.acceleration,
-            self.echo,
-        )
 
     def folder_of(
         self,
@@ -149,7 +244,7 @@ class Trials:
             "layer": self.teacher_layer_name,
             "recipe": recipe,
             "values": values,
-            "kd": self.kd,
+            "method": self.method,
             "seed": self.seed,
             "acceleration": self.acceleration,
             "objective": objective,
@@ -164,8 +259,8 @@ class Trials:
         if known not in self._student_keys:
             student = self.student(hp.copy(), execution)
             name, argument = self.student_layer_name, "student_layer_name"
-            tap = feature_taps.find(student, name, argument)
-            place = [t.name for t in feature_taps.taps(student)].index(tap.name)
+            tap = find_tap(student, name, argument)
+            place = [t.name for t in taps_of(student)].index(tap.name)
             self._student_keys[known] = keys.of_student(student, place)
         return self._student_keys[known]
 

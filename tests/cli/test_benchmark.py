@@ -4,8 +4,8 @@ import shutil
 
 import numpy as np
 import pytest
-
 from keras_ft.cli.benchmark_table import table
+
 from keras_ft.cli.main import main
 
 

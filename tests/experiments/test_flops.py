@@ -17,9 +17,9 @@ from keras_ft.experiments import flops
 def test_resnets_have_twice_their_multiply_accumulates(
     name, multiply_accumulates
 ):
-    flops = flops.forward_flops(zoo.build(name), (32, 32, 3))
-    assert flops > 2 * multiply_accumulates
-    assert flops == pytest.approx(2 * multiply_accumulates, rel=0.01)
+    count = flops.forward_flops(zoo.build(name), (32, 32, 3))
+    assert count > 2 * multiply_accumulates
+    assert count == pytest.approx(2 * multiply_accumulates, rel=0.01)
 
 
 def test_encoder_and_decoder_of_the_official_paraphraser():
@@ -38,5 +38,5 @@ def test_a_dense_and_a_depthwise_layer():
     dense = keras.layers.Dense(5, use_bias=False)
     assert flops.forward_flops(dense, (7,)) == 2 * 7 * 5
     depthwise = keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False)
-    flops = flops.forward_flops(depthwise, (6, 6, 4))
-    assert flops == 2 * 9 * 6 * 6 * 4
+    count = flops.forward_flops(depthwise, (6, 6, 4))
+    assert count == 2 * 9 * 6 * 6 * 4

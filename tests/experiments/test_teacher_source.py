@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+from keras_ft.experiments.teacher_source import TeacherSource
 
 from keras_ft import experiments
 from keras_ft.cli.main import main
 from keras_ft.errors import InputError
-from keras_ft.experiments.teacher_source import TeacherSource
 from keras_ft.recipes import Recipe
 
 

@@ -13,7 +13,6 @@ from keras_ft import data
 from keras_ft import report
 from keras_ft.cli import tune
 from keras_ft.cli.main import main
-from keras_ft.experiments import networks
 from keras_ft.tuner import search_run
 from keras_ft.tuner import search_settings
 from keras_ft.tuner import space
@@ -76,7 +75,7 @@ def test_a_search_leaves_table_report_and_student(
     content = trials(folder)
     best = max(float(row["score"]) for row in rows if row["score"])
     assert content["best_score"] == best
-    student = keras.models.load_model(folder / "student.keras")
+    student = keras.networks.load_model(folder / "student.keras")
     assert student.output_shape == (None, 10)
     page = artifacts.verify(folder, "report.html").read_text("utf-8")
     assert "val_accuracy over rate" in page and page.count("<svg") == 1

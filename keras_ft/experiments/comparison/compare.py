@@ -115,9 +115,7 @@ def compare(
         exports=export,
         command_line=tuple(command_line),
     )
-    with RunFolder(
-        run_dir, plan.configuration, plan.command_line, echo
-    ) as run:
+    with RunFolder(run_dir, plan.configuration, plan.command_line, echo) as run:
         before = run.seconds
         trainings = _begin(run, plan)
         idle = all(
@@ -236,9 +234,7 @@ def _train_all(
         )
         for method in pending:
             begun += 1
-            run.echo(
-                f"{method.name}, seed {seed}: training {begun} of {total}"
-            )
+            run.echo(f"{method.name}, seed {seed}: training {begun} of {total}")
             reason = failed.get(method) or _try(
                 trainings, isolate, "student", seed, method.name
             )

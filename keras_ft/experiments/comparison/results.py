@@ -232,9 +232,7 @@ class Comparison:
         }
 
 
-def read(
-    run: RunFolder, trainings: Trainings, reasons: Reasons
-) -> Comparison:
+def read(run: RunFolder, trainings: Trainings, reasons: Reasons) -> Comparison:
     """Return everything that was measured, from the trainings' folders.
 
     Args:

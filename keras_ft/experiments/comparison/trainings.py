@@ -270,9 +270,7 @@ class Trainings:
                 keras.utils.set_random_seed(seed)
                 student = networks.build(settings.student, self.data)
                 model = self._build("ft", student, teacher, paraphraser)
-                students.measure_beta(
-                    run, model, batches, settings.beta_ratio
-                )
+                students.measure_beta(run, model, batches, settings.beta_ratio)
         gc.collect()
 
     def student(self, seed: int, method: str) -> None:

@@ -3,19 +3,18 @@
 import keras
 import numpy as np
 import pytest
+from keras_ft.experiments.comparison.training_result import TrainingResult
 
 import keras_ft
 from keras_ft import experiments
 from keras_ft import report
 from keras_ft.data import Normalization
 from keras_ft.errors import InputError
-from keras_ft.experiments import networks
 from keras_ft.experiments.comparison import Comparison
 from keras_ft.experiments.comparison import files
 from keras_ft.experiments.comparison import start
 from keras_ft.experiments.comparison import teacher_outputs
 from keras_ft.experiments.comparison import trainings
-from keras_ft.experiments.comparison.training_result import TrainingResult
 
 
 def network(size=28, features="features"):
@@ -55,7 +54,7 @@ def test_pixels_scaled_otherwise_are_refused(tmp_path, few, monkeypatch):
     """As when the teacher's run folder is not found where it was."""
     keras_ft.compare(tmp_path, **few)
     other = Normalization((0.4,), (0.2,))
-    monkeypatch.setattr(models, "teacher_normalization", lambda _: other)
+    monkeypatch.setattr(networks, "teacher_normalization", lambda _: other)
     with pytest.raises(InputError, match="normalization") as caught:
         keras_ft.compare(tmp_path, **few | {"methods": ["none", "kd"]})
     assert "with which this run was started" in str(caught.value)

@@ -1,11 +1,11 @@
 import pytest
+from keras_ft.experiments.comparison.method import TITLES
+from keras_ft.experiments.comparison.method import Method
+from keras_ft.experiments.comparison.method import parse_all
 
 from keras_ft.errors import InputError
 from keras_ft.experiments.comparison import METHODS
 from keras_ft.experiments.comparison import MethodSettings
-from keras_ft.experiments.comparison.method import TITLES
-from keras_ft.experiments.comparison.method import Method
-from keras_ft.experiments.comparison.method import parse_all
 
 
 def test_the_default_methods_are_themselves():

@@ -1,6 +1,7 @@
-from keras_ft.experiments.comparison import table
 from keras_ft.experiments.comparison.method_result import MethodResult
 from keras_ft.experiments.comparison.training_result import TrainingResult
+
+from keras_ft.experiments.comparison import table
 
 
 def test_an_int8_mean_says_how_many_seeds_it_is_of():

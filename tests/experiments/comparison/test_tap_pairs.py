@@ -1,10 +1,10 @@
 import keras
 import pytest
+from keras_ft.experiments.comparison.method import parse_all
+from keras_ft.experiments.comparison.tap_pairs import TapPairs
 
 from keras_ft import zoo
 from keras_ft.errors import InputError
-from keras_ft.experiments.comparison.method import parse_all
-from keras_ft.experiments.comparison.tap_pairs import TapPairs
 
 
 @pytest.fixture(scope="module")
