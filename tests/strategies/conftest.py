@@ -53,9 +53,9 @@ def build(network):
         with scope():
             paraphraser = Paraphraser(0.5)
             paraphraser.trained = True
-            arguments = {"normalise": False, "l2": 1e-3, **(student or {})}
+            arguments = {"normalize": False, "l2": 1e-3, **(student or {})}
             model = FactorTransfer(
-                network(8, normalise=False),
+                network(8, normalize=False),
                 network(4, **arguments),
                 paraphraser,
                 also=also(),

@@ -15,7 +15,7 @@ def train_paraphraser(network, images, values):
     def run(scope):
         keras.utils.set_random_seed(0)
         with scope():
-            teacher = network(8, normalise=False)
+            teacher = network(8, normalize=False)
             # L2: |d| has a jump in its gradient.
             model = ParaphraserTrainer(teacher, Paraphraser(0.5), loss="l2")
             model.compile(keras.optimizers.SGD(0.05, momentum=0.9))
