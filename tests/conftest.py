@@ -1,6 +1,8 @@
 """What every test finds set up: two logical CPUs, seeds, shared folders."""
 
+import gc
 import os
+import shutil
 
 # Before TensorFlow and matplotlib are first imported: both read these once.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -28,6 +30,34 @@ if keras.backend.backend() == "tensorflow":
     tf.config.experimental.enable_op_determinism()
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# The files that take longest, the longest first, by name: they are started
+# first, so that the processes of pytest-xdist end at about the same time.
+SLOWEST_FIRST = (
+    "test_environments.py",
+    "test_search.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Otherwise pytest-xdist starts the files with the most tests first. The
+    # option is missing where there is no pytest-xdist, as on JAX.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: number for number, name in enumerate(SLOWEST_FIRST)}
+    # The sort is stable: the tests of a file stay together and in order.
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    # Modules stay. What looks for garbage, as keras-tuner does before each
+    # trial, need not look through all of TensorFlow: that takes 0.3 s.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -150,17 +180,55 @@ def batch():
 
 
 @pytest.fixture(scope="session")
-def distill_arguments(tmp_path_factory):
+def made_once(tmp_path_factory):
+    """Makes a folder once for all processes of pytest-xdist."""
+    from filelock import FileLock
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def get(name, make) -> Path:
+        made, done = folder / name, folder / f"{name}.done"
+        with FileLock(folder / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(made, ignore_errors=True)
+                made.mkdir()
+                make(made)
+                done.touch()
+        return made
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def few_images(tmp_path_factory) -> Path:
+    """A folder of 140 embedded images: 60 to train, 20 and 60 to score."""
+    import PIL.Image
+
+    from keras_ft import data
+
+    images, labels = data.load("fashion_mini").examples("test", 2000)
+    folder = tmp_path_factory.mktemp("images")
+    splits = {
+        "train": slice(6),
+        "validation": slice(6, 8),
+        "test": slice(8, 14),
+    }
+    for split, which in splits.items():
+        for label in range(10):
+            place = folder / split / str(label)
+            place.mkdir(parents=True)
+            for number, image in enumerate(images[labels == label][which]):
+                picture = PIL.Image.fromarray(np.uint8(image[..., 0]))
+                picture.save(place / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def distill_arguments(made_once):
     """A complete `keras-ft distill` on tiny networks, less --run_dir."""
-    folder = tmp_path_factory.mktemp("networks")
-    keras.utils.set_random_seed(1)
-    for name, channels in (("teacher", 12), ("student", 8)):
-        image = keras.Input((28, 28, 1))
-        x = keras.layers.Conv2D(channels, 5, strides=4, padding="same")(image)
-        x = keras.layers.ReLU(name="features")(x)
-        x = keras.layers.Flatten()(x)
-        tiny = keras.Model(image, keras.layers.Dense(10)(x), name=name)
-        tiny.save(folder / f"{name}.keras")
+    folder = made_once("networks", _save_tiny_networks)
     return [
         "distill",
         f"--teacher={folder / 'teacher.keras'}",
@@ -175,14 +243,28 @@ def distill_arguments(tmp_path_factory):
     ]
 
 
+def _save_tiny_networks(folder: Path) -> None:
+    keras.utils.set_random_seed(1)
+    for name, channels in (("teacher", 12), ("student", 8)):
+        image = keras.Input((28, 28, 1))
+        x = keras.layers.Conv2D(channels, 5, strides=4, padding="same")(image)
+        x = keras.layers.ReLU(name="features")(x)
+        x = keras.layers.Flatten()(x)
+        tiny = keras.Model(image, keras.layers.Dense(10)(x), name=name)
+        tiny.save(folder / f"{name}.keras")
+
+
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory, distill_arguments) -> Path:
+def finished_run(tmp_path_factory, made_once, distill_arguments) -> Path:
     """The run folder of `distill_arguments`; tests must not change it."""
     from keras_ft.cli.main import main
 
-    folder = tmp_path_factory.mktemp("runs") / "tiny run"
-    assert main([*distill_arguments, f"--run_dir={folder}"]) == 0
-    return folder
+    def make(folder: Path) -> None:
+        assert main([*distill_arguments, f"--run_dir={folder}"]) == 0
+
+    made = made_once("tiny run", make)
+    # A copy for each process: two must not have a run open at a time.
+    return shutil.copytree(made, tmp_path_factory.mktemp("runs") / "tiny run")
 
 
 @pytest.fixture

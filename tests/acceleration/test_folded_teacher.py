@@ -24,6 +24,7 @@ def test_pretrained_teacher_on_its_images(kinds, assert_equal, watched):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_real_resnet56_on_real_images(
     reference, tfds_folder, capsys, watched, bound
 ):

@@ -61,6 +61,7 @@ def test_the_quickstart_on_jax(jax_python, run, root, tmp_path):
     assert file.read_bytes()[:2] == b"PK"
 
 
+@pytest.mark.long
 def test_the_gpu_benchmark_at_toy_size(jax_python, run, root, tmp_path):
     script = root / "benchmarks" / "gpu" / "step_time.py"
     words = ["--toy", "--batches=2", "--precisions=mixed_bfloat16"]

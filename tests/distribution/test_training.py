@@ -89,6 +89,7 @@ def test_bad_input_is_refused_before_the_first_step(start, script):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_example_runs_on_two_workers(root, tmp_path):
     launcher = [sys.executable, str(root / "examples" / "launch_workers.py")]
     example = [sys.executable, str(root / "examples" / "several_machines.py")]

@@ -1,11 +1,6 @@
 import csv
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 import zipfile
 
 import keras
@@ -39,10 +34,6 @@ FILES = {
 @pytest.fixture
 def copied_run(finished_run, tmp_path):
     return shutil.copytree(finished_run, tmp_path / "copy")
-
-
-def weights_of(path):
-    return keras.models.load_model(path, compile=False).get_weights()
 
 
 def test_the_folder_holds_what_is_promised(finished_run):
@@ -223,36 +214,3 @@ def test_a_run_that_never_trained_may_be_changed(tmp_path, capsys):
     missing[1] = "--teacher=another.keras"
     assert main(missing) == 2
     assert "another.keras" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("more", [[], ["--views=2"]])
-def test_a_killed_run_ends_with_the_same_student(
-    more, tmp_path, distill_arguments, root
-):
-    arguments = [sys.executable, "-m", "keras_ft", *distill_arguments, *more]
-    # More epochs, so that there is time to kill it between two of them.
-    arguments += ["--epochs=6", "--baselines=", "--quantization=none"]
-
-    def start(name):
-        return subprocess.Popen(
-            [*arguments, f"--run_dir={tmp_path / name}"],
-            cwd=root,
-            env=os.environ | {"TF_ENABLE_ONEDNN_OPTS": "0"},
-            stdout=subprocess.DEVNULL,
-        )
-
-    assert start("whole").wait() == 0
-    killed = start("killed")
-    while not (tmp_path / "killed/history/distil.csv").exists():
-        assert killed.poll() is None
-        time.sleep(0.01)
-    os.kill(killed.pid, signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
-    assert not (tmp_path / "killed/student.keras").exists()
-    assert start("killed").wait() == 0
-    for name in ("paraphraser.keras", "translator.keras", "student.keras"):
-        whole = weights_of(tmp_path / "whole" / name)
-        resumed = weights_of(tmp_path / "killed" / name)
-        for mine, theirs in zip(resumed, whole, strict=True):
-            np.testing.assert_array_equal(mine, theirs)

@@ -116,7 +116,11 @@ def test_two_devices_of_one_machine(arguments, alone, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "moment", ["history/paraphrase.csv", "paraphraser.keras"]
+    "moment",
+    [
+        "history/paraphrase.csv",
+        pytest.param("paraphraser.keras", marks=pytest.mark.long),
+    ],
 )
 def test_two_workers_one_of_which_is_killed(
     arguments, alone, tmp_path, root, moment

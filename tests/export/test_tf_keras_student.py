@@ -148,7 +148,15 @@ def test_ranges_that_were_never_trained_are_refused(student, images, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["resnet8", "resnet20", "wrn16_1", "vgg8", "mobilenet_v2_small"]
+    "name",
+    [
+        "resnet8",
+        "mobilenet_v2_small",
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("resnet20", "wrn16_1", "vgg8")
+        ),
+    ],
 )
 def test_zoo_networks_become_full_integer_files(name, normalization, tmp_path):
     from ai_edge_litert import schema_py_generated as schema

@@ -45,8 +45,8 @@ def test_one_teacher_pass_per_seed_for_all_methods(
     methods = ["kd", "ft"]
     keras_ft.compare(tmp_path / "many", **toy | {"methods": methods})
     once = sum(computed)
-    # One epoch of 64 images, 500 of validation and 2,000 of the test.
-    assert once == 2 * (64 + 500 + 2000)
+    # One epoch of 60 images, 20 of validation and 60 of the test.
+    assert once == 2 * (60 + 20 + 60)
     computed.clear()
     keras_ft.compare(tmp_path / "plain", **toy | {"methods": ["none"]})
     assert not computed

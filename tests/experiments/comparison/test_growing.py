@@ -77,7 +77,7 @@ def test_exports_may_follow_and_a_refused_one_is_a_result(
         found = keras_ft.compare(tmp_path, **exported)
         plain, kd = found.trainings
         size = (tmp_path / plain.folder / "student_int8.tflite").stat().st_size
-        assert plain.int8_bytes == size and plain.int8_images == 2000
+        assert plain.int8_bytes == size and plain.int8_images == 60
         assert 0 <= plain.int8_accuracy <= 1
         assert "too far off" in kd.int8_refused and kd.accuracy is not None
         assert kd.int8_bytes is None and not found.failures
