@@ -22,7 +22,8 @@ def common_size(teacher_shape: Shape, student_shape: Shape) -> Size:
         InputError: A size is unknown, so that they cannot be compared, or the
             maps are so different that each is larger in one direction.
     """
-    teacher, student = teacher_shape[1:3], student_shape[1:3]
+    # Keras hands in lists when it loads a file.
+    teacher, student = tuple(teacher_shape[1:3]), tuple(student_shape[1:3])
     received = f"teacher {teacher} and student {student} (height, width)"
     if teacher == student:
         return teacher
