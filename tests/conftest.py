@@ -206,6 +206,33 @@ def batch():
 
 
 @pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """A folder of 60 small images, three classes, and a teacher for them.
+
+    The embedded images are many: every training scores 2,000 of them.
+    """
+    import PIL.Image
+
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for name in ("ape", "bee", "cow"):
+        (folder / "images" / name).mkdir(parents=True)
+        for index in range(20):
+            pixels = rng.integers(0, 256, (28, 28, 3)).astype("uint8")
+            file = folder / "images" / name / f"{index}.png"
+            PIL.Image.fromarray(pixels).save(file)
+    keras.utils.set_random_seed(2)
+    image = keras.Input((28, 28, 3))
+    x = keras.layers.Conv2D(12, 5, strides=4, padding="same")(image)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.ReLU(name="features")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    teacher = keras.Model(image, keras.layers.Dense(3)(x), name="teacher")
+    teacher.save(folder / "teacher.keras")
+    return folder / "images", folder / "teacher.keras"
+
+
+@pytest.fixture(scope="session")
 def distill_arguments(tmp_path_factory):
     """A complete `keras-ft distill` on tiny networks, less --run_dir."""
     folder = tmp_path_factory.mktemp("networks")

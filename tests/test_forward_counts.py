@@ -113,7 +113,7 @@ def test_of_validation_within_fit(counted, paraphraser, batch):
         *batch,
         validation_data=(batch[0][:6], batch[1][:6]),
         epochs=2,
-        # The last one tells what came after it began: the last validation.
+        # It forgets when a validation begins: what is left is the last one.
         callbacks=[counted.anew],
         **ARGUMENTS,
     )
