@@ -161,6 +161,62 @@ def _network(
     return keras.Model(image, layers.Dense(classes, name="head")(x), name=name)
 
 
+class _Counted(keras.layers.Layer):
+    """Notes how many images every forward pass brings.
+
+    The notes are kept outside of it: without state it can be folded, and a
+    copy of it notes in the same list.
+    """
+
+    notes: dict[str, list[int]] = {}
+
+    def __init__(self, key: str, **kwargs):
+        super().__init__(**kwargs)
+        self.key = key
+
+    def call(self, x):
+        import tensorflow as tf
+
+        images = tf.shape(x)[0]
+        noted = tf.py_function(self._note, [images], [])
+        with tf.control_dependencies([noted]):
+            return tf.identity(x)
+
+    def _note(self, images):
+        # Replicas note at the same time; appending to a list is atomic.
+        self.notes[self.key].append(int(images))
+
+    def get_config(self):
+        return {**super().get_config(), "key": self.key}
+
+
+@pytest.fixture
+def counted(network):
+    """A `network` and the list of its forward passes: images in each.
+
+    On TensorFlow alone. The list begins anew with each `fit`, `evaluate` and
+    `predict` that gets `counted.anew`, a callback.
+    """
+
+    def build(key: str, *args, **kwargs):
+        inner = network(*args, **kwargs)
+        image = keras.Input(inner.input_shape[1:])
+        x = _Counted(key)(image)
+        for layer in inner.layers[1:]:
+            x = layer(x)
+        _Counted.notes[key] = notes = []
+        return keras.Model(image, x), notes
+
+    def forget(logs):
+        # What was noted when models were built, checked and folded.
+        for notes in _Counted.notes.values():
+            notes.clear()
+
+    build.anew = keras.callbacks.LambdaCallback(on_train_begin=forget)
+    build.anew.on_test_begin = build.anew.on_predict_begin = forget
+    return build
+
+
 @pytest.fixture
 def paraphraser():
     """A paraphraser of rate 0.5 that counts as trained."""
@@ -223,6 +279,33 @@ def few_images(tmp_path_factory) -> Path:
                 picture = PIL.Image.fromarray(np.uint8(image[..., 0]))
                 picture.save(place / f"{number}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """A folder of 60 small images, three classes, and a teacher for them.
+
+    The embedded images are many: every training scores 2,000 of them.
+    """
+    import PIL.Image
+
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for name in ("ape", "bee", "cow"):
+        (folder / "images" / name).mkdir(parents=True)
+        for index in range(20):
+            pixels = rng.integers(0, 256, (28, 28, 3)).astype("uint8")
+            file = folder / "images" / name / f"{index}.png"
+            PIL.Image.fromarray(pixels).save(file)
+    keras.utils.set_random_seed(2)
+    image = keras.Input((28, 28, 3))
+    x = keras.layers.Conv2D(12, 5, strides=4, padding="same")(image)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.ReLU(name="features")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    teacher = keras.Model(image, keras.layers.Dense(3)(x), name="teacher")
+    teacher.save(folder / "teacher.keras")
+    return folder / "images", folder / "teacher.keras"
 
 
 @pytest.fixture(scope="session")

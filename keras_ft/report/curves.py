@@ -60,7 +60,11 @@ def accuracy(lines: Mapping[str, tuple[str, Rows]]) -> dict[str, str]:
         `title`, `text` and `svg`.
     """
     drawn = [
-        (name, COLOURS.get(phase, "#8e44ad"), _points(rows, "val_accuracy", 100))
+        (
+            name,
+            COLOURS.get(phase, "#8e44ad"),
+            _points(rows, "val_accuracy", 100),
+        )
         for name, (phase, rows) in lines.items()
     ]
     return {

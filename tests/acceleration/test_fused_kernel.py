@@ -1,25 +1,60 @@
 """Where the fused kernel is used, and when it counts as faster."""
 
+from pathlib import Path
+
 import keras
 import pytest
 import tensorflow as tf
 
+from keras_ft import FactorTransfer
 from keras_ft.acceleration import fused_kernel
 from keras_ft.acceleration import processor
 from keras_ft.acceleration.fused_norm import fused
 
 
-@pytest.mark.parametrize("onednn", [False, True])
-@pytest.mark.parametrize("gains", [False, True])
-def test_it_pays_with_onednn_and_in_bfloat16_where_that_does(
-    monkeypatch, onednn, gains
+def multiplies_bfloat16():
+    flags = Path("/proc/cpuinfo")
+    words = flags.read_text().split() if flags.is_file() else []
+    return "amx_bf16" in words or "avx512_bf16" in words
+
+
+@pytest.mark.parametrize(
+    ("policy", "setting", "expected"),
+    [
+        ("float32", "0", False),
+        ("float32", "1", True),
+        ("mixed_float16", "1", False),
+        ("mixed_bfloat16", "0", False),
+        ("mixed_bfloat16", "1", multiplies_bfloat16()),
+        ("float64", "1", False),
+    ],
+)
+def test_a_student_trains_with_it_where_it_is_faster(
+    network, batch, paraphraser, monkeypatch, policy, setting, expected
 ):
-    monkeypatch.setattr(processor, "has_onednn", lambda: onednn)
-    monkeypatch.setattr(processor, "gains_from_bfloat16", lambda: gains)
-    assert fused_kernel.pays("float32") is onednn
-    assert fused_kernel.pays("bfloat16") is gains
-    assert not fused_kernel.pays("float16")
-    assert not fused_kernel.pays("float64")
+    """With oneDNN in float32; in bfloat16 where the processor has that."""
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", setting)
+    kernel, called = tf.raw_ops.FusedBatchNormV3, []
+
+    def counted(**arguments):
+        called.append(arguments["x"].dtype.name)
+        return kernel(**arguments)
+
+    monkeypatch.setattr(tf.raw_ops, "FusedBatchNormV3", counted)
+    teacher = network(8, normalize=False)
+    keras.config.set_dtype_policy(policy)
+    model = FactorTransfer(teacher, network(4), paraphraser)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss)
+    model.fit(*batch, verbose=0)
+    assert model.accelerated["student"].startswith("fused") == expected
+    kind = policy.removeprefix("mixed_")
+    assert set(called) == ({kind} if expected else set())
+    # Only a training step is made faster.
+    called.clear()
+    model.evaluate(*batch, verbose=0)
+    model.predict(batch[0], verbose=0)
+    assert not called
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,8 @@ from answers import answers
 
 import keras_ft
 from keras_ft import transfers
+from keras_ft.callbacks import EpochCheckpoint
 from keras_ft.cli.main import main
-from keras_ft.epoch_checkpoint import EpochCheckpoint
 
 _SHARED = [
     "distill",

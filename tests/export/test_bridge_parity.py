@@ -20,6 +20,21 @@ def test_a_faithful_copy_differs_by_rounding_only(both):
     assert check_same_outputs(*both) < 1e-5
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_copy_is_held_to_1e_4_of_the_largest_output(sign):
+    x = keras.Input((4,))
+    head = layers.Dense(3, use_bias=False, name="head")
+    model = keras.Model(x, head(x))
+    copy = to_tf_keras(model)
+    exact = head.get_weights()
+    # Outputs are off by the same share as the weights.
+    copy.get_layer("head").set_weights([exact[0] * (1 + sign * 0.99e-4)])
+    assert check_same_outputs(model, copy) == pytest.approx(0.99e-4, rel=0.005)
+    copy.get_layer("head").set_weights([exact[0] * (1 + sign * 1.01e-4)])
+    with pytest.raises(BridgeError, match="more than 0.0001"):
+        check_same_outputs(model, copy)
+
+
 @pytest.mark.parametrize("value", [1.001, np.nan, np.inf])
 def test_a_weight_that_differs_is_found_at_its_layer(both, value):
     kernel = both[1].get_layer("stage1").kernel

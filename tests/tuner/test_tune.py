@@ -177,7 +177,7 @@ def test_pixels_scaled_otherwise_are_refused(
     words.append(f"--run_dir={tmp_path / 'run'}")
     assert main(words) == 0
     other = data.Normalization((0.4,), (0.2,))
-    monkeypatch.setattr(models, "teacher_normalization", lambda _: other)
+    monkeypatch.setattr(networks, "teacher_normalization", lambda _: other)
     assert main(words) == 2
     assert "with which this run was started" in capsys.readouterr().err
 

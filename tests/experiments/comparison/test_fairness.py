@@ -1,5 +1,7 @@
 """What must stay the same between the trainings of a comparison."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -174,6 +176,33 @@ def test_an_export_by_hand_changes_no_result(tmp_path, few, monkeypatch):
     assert result["samples"] != before.int8_images
     (after,) = keras_ft.compare(tmp_path, **few).trainings
     assert after == before
+
+
+@pytest.mark.slow
+def test_methods_start_alike_and_seeds_do_not(tmp_path, photos):
+    """With a student of the zoo, which every training makes anew."""
+    images, teacher = photos
+    found = keras_ft.compare(
+        tmp_path,
+        recipe=keras_ft.Recipe.preset("official").short(1, 1),
+        dataset=str(images),
+        teacher=str(teacher),
+        student="resnet8",
+        methods=["none", "kd", "ft"],
+        seeds=2,
+        export=False,
+    )
+    assert not found.failures
+    content = json.loads((tmp_path / "comparison.json").read_text("utf-8"))
+    assert len(content["trainings"]) == 6
+    for field in ("initial_weights", "first_batch"):
+        digests = {}
+        for training in content["trainings"]:
+            digests.setdefault(training["seed"], set()).add(training[field])
+        first, second = digests[0], digests[1]
+        assert len(first) == len(second) == 1, field
+        assert first != second, field
+        assert all(len(digest) == 64 for digest in first | second)
 
 
 def test_initial_weights_are_the_files(tmp_path, few):
