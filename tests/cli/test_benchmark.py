@@ -4,8 +4,8 @@ import shutil
 
 import numpy as np
 import pytest
-from keras_ft.cli.benchmark_table import table
 
+from keras_ft.cli.benchmark import lines
 from keras_ft.cli.main import main
 
 
@@ -115,7 +115,7 @@ def test_columns_are_aligned():
         "keras_accuracy": None,
         "files": [row, long],
     }
-    head, first, second, *_ = table(content)
+    head, first, second, *_ = lines(content)
     assert len(head) == len(first) == len(second)
     assert first.split() == [
         *("a.tflite", "*", "1,234,567", "12,345", "50.00%", "0.500", "ms")

@@ -37,7 +37,7 @@ def test_a_run_is_handed_over(run_dir, metrics, capsys):
     assert (card["author"], card["license"]) == ("Ann", "MIT")
     training = card["training"]
     assert training["settings"]["beta"] == 500.0
-    assert training["settings"]["epochs of phase 2 (distil)"] == 2
+    assert training["settings"]["epochs of phase 2 (distill)"] == 2
     assert training["settings"]["epochs of phase 1 (paraphrase)"] == 1
     assert "fashion_mini" in training["data"]
     assert f"{metrics['student_parameters']:,}" in training["student"]

@@ -5,7 +5,7 @@ import sys
 import pytest
 from absl import flags
 
-from keras_ft.cli import common
+from keras_ft.cli import flags
 from keras_ft.cli.main import COMMANDS
 from keras_ft.cli.main import main
 
@@ -114,19 +114,28 @@ def test_a_defect_is_not_hidden(monkeypatch):
 
 def test_words_kept_for_speed_agree_with_the_library():
     from keras_ft import losses
+    from keras_ft import methods
+    from keras_ft import recipes
+    from keras_ft.cli import compare
     from keras_ft.compression import preconditions
     from keras_ft.experiments import settings
+    from keras_ft.experiments.comparison import trainings
     from keras_ft.export import quantization
     from keras_ft.models import beta_suggestion
-    from keras_ft.recipes import Recipe
 
-    assert common.RECIPES == Recipe.names()
-    assert common.QUANTIZATIONS == settings.QUANTIZATIONS
-    assert common.QUANTIZATIONS == tuple(quantization.QUANTIZATIONS)
-    assert common.COMPRESSIONS == tuple(preconditions.METHODS)
-    assert common.BASELINES == settings.BASELINES
-    assert common.REDUCTIONS == losses.REDUCTIONS
-    assert common.BETA_RATIO == beta_suggestion.RATIO
+    assert flags.RECIPES == recipes.Recipe.names()
+    assert flags.QUANTIZATIONS == settings.QUANTIZATIONS
+    assert flags.QUANTIZATIONS == tuple(quantization.QUANTIZATIONS)
+    assert flags.COMPRESSIONS == tuple(preconditions.METHODS)
+    assert flags.TERMS == tuple(methods.TITLES)
+    assert compare.METHODS.split(",") == list(methods.METHODS)
+    assert compare.TEACHER_PASSES == trainings.TEACHER_PASSES
+    assert flags.SCHEDULES == recipes.SCHEDULES
+    official = recipes.Recipe.preset("official")
+    for name, (default, _) in flags.WEIGHTS.items():
+        assert getattr(official, name) == default
+    assert flags.REDUCTIONS == losses.REDUCTIONS
+    assert flags.BETA_RATIO == beta_suggestion.RATIO
 
 
 def test_version(capsys):

@@ -105,10 +105,10 @@ def test_a_distillation(start, tmp_path, more):
     start(words, "killed", r"^paraphrase: epoch 2/3")
     history = tmp_path / "killed" / "history"
     assert 1 <= epochs_done(history / "paraphrase.csv") < 3
-    start(words, "killed", r"^distil\w*: epoch 2/3")
+    start(words, "killed", r"^ft: epoch 2/3")
     assert not (tmp_path / "killed" / "student.keras").exists()
     found = start(words, "killed")
-    assert re.search(r"^distil\w*: [12] of 3 epochs were done", found, re.M)
+    assert re.search(r"^ft: [12] of 3 epochs were done", found, re.M)
     names = ("paraphraser", "translator", "student")
     assert_same_weights(tmp_path, *(f"{name}.keras" for name in names))
 

@@ -80,8 +80,8 @@ def alone(arguments, tmp_path_factory):
 
 def assert_same_run(folder, alone):
     with (
-        open(folder / "history" / "distil.csv", newline="") as mine,
-        open(alone / "history" / "distil.csv", newline="") as theirs,
+        open(folder / "history" / "ft.csv", newline="") as mine,
+        open(alone / "history" / "ft.csv", newline="") as theirs,
     ):
         for row, expected in zip(
             csv.DictReader(mine), csv.DictReader(theirs), strict=True

@@ -269,7 +269,7 @@ class Trainings:
                 batches, teacher = self._source(seed)
                 keras.utils.set_random_seed(seed)
                 student = networks.build(settings.student, self.data)
-                model = self._build("ft", student, teacher, paraphraser)
+                model = self.build("ft", student, teacher, paraphraser)
                 students.measure_beta(run, model, batches, settings.beta_ratio)
         gc.collect()
 
@@ -288,7 +288,7 @@ class Trainings:
             return self._source(seed)
 
         def build(student: Any, teacher: Any, batches: Any) -> keras.Model:
-            model = self._build(method, student, teacher, paraphraser())
+            model = self.build(method, student, teacher, paraphraser())
             if chosen.has("ft") and settings.beta_ratio is not None:
                 notes = read_content(self.plan.folder(PARAPHRASER, seed))
                 beta = notes["notes"]["beta"]["beta"]
@@ -357,13 +357,14 @@ class Trainings:
         )
         return cache, cache.teacher
 
-    def _build(
+    def build(
         self,
         method: str,
         student: keras.Model,
         teacher: keras.Model,
         paraphraser: Paraphraser | None,
     ) -> keras.Model:
+        """Return what trains a student by a method, not compiled."""
         settings = self.plan.settings
         return methods.build(
             method,

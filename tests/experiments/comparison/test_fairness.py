@@ -1,22 +1,22 @@
 """What must stay the same between the trainings of a comparison."""
 
 import json
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
-from keras_ft.experiments.comparison.training_result import TrainingResult
 
 import keras_ft
 from keras_ft import experiments
 from keras_ft import report
 from keras_ft.data import Normalization
 from keras_ft.errors import InputError
+from keras_ft.experiments import networks
+from keras_ft.experiments import students
 from keras_ft.experiments.comparison import Comparison
-from keras_ft.experiments.comparison import files
-from keras_ft.experiments.comparison import start
-from keras_ft.experiments.comparison import teacher_outputs
 from keras_ft.experiments.comparison import trainings
+from keras_ft.experiments.comparison.results import TrainingResult
 
 
 def network(size=28, features="features"):
@@ -65,7 +65,9 @@ def test_pixels_scaled_otherwise_are_refused(tmp_path, few, monkeypatch):
 
 def test_other_test_images_are_refused(tmp_path, few, monkeypatch):
     keras_ft.compare(tmp_path, **few)
-    monkeypatch.setattr(start, "test_images", lambda data: "other")
+    monkeypatch.setattr(
+        trainings.Trainings, "test_images", lambda self: "other"
+    )
     with pytest.raises(InputError, match="other test images"):
         keras_ft.compare(tmp_path, **few | {"methods": ["none", "kd"]})
 
@@ -73,7 +75,7 @@ def test_other_test_images_are_refused(tmp_path, few, monkeypatch):
 def test_a_digest_tells_test_images_apart():
     def digest(**arguments):
         loaded = keras_ft.data.load("fashion_mini", **arguments)
-        return start.test_images(loaded)
+        return trainings.Trainings.test_images(SimpleNamespace(data=loaded))
 
     assert digest() == digest(seed=1, batch_size=128)
     assert digest() != digest(normalization=Normalization((0.4,), (0.2,)))
@@ -99,7 +101,7 @@ def test_a_verdict_says_how_many_seeds_it_is_of(tmp_path):
     )
     (sentence,) = found.verdicts()
     assert sentence.endswith("; 3 of 5 seeds only, as trainings failed")
-    files.write(found)
+    found.write()
     head, _, ft = (tmp_path / "methods.csv").read_text().splitlines()
     assert ft.split(",")[head.split(",").index("over_plain_seeds")] == "3"
 
@@ -110,7 +112,7 @@ def test_the_teachers_pass_is_chosen_when_something_learns(
     few = toy | {"methods": ["none"], "seeds": 1}
     found = keras_ft.compare(tmp_path, **few)
     assert found.about["teacher_pass"] == "cache"
-    monkeypatch.setattr(teacher_outputs, "_LIMIT", 1)
+    monkeypatch.setattr(trainings, "_CACHE_LIMIT", 1)
     found = keras_ft.compare(tmp_path, **few | {"methods": ["none", "kd"]})
     assert found.about["teacher_pass"] == "live"
     # Nor by a comparison that leaves out what has learned.
@@ -207,11 +209,10 @@ def test_methods_start_alike_and_seeds_do_not(tmp_path, photos):
 
 def test_initial_weights_are_the_files(tmp_path, few):
     student = saved(tmp_path / "student.keras")
-    data = keras_ft.data.load("fashion_mini", train_examples=64)
     loaded = keras.models.load_model(student)
-    began = start.of(loaded, data)
+    began = students.digest(loaded.weights)
     few |= {"student": student}
     (plain,) = keras_ft.compare(tmp_path / "run", **few).trainings
-    assert plain.initial_weights == began["initial_weights"]
+    assert plain.initial_weights == began
     loaded.layers[1].kernel.assign_add(np.full((5, 5, 1, 8), 1e-6))
-    assert start.of(loaded, data) != began
+    assert students.digest(loaded.weights) != began

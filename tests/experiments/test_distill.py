@@ -39,7 +39,7 @@ def copied_run(finished_run, tmp_path):
 def test_the_folder_holds_what_is_promised(finished_run):
     names = {path.name for path in finished_run.iterdir()}
     assert FILES <= names
-    phases = {"paraphrase", "distil", "alone", "kd"}
+    phases = {"paraphrase", "ft", "none", "kd"}
     histories = {path.stem for path in (finished_run / "history").iterdir()}
     assert histories == phases
     boards = {path.name for path in (finished_run / "tensorboard").iterdir()}
@@ -94,7 +94,7 @@ def test_accuracy_is_that_of_the_saved_student(finished_run):
 
 def test_run_file_tells_settings_versions_and_data(finished_run):
     content = json.loads((finished_run / "run.json").read_text())
-    assert content["configuration"]["recipe"]["distil"]["epochs"] == 2
+    assert content["configuration"]["recipe"]["distill"]["epochs"] == 2
     assert content["configuration"]["seed"] == 0
     session = content["sessions"][0]
     assert session["command_line"][:2] == ["keras-ft", "distill"]
@@ -105,7 +105,7 @@ def test_run_file_tells_settings_versions_and_data(finished_run):
 
 
 def test_history_has_every_term(finished_run):
-    with open(finished_run / "history" / "distil.csv", newline="") as file:
+    with open(finished_run / "history" / "ft.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["epoch"]) for row in rows] == [1, 2]
     terms = {"task_loss", "factor_loss", "regularization_loss"}
@@ -113,7 +113,7 @@ def test_history_has_every_term(finished_run):
 
 
 def test_students_are_plain_keras(finished_run):
-    for name in ("student", "student_alone", "student_kd"):
+    for name in ("student", "student_none", "student_kd"):
         with zipfile.ZipFile(finished_run / f"{name}.keras") as archive:
             config = archive.read("config.json").decode()
         assert "keras_ft" not in config
@@ -132,7 +132,7 @@ def test_run_again_changes_nothing(copied_run, distill_arguments, capsys):
     before = artifacts.manifest(copied_run)
     written = (copied_run / "student.keras").stat().st_mtime_ns
     assert main([*distill_arguments, f"--run_dir={copied_run}"]) == 0
-    assert "distil: done before" in capsys.readouterr().out
+    assert "ft: done before" in capsys.readouterr().out
     after = artifacts.manifest(copied_run)
     changing = {"metrics.json", "report.html"}
     assert {k: v for k, v in after.items() if k not in changing} == {

@@ -8,6 +8,7 @@ import pytest
 from keras_ft import experiments
 from keras_ft.cli.main import main
 from keras_ft.errors import InputError
+from keras_ft.experiments import datasets
 from keras_ft.experiments import peak_memory
 from keras_ft.recipes import Recipe
 
@@ -21,7 +22,7 @@ def planned(distill_arguments, tmp_path_factory):
     settings = experiments.Settings(
         recipe=recipe,
         train_examples=300,
-        baselines=("alone", "kd"),
+        methods=("ft", "none", "kd"),
         **networks,
     )
     return settings, experiments.plan(settings, steps=2)
@@ -45,8 +46,8 @@ def test_parameters_and_operations_are_those_of_the_networks(planned):
 def test_operations_of_a_step(planned):
     _, plan = planned
     costs = {cost.name: cost for cost in plan.phases}
-    assert list(costs) == ["paraphrase", "distil", "alone", "kd"]
-    assert costs["alone"].flops == 128 * 3 * plan.flops["student"]
+    assert list(costs) == ["paraphrase", "ft", "none", "kd"]
+    assert costs["none"].flops == 128 * 3 * plan.flops["student"]
     assert costs["paraphrase"].cached_flops == (
         128 * 3 * plan.flops["paraphraser"]
     )
@@ -54,8 +55,8 @@ def test_operations_of_a_step(planned):
     to_tap = plan.flops["teacher"] - (2 * 7 * 7 * 12 * 10 + 10)
     online = costs["paraphrase"].flops - costs["paraphrase"].cached_flops
     assert online == 128 * to_tap
-    distil = costs["distil"]
-    assert distil.flops - distil.cached_flops == 128 * to_tap
+    ft = costs["ft"]
+    assert ft.flops - ft.cached_flops == 128 * to_tap
     assert costs["kd"].flops - costs["kd"].cached_flops == (
         128 * plan.flops["teacher"]
     )
@@ -72,7 +73,7 @@ def test_steps_bytes_and_times(planned):
     assert plan.cached_seconds > plan.cache_seconds > 0
     # Two epochs need two views. A row: features, logits, label.
     assert plan.cache_views == 2
-    data = experiments.workbench.load_data(settings, 128)
+    data = datasets.loader(settings)(128)
     rows = 2 * data.sizes["train"] + data.sizes["validation"]
     rows += data.sizes["test"]
     assert plan.cache_bytes == rows * (2 * (7 * 7 * 12 + 10) + 4)
@@ -87,7 +88,7 @@ def test_the_table_has_every_line(planned):
     lines = str(plan).splitlines()
     starts = [line.split()[0] for line in lines if line]
     expected = ["network", "teacher", "paraphraser", "translator", "student"]
-    expected += ["phase", "paraphrase", "distil", "alone", "kd"]
+    expected += ["phase", "paraphrase", "ft", "none", "kd"]
     assert starts[:10] == expected
     assert {"cache", "total"} <= set(starts)
     assert f"{plan.cache_bytes:,} bytes" in lines[-1]
@@ -103,7 +104,7 @@ def test_a_teacher_that_is_to_be_trained_is_planned_too():
     )
     plan = experiments.plan(settings, steps=1)
     names = [cost.name for cost in plan.phases]
-    assert names == ["teacher", "paraphrase", "distil"]
+    assert names == ["teacher", "paraphrase", "ft"]
     assert plan.phases[0].steps == 3
     assert plan.phases[0].flops == 128 * 3 * plan.flops["teacher"]
 

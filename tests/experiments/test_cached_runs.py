@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
-from keras_ft.experiments.teacher_source import TeacherSource
 
 from keras_ft import experiments
 from keras_ft.cli.main import main
@@ -38,7 +37,7 @@ def test_one_teacher_pass_and_nearly_the_numbers_of_an_online_run(
     assert about["notes"]["teacher_pass_seconds"] > 0
     assert about["configuration"]["views"] == 9
     assert not (folder / "teacher_outputs").exists()
-    for phase in ("paraphrase", "distil", "kd"):
+    for phase in ("paraphrase", "ft", "kd"):
         online, cached = history(finished_run, phase), history(folder, phase)
         for one, other in zip(online, cached, strict=True):
             assert other["loss"] == pytest.approx(one["loss"], rel=2e-3)
@@ -52,11 +51,11 @@ def test_one_teacher_pass_and_nearly_the_numbers_of_an_online_run(
     # Once more: everything is there, and no teacher runs.
     computed.clear()
     assert main(words) == 0
-    assert "distil: done before" in capsys.readouterr().out
+    assert "ft: done before" in capsys.readouterr().out
     assert not computed
 
 
-def test_what_does_not_go_with_a_cache_is_refused():
+def test_what_does_not_go_with_a_cache_is_refused(tmp_path):
     recipe = Recipe.preset("official")
     small = dataclasses.replace(recipe.paraphrase, batch_size=64)
     for changes, told in (
@@ -67,9 +66,8 @@ def test_what_does_not_go_with_a_cache_is_refused():
         with pytest.raises(InputError, match=told) as refused:
             experiments.Settings(**(good | changes))
         assert refused.value.argument == "views"
-    bench = SimpleNamespace(
-        settings=experiments.Settings(**good),
-        placement=SimpleNamespace(strategy="two GPUs", name="mirrored"),
-    )
+    several = SimpleNamespace(strategy="two GPUs", name="mirrored")
     with pytest.raises(InputError, match="one device only"):
-        TeacherSource(bench)
+        experiments.distill(
+            tmp_path, experiments.Settings(**good), placement=several
+        )
