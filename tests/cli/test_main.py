@@ -5,7 +5,7 @@ import sys
 import pytest
 from absl import flags
 
-from keras_ft.cli import flags
+from keras_ft.cli import flags as shared_flags
 from keras_ft.cli.main import COMMANDS
 from keras_ft.cli.main import main
 
@@ -123,19 +123,19 @@ def test_words_kept_for_speed_agree_with_the_library():
     from keras_ft.export import quantization
     from keras_ft.models import beta_suggestion
 
-    assert flags.RECIPES == recipes.Recipe.names()
-    assert flags.QUANTIZATIONS == settings.QUANTIZATIONS
-    assert flags.QUANTIZATIONS == tuple(quantization.QUANTIZATIONS)
-    assert flags.COMPRESSIONS == tuple(preconditions.METHODS)
-    assert flags.TERMS == tuple(methods.TITLES)
+    assert shared_flags.RECIPES == recipes.Recipe.names()
+    assert shared_flags.QUANTIZATIONS == settings.QUANTIZATIONS
+    assert shared_flags.QUANTIZATIONS == tuple(quantization.QUANTIZATIONS)
+    assert shared_flags.COMPRESSIONS == tuple(preconditions.METHODS)
+    assert shared_flags.TERMS == tuple(methods.TITLES)
     assert compare.METHODS.split(",") == list(methods.METHODS)
     assert compare.TEACHER_PASSES == trainings.TEACHER_PASSES
-    assert flags.SCHEDULES == recipes.SCHEDULES
+    assert shared_flags.SCHEDULES == recipes.SCHEDULES
     official = recipes.Recipe.preset("official")
-    for name, (default, _) in flags.WEIGHTS.items():
+    for name, (default, _) in shared_flags.WEIGHTS.items():
         assert getattr(official, name) == default
-    assert flags.REDUCTIONS == losses.REDUCTIONS
-    assert flags.BETA_RATIO == beta_suggestion.RATIO
+    assert shared_flags.REDUCTIONS == losses.REDUCTIONS
+    assert shared_flags.BETA_RATIO == beta_suggestion.RATIO
 
 
 def test_version(capsys):

@@ -13,6 +13,7 @@ from keras_ft import data
 from keras_ft import report
 from keras_ft.cli import tune
 from keras_ft.cli.main import main
+from keras_ft.experiments import networks
 from keras_ft.tuner import search_run
 from keras_ft.tuner import search_settings
 from keras_ft.tuner import space
