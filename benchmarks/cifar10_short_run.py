@@ -21,8 +21,8 @@ from absl import app
 from absl import flags
 
 import keras_ft
-from keras_ft.artefacts import read_json
-from keras_ft.artefacts import write_json
+from keras_ft.artifacts import read_json
+from keras_ft.artifacts import write_json
 from keras_ft.data.normalization import IMAGENET
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared TFDS folder.")

@@ -29,15 +29,15 @@ from absl import app
 from absl import flags
 
 import keras_ft
-from keras_ft import feature_taps
-from keras_ft import views
 from keras_ft.acceleration.folded_teacher import fold
 from keras_ft.acceleration.processor import gains_from_bfloat16
-from keras_ft.artefacts import write_json
-from keras_ft.artefacts import write_text
+from keras_ft.artifacts import write_json
+from keras_ft.artifacts import write_text
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache import forward
 from keras_ft.feature_cache.shard_folder import ShardFolder
+from keras_ft.features import feature_taps
+from keras_ft.features import views
 
 TOY = flags.DEFINE_boolean("toy", False, "Tiny sizes, to try the script out.")
 DATASET = flags.DEFINE_string("dataset", "cifar10", "See keras_ft.data.load.")
@@ -55,7 +55,7 @@ OUT = flags.DEFINE_string("out", None, "Results, without an ending.")
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def normalised(network, images):
+def normalized(network, images):
     """Statistics of a batch: fresh ones let a deep network's maps explode."""
     norms = [
         layer
@@ -214,7 +214,7 @@ def measured(folder):
         for count in (few, 512 if toy else None)
     )
     small = keras_ft.zoo.build(SMALL.value, data.classes, data.input_shape)
-    normalised(small, next(iter(data.train_from(0)))[0])
+    normalized(small, next(iter(data.train_from(0)))[0])
     teacher = small if toy else keras_ft.zoo.load_torch_resnet(TEACHER.value)
     print("building", flush=True)
     found = {"build": building(teacher, some, folder, rounds)}

@@ -27,12 +27,12 @@ from absl import app
 from absl import flags
 
 import keras_ft
-from keras_ft import feature_taps
-from keras_ft import views
 from keras_ft.acceleration.folded_teacher import fold
 from keras_ft.acceleration.processor import gains_from_bfloat16
-from keras_ft.artefacts import write_json
-from keras_ft.artefacts import write_text
+from keras_ft.artifacts import write_json
+from keras_ft.artifacts import write_text
+from keras_ft.features import feature_taps
+from keras_ft.features import views
 
 TOY = flags.DEFINE_boolean("toy", False, "Tiny sizes, to try the script out.")
 TEACHER = flags.DEFINE_string("teacher", "resnet56", "A network of the zoo.")

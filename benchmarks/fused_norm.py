@@ -31,8 +31,8 @@ import keras_ft
 from keras_ft.acceleration import fused_kernel
 from keras_ft.acceleration.fused_norm import candidates
 from keras_ft.acceleration.fused_norm import fused
-from keras_ft.artefacts import write_json
-from keras_ft.artefacts import write_text
+from keras_ft.artifacts import write_json
+from keras_ft.artifacts import write_text
 
 TOY = flags.DEFINE_boolean("toy", False, "Tiny sizes, to try the script out.")
 NETWORK = flags.DEFINE_string("network", "resnet20", "Network of the zoo.")

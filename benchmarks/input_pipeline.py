@@ -4,7 +4,7 @@
     python benchmarks/input_pipeline.py --toy
 
 The same compiled step, fed by `keras_ft.data.load` (shuffled, padded, cropped,
-flipped, normalised) and by one constant batch. The two take turns in blocks of
+flipped, normalized) and by one constant batch. The two take turns in blocks of
 steps; the first steps of a block are not counted, because batches made ahead
 in the block before would make them cheap, and refilling that store dear. Then
 the pipeline alone, with nobody else on the processor. Writes a JSON and a

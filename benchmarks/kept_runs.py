@@ -23,8 +23,8 @@ from absl import flags
 
 import keras_ft
 from keras_ft.acceleration.processor import gains_from_bfloat16
-from keras_ft.artefacts import write_json
-from keras_ft.artefacts import write_text
+from keras_ft.artifacts import write_json
+from keras_ft.artifacts import write_text
 
 TOY = flags.DEFINE_boolean(
     "toy", False, "Embedded images, small networks: to try the script out."

@@ -31,7 +31,7 @@ import numpy as np
 from absl import app
 from absl import flags
 
-from keras_ft.artefacts import read_json
+from keras_ft.artifacts import read_json
 
 KILLS = flags.DEFINE_integer("kills", 10, "How often.", lower_bound=1)
 SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")

@@ -150,7 +150,7 @@ def type_hostile(content, random):
 
 
 def scale_hostile(content, random):
-    """A quantisation scale of 0, NaN or infinity."""
+    """A quantization scale of 0, NaN or infinity."""
     model = _model(content)
     scaled = [
         tensor.quantization

@@ -22,14 +22,14 @@ import keras
 from absl import flags
 
 import keras_ft
-from keras_ft import runs
+from keras_ft import experiments
 from keras_ft.compression import compress
 from keras_ft.data.normalization import IMAGENET
 from keras_ft.export import ExportError
 from keras_ft.export import to_tflite
 from keras_ft.export.latency import machine
 from keras_ft.export.latency import measure_latency
-from keras_ft.feature_taps import find
+from keras_ft.features.feature_taps import find
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared TFDS folder.")
 TEACHER = flags.DEFINE_string("teacher", None, "CIFAR-10 ResNet, .npz arrays.")
@@ -74,13 +74,13 @@ def prepare(network):
         distil=recipe.distil.with_epochs(distil),
         paraphrase=recipe.paraphrase.with_epochs(paraphrase),
     )
-    settings = runs.Settings(
+    settings = experiments.Settings(
         recipe=recipe,
         teacher="fashion_mini",
         student=network,
         train_examples=256 if kept_runs.TOY.value else None,
     )
-    metrics = runs.distil(folder(network), settings)
+    metrics = experiments.distil(folder(network), settings)
     return {"says": f"{metrics['ft_accuracy']:.2%}"}
 
 
@@ -124,8 +124,8 @@ def load_data(network):
             normalization=IMAGENET,
             validation_fraction=0.0,
         )
-    with runs.RunFolder(folder(network)) as run:
-        return runs.load_run_data(run)
+    with experiments.RunFolder(folder(network)) as run:
+        return experiments.load_run_data(run)
 
 
 def _cross_entropy():

@@ -26,10 +26,10 @@ import training_task
 from absl import flags
 
 import keras_ft
-from keras_ft import feature_taps
 from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache import forward as forwards
+from keras_ft.features import feature_taps
 
 RATES = flags.DEFINE_list(
     "rates", "0.25,0.375,0.5,0.625,0.75,1,1.5,2", "The paper's k."

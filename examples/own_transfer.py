@@ -5,7 +5,7 @@
 A transfer compares the tapped feature maps and returns one loss per example;
 weights, averaging, sample weights, logging and files are taken care of. This
 one asks the student to rank pairs of images by similarity as the teacher does
-(Tung and Mori 2019, arXiv:1907.09682, with rows normalised per image).
+(Tung and Mori 2019, arXiv:1907.09682, with rows normalized per image).
 """
 
 import keras

@@ -15,49 +15,48 @@ if TYPE_CHECKING:
     from keras_ft import transfers as transfers
     from keras_ft import tuner as tuner
     from keras_ft import zoo as zoo
-    from keras_ft.beta_suggestion import suggest_beta as suggest_beta
-    from keras_ft.comparison import compare as compare
-    from keras_ft.coupled_sgd import CoupledSGD as CoupledSGD
-    from keras_ft.distiller import Distiller as Distiller
     from keras_ft.errors import InputError as InputError
-    from keras_ft.factor_transfer import FactorTransfer as FactorTransfer
+    from keras_ft.experiments.comparison import compare as compare
     from keras_ft.feature_cache import FeatureCache as FeatureCache
-    from keras_ft.feature_taps import taps as taps
+    from keras_ft.features.feature_taps import taps as taps
     from keras_ft.layers import Paraphraser as Paraphraser
     from keras_ft.layers import Translator as Translator
-    from keras_ft.paraphraser_trainer import (
+    from keras_ft.models.beta_suggestion import suggest_beta as suggest_beta
+    from keras_ft.models.distiller import Distiller as Distiller
+    from keras_ft.models.factor_transfer import FactorTransfer as FactorTransfer
+    from keras_ft.models.paraphraser_trainer import (
         ParaphraserTrainer as ParaphraserTrainer,
     )
+    from keras_ft.optimizers import CoupledSGD as CoupledSGD
     from keras_ft.recipes import Recipe as Recipe
 
 # Everything is imported when it is first asked for: the command line answers
 # at once, and on the JAX and torch backends there may be no TensorFlow.
-_PACKAGES = (
-    "compression",
-    "data",
-    "export",
-    "multi_worker",
-    "transfers",
-    "tuner",
-    "zoo",
-)
+_MODULES = {
+    "compression": "compression",
+    "data": "data",
+    "export": "export",
+    "multi_worker": "multi_worker",
+    "transfers": "transfers",
+    "tuner": "tuner",
+    "zoo": "zoo",
+}
 _HOMES = {
-    "CoupledSGD": "coupled_sgd",
-    "Distiller": "distiller",
-    "FactorTransfer": "factor_transfer",
+    "CoupledSGD": "optimizers",
+    "Distiller": "models.distiller",
+    "FactorTransfer": "models.factor_transfer",
     "FeatureCache": "feature_cache",
     "InputError": "errors",
     "Paraphraser": "layers",
-    "ParaphraserTrainer": "paraphraser_trainer",
+    "ParaphraserTrainer": "models.paraphraser_trainer",
     "Recipe": "recipes",
     "Translator": "layers",
-    "suggest_beta": "beta_suggestion",
-    "taps": "feature_taps",
+    "suggest_beta": "models.beta_suggestion",
+    "taps": "features.feature_taps",
 }
 # They define nothing that a saved model may hold.
-_USES = {"compare": "comparison"}
-__all__ = ["__version__", *_PACKAGES, *_HOMES, *_USES]
-
+_USES = {"compare": "experiments.comparison"}
+__all__ = ["__version__", *_MODULES, *_HOMES, *_USES]
 
 # The command line's own work, built on TensorFlow's data and exports.
 _WITH_TENSORFLOW = ("compare", "tuner")
@@ -65,11 +64,11 @@ _WITH_TENSORFLOW = ("compare", "tuner")
 
 def __getattr__(name: str) -> Any:
     if name in _WITH_TENSORFLOW:
-        from keras_ft import needs
+        from keras_ft.validation import needs
 
         needs.tensorflow(f"keras_ft.{name}", "Call fit() for each training.")
-    if name in _PACKAGES:
-        return importlib.import_module(f"keras_ft.{name}")
+    if name in _MODULES:
+        return importlib.import_module(f"keras_ft.{_MODULES[name]}")
     home = _HOMES.get(name) or _USES.get(name)
     if home is not None:
         return getattr(importlib.import_module(f"keras_ft.{home}"), name)

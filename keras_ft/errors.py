@@ -12,7 +12,7 @@ class InputError(ValueError):
 
     Args:
         argument: Name of the argument or file at fault.
-        received: The offending value as the user would recognise it.
+        received: The offending value as the user would recognize it.
         expected: What would have been accepted.
         fix: A full sentence telling what to do next.
 

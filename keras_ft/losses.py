@@ -53,7 +53,7 @@ def unit_vectors(factor: Any) -> Any:
     [[0.6, 0.8], [0.0, 0.0]]
 
     Reference:
-        Kim, Park and Kwak 2018, arXiv:1802.04977: the normalised factors of
+        Kim, Park and Kwak 2018, arXiv:1802.04977: the normalized factors of
         the factor transfer loss.
     """
     flat = flatten(factor)

@@ -102,7 +102,7 @@ def _network(
     channels: int = 8,
     size: int = 8,
     classes: int = 4,
-    normalise: bool = True,
+    normalize: bool = True,
     l2: float = 0.0,
     dropout: float = 0.0,
     stride: int = 1,
@@ -120,7 +120,7 @@ def _network(
         kernel_regularizer=penalty,
         name="conv",
     )(image)
-    if normalise:
+    if normalize:
         x = layers.BatchNormalization(
             momentum=0.9, synchronized=synchronized, name="norm"
         )(x)

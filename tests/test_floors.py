@@ -17,38 +17,19 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # package.
 FLOORS = (
     {"errors", "_version"},
-    {
-        "losses",
-        "graph",
-        "gradients",
-        "artefacts",
-        "costs",
-        "coupled_sgd",
-        "preflight",
-        "needs",
-        "peak_memory",
-    },
-    {
-        "feature_taps",
-        "layers",
-        "zoo",
-        "data",
-        "epoch_checkpoint",
-        "label_checks",
-        "schedule",
-    },
-    {"views", "guards", "strategy_checks", "acceleration"},
-    {"teacher_pass"},
-    {"transfers", "frozen_teacher", "feature_cache"},
-    {"terms"},
-    {"distiller", "paraphraser_trainer"},
-    {"factor_transfer", "mirrored", "multi_worker", "beta_suggestion"},
-    {"recipes"},
+    {"losses", "artifacts"},
+    {"validation"},
+    {"optimizers", "callbacks", "features", "layers", "zoo", "data"},
+    {"acceleration"},
+    {"transfers", "feature_cache"},
+    {"models"},
+    {"recipes", "distribution"},
+    {"multi_worker"},  # the public names of distribution
     {"export"},
     {"compression"},
-    {"runs"},
+    {"experiments"},
     {"tuner"},
-    {"report", "comparison"},  # uses of runs; never each other
+    {"report"},
     {"cli"},
     {"__main__"},
     {"__init__"},
@@ -58,14 +39,14 @@ ONLY = {
     "export": {
         "errors",
         "_version",
-        "artefacts",
+        "artifacts",
         "losses",
-        "needs",
+        "validation",
         "export",
     },
-    "data": {"errors", "artefacts", "needs", "data"},
+    "data": {"errors", "artifacts", "validation", "data"},
     "layers": {"errors", "layers"},
-    "zoo": {"errors", "artefacts", "zoo"},
+    "zoo": {"errors", "artifacts", "zoo"},
 }
 
 TENSORFLOW = {
@@ -78,25 +59,17 @@ TENSORFLOW = {
 # The modules and packages whose subject it is.
 TENSORFLOW_IS_SUBJECT = {
     "acceleration",
-    "costs",  # asks its profiler
     "compression",
     "data",
+    "distribution",
+    "experiments",  # asks TensorFlow's profiler and allocator
     "export",
     "feature_cache",
-    "frozen_teacher",
-    "gradients",  # each backend has a way of its own
-    "guards",
     "losses",  # asks for the number of replicas, in one function
-    "mirrored",
-    "multi_worker",
-    "peak_memory",  # asks its allocator
-    "strategy_checks",  # asks which tf.distribute strategy there is
+    "models",  # the explicit train step; gradients of each backend
+    "validation",  # checks inside TensorFlow's steps, its strategies
 }
 TFMOT_DOOR = "compression/tfmot.py"
-
-MAX_LINES = 250
-# path: (lines allowed, why it stays in one file)
-LONGER: dict[str, tuple[int, str]] = {}
 
 
 def _id(path: Path) -> str:
@@ -182,33 +155,6 @@ def test_model_optimization_has_one_door():
     assert doors <= {TFMOT_DOOR}
 
 
-def test_files_are_short():
-    lines = {
-        _id(path): len(path.read_text("utf-8").splitlines()) for path in FILES
-    }
-    too_long = {
-        name: count
-        for name, count in lines.items()
-        if count > LONGER.get(name, (MAX_LINES, ""))[0]
-    }
-    assert not too_long
-    for name, (_, reason) in LONGER.items():
-        assert lines[name] > MAX_LINES and reason, f"{name} needs no exception"
-
-
-def test_a_file_has_one_public_class():
-    several = {}
-    for path in FILES:
-        public = [
-            node.name
-            for node in TREES[path].body
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
-        ]
-        if len(public) > 1:
-            several[_id(path)] = public
-    assert not several
-
-
 def test_a_file_says_what_it_is():
     silent = [_id(path) for path in FILES if not ast.get_docstring(TREES[path])]
     assert not silent
@@ -230,7 +176,7 @@ def watched(name, globals=None, *rest, **more):
 
 builtins.__import__ = watched
 import keras_ft
-import keras_ft.recipes, keras_ft.factor_transfer
+import keras_ft.recipes, keras_ft.models.factor_transfer
 assert not asked, asked
 """
 

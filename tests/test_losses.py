@@ -82,7 +82,7 @@ def test_extreme_factors_neither_vanish_nor_overflow(magnitude):
         np.testing.assert_array_equal(unit, np.zeros_like(unit))
 
 
-def test_half_precision_features_are_normalised_in_float32():
+def test_half_precision_features_are_normalized_in_float32():
     # An 8x8x64 map of 8.0 has a squared norm of 262,144, beyond float16.
     features = np.full((1, 8, 8, 64), 8.0, "float16")
     unit = ops.convert_to_numpy(losses.unit_vectors(features))

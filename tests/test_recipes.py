@@ -9,7 +9,7 @@ from keras_ft import Distiller
 from keras_ft import FactorTransfer
 from keras_ft import InputError
 from keras_ft import Recipe
-from keras_ft.schedule import Schedule
+from keras_ft.optimizers import Schedule
 
 # (lr, weight decay, batch, epochs, milestones) as read in the repositories
 # each recipe names in `source`.

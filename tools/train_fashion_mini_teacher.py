@@ -23,7 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_ft import artefacts
+from keras_ft import artifacts
 from keras_ft import zoo
 from keras_ft.data import fashion_mini
 from keras_ft.data import normalization
@@ -95,11 +95,11 @@ def save(model: Any, out: Path, facts: dict[str, Any]) -> None:
     plain = network()
     plain.set_weights(model.get_weights())
     path = out / "fashion_mini.keras"
-    with artefacts.atomic_path(path) as temporary:
+    with artifacts.atomic_path(path) as temporary:
         plain.save(temporary)
     facts["bytes"] = path.stat().st_size
-    facts["sha256"] = artefacts.sha256(path)
-    artefacts.write_json(out / "fashion_mini.json", facts)
+    facts["sha256"] = artifacts.sha256(path)
+    artifacts.write_json(out / "fashion_mini.json", facts)
 
 
 def provenance(epochs: int, finish_epochs: int, seed: int) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def first_stage(flags: argparse.Namespace, model: Any) -> dict[str, Any]:
     if flags.start is not None:
         done = keras.models.load_model(flags.start / "fashion_mini.keras")
         model.set_weights(done.get_weights())
-        before = artefacts.read_json(flags.start / "fashion_mini.json")
+        before = artifacts.read_json(flags.start / "fashion_mini.json")
         return {
             key: before[key]
             for key in ("validation_accuracy", "training_seconds")

@@ -20,8 +20,8 @@ from pathlib import Path
 from absl import app
 from absl import flags
 
-from keras_ft.artefacts import write_json
-from keras_ft.artefacts import write_text
+from keras_ft.artifacts import write_json
+from keras_ft.artifacts import write_text
 
 TOY = flags.DEFINE_boolean("toy", False, "Tiny sizes, to try the script out.")
 PRECISIONS = flags.DEFINE_list(

@@ -24,8 +24,8 @@ import turns
 from absl import app
 from absl import flags
 
-from keras_ft.artefacts import write_json
-from keras_ft.artefacts import write_text
+from keras_ft.artifacts import write_json
+from keras_ft.artifacts import write_text
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 import keras_ft
-from keras_ft import feature_taps
-from keras_ft import views
+from keras_ft.features import feature_taps
+from keras_ft.features import views
 
 BATCHES = 4
 

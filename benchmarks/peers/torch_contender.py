@@ -2,7 +2,7 @@
 
 Written after the authors' `train_student.py` and `train_Paraphraser.py`
 (Jangho-Kim/Factor-Transfer-pytorch): two optimizers, L1 distance of the
-normalised factors, the loss and the number of right answers read every step.
+normalized factors, the loss and the number of right answers read every step.
 In float32 it is as published: NCHW, and autograd records the teacher's pass,
 which nothing uses. In bfloat16 it is what someone in a hurry would make of it:
 autocast, channels last, no gradients for teacher and paraphraser.
@@ -40,7 +40,7 @@ def tower(kind, *widths):
     return nn.Sequential(*layers)
 
 
-def normalised(factor):
+def normalized(factor):
     return functional.normalize(factor.flatten(1).float())
 
 
@@ -116,7 +116,7 @@ class Loop:
                 factor = self.translator(tapped)
             labels = self.labels[index]
             loss = contenders.BETA * functional.l1_loss(
-                normalised(factor), normalised(target.detach())
+                normalized(factor), normalized(target.detach())
             ) + functional.cross_entropy(logits.float(), labels)
             loss.backward()
             for optimizer in optimizers:

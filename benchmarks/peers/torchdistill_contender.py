@@ -3,7 +3,7 @@
 The configuration, torchdistill_ft.yaml, has the settings of the package's own
 published one. Steps go through its DistillationBox as in the package's
 `examples/torchvision/image_classification.py`, the loss read every step. Two
-things are left out in its favour: its data loader, which collates images one
+things are left out in its favor: its data loader, which collates images one
 by one, and the teacher's training mode, in which the example leaves it.
 """
 

@@ -33,7 +33,7 @@ from absl import flags
 # Installed with TensorFlow; its format is public, this import is not.
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-from keras_ft.artefacts import write_text
+from keras_ft.artifacts import write_text
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 PAIR = flags.DEFINE_enum(

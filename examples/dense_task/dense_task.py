@@ -34,8 +34,8 @@ from scenes import SIZE
 from scenes import Scenes
 
 import keras_ft
-from keras_ft.artefacts import write_json
-from keras_ft.artefacts import write_text
+from keras_ft.artifacts import write_json
+from keras_ft.artifacts import write_text
 
 SEEDS = flags.DEFINE_integer("seeds", 5, "Students of each kind.", 1)
 EPOCHS = flags.DEFINE_integer("epochs", 20, "Of each student.", 1)

@@ -5,7 +5,7 @@ import statistics
 import matplotlib.pyplot as plt
 import numpy as np
 
-from keras_ft.comparison import Difference
+from keras_ft.experiments.comparison import Difference
 
 ROWS = 5
 

@@ -14,7 +14,7 @@ class Scenes(keras.utils.PyDataset):
     class is 1 plus the label of the garment on top, or 0.
 
     Args:
-        garments: Images (N, 28, 28, 1), normalised, and labels (N,).
+        garments: Images (N, 28, 28, 1), normalized, and labels (N,).
         scenes: How many make an epoch; what fills no batch is left out.
         seed: The same seed gives the same scenes in the same order.
         anew: Whether each epoch has scenes of its own.

@@ -8,9 +8,9 @@ from typing import Any
 
 import keras
 
-from keras_ft import graph
 from keras_ft.acceleration.not_foldable_error import NotFoldableError
 from keras_ft.acceleration.step import Step
+from keras_ft.features import graph
 
 # They return their input in inference. Exact types: a subclass may not.
 _IDENTITIES = {

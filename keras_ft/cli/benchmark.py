@@ -94,7 +94,7 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
     _check(values)
     threads = _threads(values)
     with common.quiet_start():
-        from keras_ft import runs
+        from keras_ft import experiments
 
     measurement = {
         "data_dir": values["data_dir"].value,
@@ -107,11 +107,11 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
     paths, run_dir = values["tflite"].value, values["run_dir"].value
     output = values["output"].value
     if run_dir is not None:
-        content = runs.benchmark_run(
+        content = experiments.benchmark_run(
             run_dir, paths, record=output is None, **measurement
         )
     else:
-        content = runs.benchmark_files(
+        content = experiments.benchmark_files(
             paths,
             values["student"].value,
             values["dataset"].value,
@@ -156,14 +156,16 @@ def _threads(values: flags.FlagValues) -> tuple[int, ...]:
 
 
 def _keep(values: flags.FlagValues, content: dict[str, Any]) -> None:
+    from keras_ft import experiments
     from keras_ft import report
-    from keras_ft import runs
 
     output, run_dir = values["output"].value, values["run_dir"].value
     if output is not None:
-        runs.write_tables(output, content)
+        experiments.write_tables(output, content)
         page = report.write_benchmark(output, content)
-    elif run_dir is not None and (Path(run_dir) / runs.METRICS).is_file():
+    elif (
+        run_dir is not None and (Path(run_dir) / experiments.METRICS).is_file()
+    ):
         page = report.write(run_dir, values["data_dir"].value)
     else:
         return

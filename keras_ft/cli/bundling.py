@@ -76,7 +76,7 @@ def is_asked(values: flags.FlagValues) -> bool:
 
 def run(values: flags.FlagValues) -> None:
     """Write the folder, tell what is in it."""
-    from keras_ft import runs
+    from keras_ft import experiments
 
     folder = values["bundle"].value or None
     quantization = "int8"
@@ -85,11 +85,11 @@ def run(values: flags.FlagValues) -> None:
     data_dir = values["data_dir"].value
     options = {name: values[name].value for name in (*_OWN, "fallback")}
     if values["run_dir"].value is not None:
-        result = runs.bundle_run(
+        result = experiments.bundle_run(
             values["run_dir"].value, folder, quantization, data_dir, **options
         )
     else:
-        result = runs.bundle_file(
+        result = experiments.bundle_file(
             values["student"].value,
             folder,
             values["dataset"].value,

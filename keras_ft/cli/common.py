@@ -222,12 +222,12 @@ def quiet_start() -> Iterator[None]:
 
 def place(values: flags.FlagValues) -> Any:
     """The run's `Placement`; call it before anything of TensorFlow runs."""
-    from keras_ft import runs
+    from keras_ft import experiments
 
     name = values["strategy"].value
     if name == "multi_worker":
         echo("waiting for all workers of TF_CONFIG")
-    return runs.Placement(name)
+    return experiments.Placement(name)
 
 
 def echo(line: str) -> None:

@@ -102,8 +102,8 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
     """Compare, report, tell."""
     training.check(values)
     with common.quiet_start():
-        from keras_ft import comparison
         from keras_ft import report
+        from keras_ft.experiments import comparison
 
     result = comparison.compare(
         values["run_dir"].value,

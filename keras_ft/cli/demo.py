@@ -66,12 +66,12 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
     baselines = common.members(values, "baselines", common.BASELINES)
     quantizations = common.members(values, "quantization", common.QUANTIZATIONS)
     with common.quiet_start():
-        from keras_ft import runs
+        from keras_ft import experiments
         from keras_ft.cli import outcome
         from keras_ft.recipes import Recipe
 
     trained = values["train_teacher"].value
-    settings = runs.Settings(
+    settings = experiments.Settings(
         recipe=Recipe.preset("official").short(
             values["paraphrase_epochs"].value,
             values["epochs"].value,
@@ -85,7 +85,7 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
         baselines=baselines,
         quantizations=quantizations,
     )
-    metrics = runs.distil(
+    metrics = experiments.distil(
         values["run_dir"].value, settings, command_line, common.echo
     )
     outcome.tell(values, metrics, "student.keras")

@@ -72,7 +72,7 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
     quantizations = common.members(values, "quantization", common.QUANTIZATIONS)
     training.check(values)
     with common.quiet_start():
-        from keras_ft import runs
+        from keras_ft import experiments
         from keras_ft.cli import outcome
 
         if values["plan"].value and values["strategy"].value != "none":
@@ -84,16 +84,16 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
             )
         placement = common.place(values)
 
-    settings = runs.Settings(
+    settings = experiments.Settings(
         baselines=baselines,
         quantizations=quantizations,
         views=values["views"].value,
         **training.settings(values),
     )
     if values["plan"].value:
-        print(runs.plan(settings))
+        print(experiments.plan(settings))
         return
-    metrics = runs.distil(
+    metrics = experiments.distil(
         values["run_dir"].value,
         settings,
         command_line,

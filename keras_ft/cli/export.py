@@ -101,7 +101,7 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
     bundle = bundling.is_asked(values)
     _check_compression(values, bundle)
     with common.quiet_start():
-        from keras_ft import runs
+        from keras_ft import experiments
 
     if bundle:
         bundling.run(values)
@@ -113,7 +113,7 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
     if compression is not None:
         if not values["quantization"].present:
             quantization = "int8"
-        path, result = runs.export_compressed(
+        path, result = experiments.export_compressed(
             run_dir,
             compression,
             quantization,
@@ -122,11 +122,11 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
             values["epochs"].value,
         )
     elif run_dir is not None:
-        path, result = runs.export_run(
+        path, result = experiments.export_run(
             run_dir, quantization, data_dir, fallback
         )
     else:
-        path, result = runs.export_file(
+        path, result = experiments.export_file(
             student,
             values["output"].value,
             values["dataset"].value,

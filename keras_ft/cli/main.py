@@ -15,11 +15,11 @@ from types import ModuleType
 from absl import flags
 from absl import logging
 
-from keras_ft import needs
 from keras_ft.cli.help import command_help
 from keras_ft.cli.help import overview
 from keras_ft.cli.near_miss import explain_flag
 from keras_ft.errors import InputError
+from keras_ft.validation import needs
 
 COMMANDS = {
     "demo": "the whole job in minutes on data that comes along",

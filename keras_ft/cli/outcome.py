@@ -1,4 +1,4 @@
-"""The end of a run on the command line: report, artefact, headline."""
+"""The end of a run on the command line: report, artifact, headline."""
 
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,12 @@ from keras_ft.errors import InputError
 
 
 def tell(values: flags.FlagValues, metrics: dict[str, Any], name: str) -> None:
-    """Write the report; print where the artefact is and how good it is.
+    """Write the report; print where the artifact is and how good it is.
 
     Args:
         values: Holds --run_dir and --data_dir.
         metrics: What the run returned.
-        name: The artefact to name, relative to --run_dir.
+        name: The artifact to name, relative to --run_dir.
 
     Raises:
         InputError: A `.tflite` file was refused; all else is in place.

@@ -37,7 +37,7 @@ def define(values: flags.FlagValues) -> None:
 def run(values: flags.FlagValues, command_line: list[str]) -> None:
     """Print the table."""
     with quiet_start():
-        from keras_ft.feature_taps import taps
+        from keras_ft.features.feature_taps import taps
 
     for source in _sources(values):
         print(f"{source}\n{taps(_load(source))}\n")
@@ -61,7 +61,7 @@ def _sources(values: flags.FlagValues) -> list[str]:
 
 def _load(source: str) -> Any:
     from keras_ft import zoo
-    from keras_ft.runs import models
+    from keras_ft.experiments import models
 
     if source.endswith(models.KERAS):
         return models.load(source)

@@ -34,14 +34,14 @@ def define(values: flags.FlagValues) -> None:
 def run(values: flags.FlagValues, command_line: list[str]) -> None:
     """Train, report, tell."""
     with common.quiet_start():
-        from keras_ft import runs
+        from keras_ft import experiments
         from keras_ft.cli import outcome
         from keras_ft.recipes import Recipe
 
         placement = common.place(values)
     recipe = Recipe.preset(values["recipe"].value)
     teacher = common.changed(recipe.teacher, values, epochs=True)
-    settings = runs.Settings(
+    settings = experiments.Settings(
         recipe=recipe.replace(teacher=teacher),
         dataset=values["dataset"].value,
         data_dir=values["data_dir"].value,
@@ -50,7 +50,7 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
         seed=values["seed"].value,
         teacher_network=values["network"].value,
     )
-    metrics = runs.train_teacher(
+    metrics = experiments.train_teacher(
         values["run_dir"].value,
         settings,
         command_line,

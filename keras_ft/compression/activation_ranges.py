@@ -1,4 +1,4 @@
-"""Ranges of activations, measured before quantisation-aware training.
+"""Ranges of activations, measured before quantization-aware training.
 
 tfmot lets every range begin at -6..6 and move by a thousandth of the way per
 step: a short training ends with ranges nobody measured, and clips what lies
@@ -14,7 +14,7 @@ _OUTPUTS = ("output", "post_activation")
 
 
 def measure(quantized: Any, network: Any, batches: Iterable[Any]) -> None:
-    """Sets the ranges of a quantised network to those of the float one.
+    """Sets the ranges of a quantized network to those of the float one.
 
     Args:
         quantized: What `quantizable(network)` returned; its ranges are set.

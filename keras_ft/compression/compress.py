@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 
-from keras_ft import preflight
 from keras_ft.compression import clustering
 from keras_ft.compression import pruning
 from keras_ft.compression.activation_ranges import measure
@@ -23,7 +22,8 @@ from keras_ft.compression.preconditions import check_request
 from keras_ft.compression.preconditions import steps_of
 from keras_ft.compression.quantizing import quantizable
 from keras_ft.compression.starting_point import starting_point
-from keras_ft.teacher_pass import images_of
+from keras_ft.models.teacher_pass import images_of
+from keras_ft.validation import preflight
 
 # Batches on which the ranges of activations are measured before they train.
 _MEASURED = 8
@@ -59,7 +59,7 @@ def compress(
     - `"qat"`: 8 bits, imitated in training. `to_tflite(..., "int8")` makes a
       file of it that computes with integers only.
     - `"pqat"`, `"cqat"`, `"pcqat"`: pruned, clustered, or one after the other,
-      and then quantised; each stage keeps what the earlier ones made.
+      and then quantized; each stage keeps what the earlier ones made.
 
     Args:
         model: A `FactorTransfer` or other `Distiller`, whose student is

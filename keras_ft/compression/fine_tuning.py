@@ -6,10 +6,10 @@ from typing import Any
 
 import keras
 
-from keras_ft import guards
-from keras_ft import preflight
 from keras_ft.compression.lesson import Lesson
-from keras_ft.teacher_pass import images_of
+from keras_ft.models.teacher_pass import images_of
+from keras_ft.validation import guards
+from keras_ft.validation import preflight
 
 # tfmot's names for the layers it wraps.
 _PREFIXES = ("", "quant_", "prune_low_magnitude_", "cluster_")

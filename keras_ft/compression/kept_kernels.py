@@ -8,7 +8,7 @@ import numpy as np
 class KeptKernels:
     """Brings kernels back to their zeros and clusters after each step.
 
-    A cluster moves as the mean of its weights does. tfmot has quantisers that
+    A cluster moves as the mean of its weights does. tfmot has quantizers that
     keep both, but looks for the nearest of all centroids of every weight in
     every step, and clusters some kernels anew, channel by channel.
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import keras
 
-from keras_ft import label_checks
 from keras_ft import losses
-from keras_ft import preflight
-from keras_ft import terms
 from keras_ft.acceleration.acceleration import Acceleration
-from keras_ft.distiller import Distiller
 from keras_ft.errors import InputError
-from keras_ft.teacher_pass import TeacherPass
+from keras_ft.models import terms
+from keras_ft.models.distiller import Distiller
+from keras_ft.models.teacher_pass import TeacherPass
+from keras_ft.validation import label_checks
+from keras_ft.validation import preflight
 
 
 class Lesson:

@@ -4,11 +4,11 @@ from typing import Any
 
 import keras
 
-from keras_ft import needs
-from keras_ft import preflight
 from keras_ft.errors import InputError
 from keras_ft.export import litert_quantizer
 from keras_ft.export.quantization import quantization_of
+from keras_ft.validation import needs
+from keras_ft.validation import preflight
 
 # The stages of each method, in order.
 METHODS: dict[str, tuple[str, ...]] = {

@@ -1,4 +1,4 @@
-"""Quantisation-aware training: 8 bits are imitated while the network learns."""
+"""Quantization-aware training: 8 bits are imitated while the network learns."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def quantizable(network: Any) -> Any:
 
     A batch normalization right after a convolution is folded into it by the
     converter. Any other, as before the activation in a wide ResNet, is left
-    in float here; the converter quantises it when it is given calibration
+    in float here; the converter quantizes it when it is given calibration
     images.
 
     Args:

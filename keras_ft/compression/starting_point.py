@@ -22,7 +22,7 @@ def starting_point(student: keras.Model, start: Any, seed: int) -> Any:
         The copy.
 
     Raises:
-        InputError: `start` is another network, or a quantised one.
+        InputError: `start` is another network, or a quantized one.
 
     Example:
 
@@ -38,7 +38,7 @@ def starting_point(student: keras.Model, start: Any, seed: int) -> Any:
                 repr(getattr(start, "name", start)),
                 f"a pruned or clustered '{student.name}' in tf_keras",
                 "Pass what compress() returned for this student; what was "
-                "quantised cannot be compressed further.",
+                "quantized cannot be compressed further.",
             )
         network.set_weights(start.get_weights())
     return network

@@ -20,7 +20,7 @@ class ImageArrays:
     """A labelled image data set in memory.
 
     Made by `keras_ft.data.arrays`. Each part is `(images, labels)`: float32
-    (N, H, W, C), normalised, and int32 (N,).
+    (N, H, W, C), normalized, and int32 (N,).
 
     Attributes:
         name: What was loaded.

@@ -16,7 +16,7 @@ class ImageData:
     """A labelled image data set, ready for `fit`.
 
     Made by `keras_ft.data.load`. Every pipeline yields `(images, labels)`:
-    float32 (B, H, W, C), normalised, and int32 (B,).
+    float32 (B, H, W, C), normalized, and int32 (B,).
 
     Attributes:
         name: What was loaded.

@@ -28,7 +28,7 @@ def image_data(
         splits: The source's own splits, "train" among them.
         class_names: One per label.
         settings: What `load` was asked for.
-        known: The data set's usual normalisation; computed if `None`.
+        known: The data set's usual normalization; computed if `None`.
 
     Returns:
         The finished `ImageData`.
@@ -106,7 +106,7 @@ def statistics(train: splitting.Split) -> Normalization:
 
 
 def check_channels(normalization: Normalization, channels: int) -> None:
-    """Refuses a normalisation made for other images."""
+    """Refuses a normalization made for other images."""
     for numbers in (normalization.mean, normalization.std):
         if len(numbers) != channels:
             raise InputError(

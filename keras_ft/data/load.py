@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_ft import needs
 from keras_ft.data import fashion_mini
 from keras_ft.data import normalization as normalizations
 from keras_ft.data.dataset import ImageData
 from keras_ft.data.normalization import Normalization
 from keras_ft.data.settings import Settings
 from keras_ft.errors import InputError
+from keras_ft.validation import needs
 
 # Decoded images beyond this are read from disk again every epoch.
 MEMORY_LIMIT = 4 * 2**30

@@ -1,7 +1,7 @@
 """tf.data pipelines whose every batch is a function of (seed, epoch, step).
 
 Images stay uint8 in memory, once; a batch is gathered by index, augmented as
-a whole, then normalised. There is no Python generator and no variable in it,
+a whole, then normalized. There is no Python generator and no variable in it,
 so it runs under every distribution strategy.
 """
 
@@ -55,8 +55,8 @@ def options() -> tf.data.Options:
     return chosen
 
 
-def normalise(images: Any, normalization: Normalization) -> Any:
-    """uint8 batch (B, H, W, C), H, W and C static, to normalised float32."""
+def normalize(images: Any, normalization: Normalization) -> Any:
+    """uint8 batch (B, H, W, C), H, W and C static, to normalized float32."""
     shape = images.shape[1:]
     scale, shift = (
         np.broadcast_to(part, shape).reshape(-1)
@@ -218,7 +218,7 @@ class Batches:
         if key is not None and self.augment:
             images = pad_crop_flip(images, key)
         labels = tf.gather(tf.constant(self.labels, tf.int32), indices)
-        return normalise(images, self.normalization), labels
+        return normalize(images, self.normalization), labels
 
     def _finish(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         return dataset.prefetch(PREFETCH).with_options(options())

@@ -123,7 +123,7 @@ class _Stream:
         batches = self.source.dataset(self.parts[split]).batch(
             self.settings.batch_size
         )
-        return self._finish(batches.map(self._normalise))
+        return self._finish(batches.map(self._normalize))
 
     def choose(
         self, split: str, count: int, seed: int
@@ -151,15 +151,15 @@ class _Stream:
         def finish(images: Any, labels: Any, key: Any) -> tuple[Any, Any]:
             if self.settings.augment:
                 images = pad_crop_flip(images, key)
-            return self._normalise(images, labels)
+            return self._normalize(images, labels)
 
         batches = epochs.flat_map(one_epoch)
         return self._finish(
             batches.map(finish, num_parallel_calls=pipeline.cores())
         )
 
-    def _normalise(self, images: Any, labels: Any) -> tuple[Any, Any]:
-        return pipeline.normalise(images, self.normalization), labels
+    def _normalize(self, images: Any, labels: Any) -> tuple[Any, Any]:
+        return pipeline.normalize(images, self.normalization), labels
 
     def _finish(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         return dataset.prefetch(pipeline.PREFETCH).with_options(

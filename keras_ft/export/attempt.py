@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_ft.artefacts import atomic_path
-from keras_ft.artefacts import sha256
+from keras_ft.artifacts import atomic_path
+from keras_ft.artifacts import sha256
 from keras_ft.export.contents import check_contents
 from keras_ft.export.conversion import convert
 from keras_ft.export.described import with_metadata

@@ -21,7 +21,7 @@ _FREE = 64  # pixels or steps, where a dimension is free
 def check_same_outputs(reference: keras.Model, bridged: Any) -> float:
     """Compare both models on random inputs, in inference.
 
-    Once on inputs like normalised images, once like pixels 0..255: where a
+    Once on inputs like normalized images, once like pixels 0..255: where a
     `Rescaling` is inside, the former would be nearly constant images.
 
     Args:

@@ -8,7 +8,7 @@ from keras_ft.export.quantization import QUANTIZATIONS
 
 
 class QuantizationNotAppliedError(ExportError):
-    """The file came out in float although a quantisation was asked for.
+    """The file came out in float although a quantization was asked for.
 
     Example:
 
@@ -19,7 +19,7 @@ class QuantizationNotAppliedError(ExportError):
 
 
 def check_contents(path: Path, quantization: str) -> None:
-    """Refuse a file with foreign operations or without the quantisation.
+    """Refuse a file with foreign operations or without the quantization.
 
     Args:
         path: A `.tflite` file.

@@ -23,7 +23,7 @@ class ExportResult:
         accuracy: Top-1 accuracy of the file on the samples, 0..1; `None`
             where no labels were given.
         keras_accuracy: The student's, likewise.
-        logit_step: Distance of neighbouring logits in an integer file; `None`
+        logit_step: Distance of neighboring logits in an integer file; `None`
             where they are float.
         median_margin: What separates the logits of the two best classes, in
             the median of the samples. Rounding decides where the step is more.

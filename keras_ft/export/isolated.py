@@ -42,7 +42,7 @@ def classify_isolated(
         seconds: Time limit.
 
     Returns:
-        Its answers, dequantised to float32, shape (N, classes).
+        Its answers, dequantized to float32, shape (N, classes).
 
     Raises:
         ModelFileError: It cannot be run, not on these images, or not in time.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from keras_ft.artefacts import PathLike
+from keras_ft.artifacts import PathLike
 from keras_ft.errors import InputError
 from keras_ft.export.isolated import SECONDS
 from keras_ft.export.isolated import time_isolated

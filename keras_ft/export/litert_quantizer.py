@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from keras_ft import needs
+from keras_ft.validation import needs
 
 PACKAGE = "litert_quantizer"
 
 
 def check_installed(quantization: str) -> None:
-    """Refuse a quantisation whose package is missing.
+    """Refuse a quantization whose package is missing.
 
     Raises:
         InputError: litert-quantizer is not installed.
@@ -27,7 +27,7 @@ def check_installed(quantization: str) -> None:
 
 
 def quantized(content: bytes, recipe: str) -> bytes:
-    """Quantise a float `.tflite` file.
+    """Quantize a float `.tflite` file.
 
     Args:
         content: The file.

@@ -10,7 +10,7 @@ import numpy as np
 
 
 def logit_step(content: bytes) -> float | None:
-    """Distance of neighbouring logits in an integer file.
+    """Distance of neighboring logits in an integer file.
 
     Args:
         content: A `.tflite` file that ends in a softmax.

@@ -47,7 +47,7 @@ def packed(metadata: Metadata) -> bytes:
 
 
 def _image(builder: Any, metadata: Metadata) -> int:
-    """The input tensor: its colours and size, and that pixels go in as are."""
+    """The input tensor: its colors and size, and that pixels go in as are."""
     height, width, channels = metadata.input_shape
     size = table(builder, {}, uint32={0: width, 1: height})
     color = _RGB if channels == 3 else _GRAYSCALE

@@ -81,11 +81,11 @@ def check_parity(
         quantization: Decides the limits: without one, every top-1 class is
             the same and no probability differs by more than 1e-4.
         min_agreement: Share, 0..1, of samples with the same top-1 class;
-            `None` for the limit of the quantisation.
+            `None` for the limit of the quantization.
         class_names: For the message.
         labels: Class of each sample, shape (N,).
         max_accuracy_drop: By how much accuracy, 0..1, may fall; `None` for
-            the limit of the quantisation. Two samples may always be lost.
+            the limit of the quantization. Two samples may always be lost.
         diagnosis: A sentence for the message: why the file may fall short.
 
     Returns:

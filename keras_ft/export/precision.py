@@ -35,7 +35,7 @@ def in_float32(student: keras.Model) -> keras.Model:
         `student` itself, or a float32 copy with its weights.
 
     Raises:
-        PrecisionError: A layer is quantised by Keras, or cannot be rebuilt.
+        PrecisionError: A layer is quantized by Keras, or cannot be rebuilt.
 
     Example:
 

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_ft import needs
 from keras_ft.errors import InputError
 from keras_ft.export import litert_quantizer
 from keras_ft.export.quantization import quantization_of
+from keras_ft.validation import needs
 
 
 def check_request(

@@ -77,7 +77,7 @@ QUANTIZATIONS = {
 
 
 def quantization_of(name: str, argument: str = "quantization") -> Quantization:
-    """What is known about a quantisation.
+    """What is known about a quantization.
 
     Raises:
         InputError: There is none of that name.

@@ -83,7 +83,7 @@ def pixel_images(
     if problem is not None:
         received, fix = problem
         raise RepresentativeDataError(argument, received, expected, fix)
-    # Undoing a normalisation leaves rounding errors at both ends.
+    # Undoing a normalization leaves rounding errors at both ends.
     return np.clip(images.astype(np.float32), 0.0, 255.0)
 
 
@@ -129,7 +129,7 @@ def _problem(
     if low == high:
         return received, "Give real images; these are all of one value."
     if low < -0.01 or high > 255.01:
-        fix = "Give pixels before normalisation, or pass `normalization`."
+        fix = "Give pixels before normalization, or pass `normalization`."
         return received, fix
     if high <= 1.0:
         return received, "Multiply them by 255; the file takes 0..255."

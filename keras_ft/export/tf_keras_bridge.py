@@ -10,7 +10,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_ft import needs
 from keras_ft.errors import InputError
 from keras_ft.export.bridge_config import tf_keras_layer
 from keras_ft.export.bridge_error import BridgeError as BridgeError
@@ -19,6 +18,7 @@ from keras_ft.export.bridge_graph import graph_of
 from keras_ft.export.bridge_graph import structures_of
 from keras_ft.export.bridge_parity import check_same_outputs
 from keras_ft.export.precision import in_float32
+from keras_ft.validation import needs
 
 
 def to_tf_keras(model: keras.Model, *, flat: bool = False) -> Any:
@@ -52,7 +52,7 @@ def to_tf_keras(model: keras.Model, *, flat: bool = False) -> Any:
     Raises:
         BridgeError: A layer or an option has no counterpart, or computes
             something else in tf_keras; names it, and a remedy.
-        PrecisionError: The model was quantised by Keras.
+        PrecisionError: The model was quantized by Keras.
         InputError: There is no tf_keras here, or no model was given.
 
     Example:

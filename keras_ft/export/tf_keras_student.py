@@ -54,7 +54,7 @@ def check_imitation(student: Any, quantization: str) -> None:
         raise InputError(
             "student",
             f"'{student.name}', in which ranges are tfmot's initial ranges",
-            "a student after quantisation-aware training",
+            "a student after quantization-aware training",
             "Train it first, or let keras_ft.compression.compress do both.",
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_ft.artefacts import PathLike
+from keras_ft.artifacts import PathLike
 from keras_ft.export.attempt import Attempt
 from keras_ft.export.contents import QuantizationNotAppliedError
 from keras_ft.export.expected import keras_logits
@@ -75,7 +75,7 @@ def to_tflite(
         fallback: What to write instead where the file is not good enough,
             such as `"dynamic"`. The result tells which it was, and why.
         min_agreement: Share, 0..1, of the samples with Keras' top-1 class.
-            By default 1 without quantisation, 0.99 for float16, 0.97 for
+            By default 1 without quantization, 0.99 for float16, 0.97 for
             8-bit weights, 0.95 for int8 and 0.9 for 4-bit weights.
         max_accuracy_drop: By how much accuracy, 0..1, may fall below Keras',
             where there are labels. By default 0.005, for 4-bit weights 0.03;

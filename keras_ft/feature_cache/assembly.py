@@ -1,6 +1,6 @@
 """From a request to a finished and checked cache."""
 
-from keras_ft import artefacts
+from keras_ft import artifacts
 from keras_ft.feature_cache import building
 from keras_ft.feature_cache import key as keys
 from keras_ft.feature_cache import live_check
@@ -25,7 +25,7 @@ def in_memory(request: Request, echo: Echo | None) -> CachedStream:
 
 
 def on_disk(
-    folder: artefacts.PathLike, request: Request, echo: Echo | None
+    folder: artifacts.PathLike, request: Request, echo: Echo | None
 ) -> CachedStream:
     """Computes what the folder does not have yet."""
     request.check_views()
@@ -62,7 +62,7 @@ def _announce(
 
 
 def lazily(
-    folder: artefacts.PathLike, request: Request, echo: Echo | None
+    folder: artifacts.PathLike, request: Request, echo: Echo | None
 ) -> CachedStream:
     """Computes what a training asks for, when it asks."""
     store = ShardFolder(folder)

@@ -7,10 +7,10 @@ from typing import Any
 
 import keras
 
-from keras_ft import artefacts
-from keras_ft import needs
+from keras_ft import artifacts
 from keras_ft.data.dataset import ImageData
 from keras_ft.feature_cache.cached_batches import CachedBatches
+from keras_ft.validation import needs
 
 if TYPE_CHECKING:
     # TensorFlow is imported where it is used: `import keras_ft` must not ask
@@ -85,7 +85,7 @@ class FeatureCache(CachedBatches):
     @classmethod
     def build(
         cls,
-        folder: artefacts.PathLike | None,
+        folder: artifacts.PathLike | None,
         teacher: keras.Model,
         data: ImageData,
         taps: Sequence[str | None] = (None,),
@@ -141,7 +141,7 @@ class FeatureCache(CachedBatches):
     @classmethod
     def lazy(
         cls,
-        folder: artefacts.PathLike,
+        folder: artifacts.PathLike,
         teacher: keras.Model,
         data: ImageData,
         taps: Sequence[str | None] = (None,),
@@ -177,7 +177,7 @@ class FeatureCache(CachedBatches):
     @classmethod
     def open(
         cls,
-        folder: artefacts.PathLike,
+        folder: artifacts.PathLike,
         teacher: keras.Model | None,
         data: ImageData,
         taps: Sequence[str | None] | None = None,

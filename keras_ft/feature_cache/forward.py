@@ -14,8 +14,8 @@ from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.errors import InputError
 from keras_ft.feature_cache.agreement import FOLDED
 from keras_ft.feature_cache.layout import of_rows
-from keras_ft.feature_taps import Tap
-from keras_ft.views import view
+from keras_ft.features.feature_taps import Tap
+from keras_ft.features.views import view
 
 Forward = Callable[[Any], Sequence[Any]]
 

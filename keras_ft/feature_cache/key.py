@@ -137,7 +137,7 @@ def of_data(data: ImageData, found: Survey) -> Key:
     scale, shift = data.normalization.scale_and_shift()
     for batch_images, batch_labels in found.batches:
         order.update(np.asarray(batch_labels, np.int32).tobytes())
-        # Back to pixels: normalisation is an entry of its own.
+        # Back to pixels: normalization is an entry of its own.
         whole = np.rint((np.asarray(batch_images) - shift) / scale)
         pixels.update(whole.astype(np.uint8).tobytes())
     normalization = data.normalization

@@ -75,7 +75,7 @@ class Layout:
         """
         stored, errors = [], []
         for value in values:
-            parts = _quantise(value, self.dtype)
+            parts = _quantize(value, self.dtype)
             stored.extend(parts)
             errors.append(distance(value, _restore(parts)))
         return stored, tf.stack(errors)
@@ -164,7 +164,7 @@ def of_rows(live: Any, other: Any) -> tuple[Any, Any]:
     return relative, cosine
 
 
-def _quantise(value: Any, dtype: str) -> list[Any]:
+def _quantize(value: Any, dtype: str) -> list[Any]:
     if dtype != "int8":
         return [tf.cast(value, dtype)]
     # The batch's own extremes: nothing is ever clipped.

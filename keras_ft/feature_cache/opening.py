@@ -7,9 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_ft import artefacts
-from keras_ft import feature_taps
-from keras_ft import preflight
+from keras_ft import artifacts
 from keras_ft.data.dataset import ImageData
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import forward as forwards
@@ -23,10 +21,12 @@ from keras_ft.feature_cache.request import check_data
 from keras_ft.feature_cache.request import find_taps
 from keras_ft.feature_cache.shard_folder import ShardFolder
 from keras_ft.feature_cache.survey import survey
+from keras_ft.features import feature_taps
+from keras_ft.validation import preflight
 
 
 def opened(
-    folder: artefacts.PathLike,
+    folder: artifacts.PathLike,
     teacher: keras.Model | None,
     data: ImageData,
     asked: keys.Key,

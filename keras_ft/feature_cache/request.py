@@ -6,8 +6,6 @@ from typing import Any
 
 import keras
 
-from keras_ft import feature_taps
-from keras_ft import preflight
 from keras_ft.acceleration.acceleration import check_choice
 from keras_ft.data.dataset import ImageData
 from keras_ft.errors import InputError
@@ -21,6 +19,8 @@ from keras_ft.feature_cache.layout import BYTES
 from keras_ft.feature_cache.layout import LOGITS
 from keras_ft.feature_cache.layout import Layout
 from keras_ft.feature_cache.survey import survey
+from keras_ft.features import feature_taps
+from keras_ft.validation import preflight
 
 
 class Request:

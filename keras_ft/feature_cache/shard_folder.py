@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_ft import artefacts
+from keras_ft import artifacts
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import shard as shards
 from keras_ft.feature_cache import verification
@@ -35,7 +35,7 @@ class ShardFolder:
         views: How many views there are to be; `None` for no limit.
     """
 
-    def __init__(self, folder: artefacts.PathLike) -> None:
+    def __init__(self, folder: artifacts.PathLike) -> None:
         self.folder = Path(folder)
         self.where = str(self.folder)
         self.content: dict[str, Any] = {}
@@ -77,7 +77,7 @@ class ShardFolder:
 
     def exists(self) -> bool:
         """Whether a cache was begun here."""
-        return (self.folder / artefacts.MANIFEST).exists()
+        return (self.folder / artifacts.MANIFEST).exists()
 
     def read(self) -> None:
         """Reads the manifest.
@@ -85,8 +85,8 @@ class ShardFolder:
         Raises:
             InputError: It is missing or damaged.
         """
-        self.content = artefacts.read_json(
-            self.folder / artefacts.MANIFEST, sealed=True
+        self.content = artifacts.read_json(
+            self.folder / artifacts.MANIFEST, sealed=True
         )
         self.views = self.content["key"]["views"]
 
@@ -126,7 +126,7 @@ class ShardFolder:
                     "a folder in which no other process builds",
                     "Wait for the other one to end, or name another folder.",
                 ) from None
-            artefacts.remove_unfinished(self.folder)
+            artifacts.remove_unfinished(self.folder)
             yield
         finally:
             os.close(handle)
@@ -149,11 +149,11 @@ class ShardFolder:
         size = sum(map(len, records))
         with self._explained(size):
             path = self.folder / shard.name
-            with artefacts.atomic_path(path) as temporary:
+            with artifacts.atomic_path(path) as temporary:
                 with tf.io.TFRecordWriter(str(temporary)) as writer:
                     for record in records:
                         writer.write(record)
-                digest = artefacts.sha256(temporary)
+                digest = artifacts.sha256(temporary)
             self.entries[shard.name] = {
                 "rows": shard.rows,
                 "bytes": size,
@@ -220,8 +220,8 @@ class ShardFolder:
         return self.views is None or view < self.views
 
     def _save(self) -> None:
-        path = self.folder / artefacts.MANIFEST
-        artefacts.write_json(path, self.content, sealed=True)
+        path = self.folder / artifacts.MANIFEST
+        artifacts.write_json(path, self.content, sealed=True)
 
     @contextlib.contextmanager
     def _explained(self, needed: int) -> Iterator[None]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_ft import artefacts
+from keras_ft import artifacts
 from keras_ft.errors import InputError
 from keras_ft.feature_cache.shard import PATTERN
 from keras_ft.feature_cache.shard import Shard
@@ -74,7 +74,7 @@ def refuse_foreign(folder: Path, known: Mapping[str, Shard]) -> None:
 def _check_digest(path: Path, expected: str, fix: str) -> None:
     if not path.is_file():
         raise InputError(str(path), "no such file", "the shard", fix)
-    received = artefacts.sha256(path)
+    received = artifacts.sha256(path)
     if received != expected:
         raise InputError(
             str(path),

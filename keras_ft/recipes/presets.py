@@ -2,8 +2,8 @@
 
 import dataclasses
 
+from keras_ft.optimizers import Schedule
 from keras_ft.recipes.recipe import Recipe
-from keras_ft.schedule import Schedule
 
 _OFFICIAL_BACKBONE = Schedule(
     epochs=164,

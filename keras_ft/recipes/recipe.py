@@ -6,13 +6,13 @@ from typing import Any
 
 import keras
 
-from keras_ft.distiller import Distiller
 from keras_ft.errors import InputError
-from keras_ft.factor_transfer import FactorTransfer
 from keras_ft.layers import Paraphraser
 from keras_ft.layers import Translator
-from keras_ft.paraphraser_trainer import ParaphraserTrainer
-from keras_ft.schedule import Schedule
+from keras_ft.models.distiller import Distiller
+from keras_ft.models.factor_transfer import FactorTransfer
+from keras_ft.models.paraphraser_trainer import ParaphraserTrainer
+from keras_ft.optimizers import Schedule
 from keras_ft.transfers import FactorMatch
 from keras_ft.transfers.transfer import Transfer
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from keras_ft import artefacts
+from keras_ft import artifacts
 from keras_ft.report import pareto
 from keras_ft.report.templates import template
 
@@ -11,7 +11,7 @@ PAGE = "benchmark.html"
 
 
 def write_benchmark(
-    folder: artefacts.PathLike, benchmark: dict[str, Any]
+    folder: artifacts.PathLike, benchmark: dict[str, Any]
 ) -> Path:
     """Write `benchmark.html`: the table and the Pareto plots.
 
@@ -35,5 +35,5 @@ def write_benchmark(
         benchmark=benchmark,
         pareto_plots=pareto.plots(benchmark),
     )
-    artefacts.write_text(path, page)
+    artifacts.write_text(path, page)
     return path

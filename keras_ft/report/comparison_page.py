@@ -3,21 +3,21 @@
 from pathlib import Path
 from typing import Any
 
-from keras_ft import artefacts
-from keras_ft import peak_memory
-from keras_ft import runs
+from keras_ft import artifacts
+from keras_ft import experiments
+from keras_ft.experiments import peak_memory
+from keras_ft.experiments.training import read_history
 from keras_ft.report import comparison_plots as plots
 from keras_ft.report import wording
 from keras_ft.report.page import REPORT
 from keras_ft.report.templates import flat
 from keras_ft.report.templates import template
-from keras_ft.runs.training import read_history
 
 # `comparison.files` writes it.
 RESULTS = "comparison.json"
 
 
-def write_comparison(run_dir: artefacts.PathLike) -> Path:
+def write_comparison(run_dir: artifacts.PathLike) -> Path:
     """Write the report of a comparison, from the files of its folder alone.
 
     The page is one HTML file without scripts or outside resources.
@@ -36,19 +36,21 @@ def write_comparison(run_dir: artefacts.PathLike) -> Path:
     >>> report.write_comparison("runs/compare")
     PosixPath('runs/compare/report.html')
     """
-    with runs.RunFolder(run_dir) as run:
-        content = artefacts.read_json(artefacts.verify(run.path, RESULTS))
+    with experiments.RunFolder(run_dir) as run:
+        content = artifacts.read_json(artifacts.verify(run.path, RESULTS))
         page = template("comparison.html").render(_content(run, content))
-        artefacts.write_text(run.path / REPORT, page)
-        artefacts.record(run.path, [REPORT])
+        artifacts.write_text(run.path / REPORT, page)
+        artifacts.record(run.path, [REPORT])
         return run.path / REPORT
 
 
-def _content(run: runs.RunFolder, content: dict[str, Any]) -> dict[str, Any]:
+def _content(
+    run: experiments.RunFolder, content: dict[str, Any]
+) -> dict[str, Any]:
     methods, trainings = content["methods"], content["trainings"]
     rows: dict[str, list[Any]] = {m["method"]: [] for m in methods}
     for training in trainings:
-        folder = runs.RunFolder(run.path / training["folder"])
+        folder = experiments.RunFolder(run.path / training["folder"])
         history = read_history(folder, "student")
         if training["accuracy"] is not None:
             rows[training["method"]].append(history)

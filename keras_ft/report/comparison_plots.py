@@ -43,11 +43,11 @@ def gains(methods: Sequence[Content]) -> dict[str, str] | None:
         axes.axvline(0, color=axes.xaxis.label.get_color(), linewidth=1)
         for place, method in enumerate(shown):
             over = method["over_plain"]
-            colour = _colours(methods)[method["method"]]
+            color = _colors(methods)[method["method"]]
             if over["low"] is not None:
                 bounds = [over["low"], over["high"]]
-                axes.plot(bounds, [place, place], color=colour, linewidth=3)
-            axes.plot(over["mean"], place, "o", color=colour, markersize=8)
+                axes.plot(bounds, [place, place], color=color, linewidth=3)
+            axes.plot(over["mean"], place, "o", color=color, markersize=8)
         _name_rows(axes, shown)
         axes.set_xlabel("points")
         drawn = svg(figure)
@@ -73,9 +73,9 @@ def seeds(
                 for t in finished
                 if t["method"] == method["method"]
             ]
-            colour = _colours(methods)[method["method"]]
+            color = _colors(methods)[method["method"]]
             places = [place] * len(values)
-            axes.plot(values, places, "o", color=colour, alpha=0.6)
+            axes.plot(values, places, "o", color=color, alpha=0.6)
         _name_rows(axes, methods)
         axes.set_xlabel("percent")
         drawn = svg(figure)
@@ -105,7 +105,7 @@ def learning(
                 axes.plot(
                     range(1, len(line) + 1),
                     line,
-                    color=_colours(methods)[method["method"]],
+                    color=_colors(methods)[method["method"]],
                     label=method["title"],
                     linewidth=2,
                     marker="o" if len(line) < 10 else None,
@@ -133,13 +133,13 @@ def _mean(histories: Sequence[Rows]) -> list[float]:
     return [sum(column) / len(column) for column in columns]
 
 
-def _colours(methods: Sequence[Content]) -> dict[str, str]:
+def _colors(methods: Sequence[Content]) -> dict[str, str]:
     others = [m["method"] for m in methods if m["method"] != "none"]
-    colours = {
+    colors = {
         name: _PALETTE[place % len(_PALETTE)]
         for place, name in enumerate(others)
     }
-    return {"none": _PLAIN, **colours}
+    return {"none": _PLAIN, **colors}
 
 
 def _name_rows(axes: Axes, methods: Sequence[Content]) -> None:

@@ -22,7 +22,7 @@ COLOURS = {
     "alone": "#e07b00",
     "kd": "#2e9e5b",
 }
-# Stands for the colour of the page's text until the SVG is written.
+# Stands for the color of the page's text until the SVG is written.
 _INK = "#123456"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -105,14 +105,14 @@ def _points(rows: Rows, name: str, scale: float = 1) -> Points:
 def _plot(
     lines: Sequence[tuple[str, str, Points]], from_zero: bool = False
 ) -> str:
-    """SVG of (label, colour, points) lines over the epochs."""
+    """SVG of (label, color, points) lines over the epochs."""
     last = max(epoch for _, _, points in lines for epoch, _ in points)
     with paper() as (figure, axes):
-        for label, colour, points in lines:
+        for label, color, points in lines:
             if points:
                 axes.plot(
                     *zip(*points, strict=True),
-                    color=colour,
+                    color=color,
                     label=label,
                     linewidth=2,
                     marker="o",

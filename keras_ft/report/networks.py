@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from keras_ft.runs import RunFolder
-from keras_ft.runs.evaluation import Evaluation
-from keras_ft.runs.phases import STUDENTS
+from keras_ft.experiments import RunFolder
+from keras_ft.experiments.evaluation import Evaluation
+from keras_ft.experiments.phases import STUDENTS
 
 NAMES = {
     "teacher": "Teacher",

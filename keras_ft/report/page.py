@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from keras_ft import artefacts
-from keras_ft import runs
+from keras_ft import artifacts
+from keras_ft import experiments
+from keras_ft.experiments.training import read_history
 from keras_ft.report import curves
 from keras_ft.report import pareto
 from keras_ft.report import samples
@@ -13,14 +14,13 @@ from keras_ft.report.networks import Network
 from keras_ft.report.networks import networks
 from keras_ft.report.templates import flat
 from keras_ft.report.templates import template
-from keras_ft.runs.training import read_history
 
 REPORT = "report.html"
 
 
 def write(
-    run_dir: artefacts.PathLike,
-    data_dir: artefacts.PathLike | None = None,
+    run_dir: artifacts.PathLike,
+    data_dir: artifacts.PathLike | None = None,
 ) -> Path:
     """Write the report of a run, from the files of its folder alone.
 
@@ -42,27 +42,29 @@ def write(
     >>> report.write("runs/first")
     PosixPath('runs/first/report.html')
     """
-    with runs.RunFolder(run_dir) as run:
+    with experiments.RunFolder(run_dir) as run:
         path = run.path / REPORT
         page = template("run.html").render(_content(run, data_dir))
-        artefacts.write_text(path, page)
-        artefacts.record(run.path, [REPORT])
+        artifacts.write_text(path, page)
+        artifacts.record(run.path, [REPORT])
     return path
 
 
 def _content(
-    run: runs.RunFolder, data_dir: artefacts.PathLike | None
+    run: experiments.RunFolder, data_dir: artifacts.PathLike | None
 ) -> dict[str, Any]:
-    metrics = artefacts.read_json(artefacts.verify(run.path, runs.METRICS))
+    metrics = artifacts.read_json(
+        artifacts.verify(run.path, experiments.METRICS)
+    )
     found = networks(run)
     students = [network for network in found if network.phase != "teacher"]
     rows = {
         network.phase: read_history(run, network.phase) for network in found
     }
-    data = runs.load_run_data(run, data_dir)
+    data = experiments.load_run_data(run, data_dir)
     benchmark = None
-    if run.is_finished(runs.BENCHMARK):
-        benchmark = run.result(runs.BENCHMARK)
+    if run.is_finished(experiments.BENCHMARK):
+        benchmark = run.result(experiments.BENCHMARK)
     return {
         "title": _title(run),
         "headline": wording.headline(metrics),
@@ -82,13 +84,13 @@ def _content(
         "sessions": run.content["sessions"],
         "files": {
             name: digest
-            for name, digest in artefacts.manifest(run.path).items()
+            for name, digest in artifacts.manifest(run.path).items()
             if name != REPORT
         },
     }
 
 
-def _title(run: runs.RunFolder) -> str:
+def _title(run: experiments.RunFolder) -> str:
     about = run.configuration
     teacher = about["teacher"] or about["teacher_network"]
     if not run.is_finished("distil"):
@@ -99,7 +101,7 @@ def _title(run: runs.RunFolder) -> str:
     )
 
 
-def _exports(run: runs.RunFolder) -> list[dict[str, Any]]:
+def _exports(run: experiments.RunFolder) -> list[dict[str, Any]]:
     return [
         {
             "quantization": phase.removeprefix("export_"),
@@ -112,7 +114,7 @@ def _exports(run: runs.RunFolder) -> list[dict[str, Any]]:
 
 
 def _plots(
-    run: runs.RunFolder,
+    run: experiments.RunFolder,
     found: list[Network],
     rows: dict[str, list[dict[str, float]]],
 ) -> list[dict[str, str]]:
@@ -146,7 +148,7 @@ def _classes(
 
 
 def _confusion(
-    run: runs.RunFolder, found: list[Network], names: tuple[str, ...]
+    run: experiments.RunFolder, found: list[Network], names: tuple[str, ...]
 ) -> dict[str, Any] | None:
     phase = "distil" if run.is_finished("distil") else "teacher"
     # A table of a hundred columns helps nobody.

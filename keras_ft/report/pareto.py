@@ -89,14 +89,14 @@ def _plot(
     values = [100 * row["accuracy"] for row in rows]
     with curves.paper(3.6) as (figure, axes):
         for i, label in enumerate(_labels(rows)):
-            colour = _COLOURS[i % len(_COLOURS)]
+            color = _COLOURS[i % len(_COLOURS)]
             axes.plot(
                 [costs[i]],
                 [values[i]],
-                color=colour,
+                color=color,
                 marker=_MARKERS[i % len(_MARKERS)],
                 markersize=9,
-                markerfacecolor=colour if rows[i]["pareto"] else "none",
+                markerfacecolor=color if rows[i]["pareto"] else "none",
                 markeredgewidth=2,
                 linestyle="none",
                 label=label,

@@ -9,10 +9,10 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from keras_ft.feature_taps import find
-from keras_ft.runs import RunFolder
-from keras_ft.runs.models import load_recorded
-from keras_ft.views import view
+from keras_ft.experiments import RunFolder
+from keras_ft.experiments.models import load_recorded
+from keras_ft.features.feature_taps import find
+from keras_ft.features.views import view
 
 COUNT = 8
 
@@ -79,8 +79,8 @@ def _heat_map(factor: np.ndarray) -> str:
     strength = np.square(factor).mean(axis=-1)
     spread = strength.max() - strength.min()
     scaled = (strength - strength.min()) / (spread or 1.0)
-    colours = matplotlib.colormaps["magma"](scaled)[..., :3]
-    return _image((255 * colours).astype(np.uint8))
+    colors = matplotlib.colormaps["magma"](scaled)[..., :3]
+    return _image((255 * colors).astype(np.uint8))
 
 
 def _image(pixels: np.ndarray) -> str:

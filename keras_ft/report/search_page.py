@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_ft import artefacts
-from keras_ft import runs
+from keras_ft import artifacts
+from keras_ft import experiments
 from keras_ft.report import curves
 from keras_ft.report import wording
 from keras_ft.report.page import REPORT
@@ -16,7 +16,7 @@ from keras_ft.tuner import search_run
 from keras_ft.tuner import space
 
 
-def write_search(run_dir: artefacts.PathLike) -> Path:
+def write_search(run_dir: artifacts.PathLike) -> Path:
     """Write the report of a search, from the files of its folder alone.
 
     Args:
@@ -33,11 +33,11 @@ def write_search(run_dir: artefacts.PathLike) -> Path:
     >>> report.write_search("runs/search")
     PosixPath('runs/search/report.html')
     """
-    with runs.RunFolder(run_dir) as run:
+    with experiments.RunFolder(run_dir) as run:
         path = run.path / REPORT
         page = template("search.html").render(_content(run))
-        artefacts.write_text(path, page)
-        artefacts.record(run.path, [REPORT])
+        artifacts.write_text(path, page)
+        artifacts.record(run.path, [REPORT])
     return path
 
 
@@ -83,8 +83,8 @@ def _parameters(trials: list[dict[str, Any]]) -> list[str]:
     return [name for name in trials[0] if name not in results.NUMBERS]
 
 
-def _content(run: runs.RunFolder) -> dict[str, Any]:
-    found = artefacts.read_json(artefacts.verify(run.path, search_run.TRIALS))
+def _content(run: experiments.RunFolder) -> dict[str, Any]:
+    found = artifacts.read_json(artifacts.verify(run.path, search_run.TRIALS))
     trials = found["trials"]
     parameters = _parameters(trials)
     about = run.configuration
@@ -114,7 +114,7 @@ def _content(run: runs.RunFolder) -> dict[str, Any]:
         "sessions": run.content["sessions"],
         "files": {
             name: digest
-            for name, digest in artefacts.manifest(run.path).items()
+            for name, digest in artifacts.manifest(run.path).items()
             if name != REPORT
         },
     }
@@ -141,7 +141,7 @@ def _on_beta(settings: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _notes(run: runs.RunFolder, found: Mapping[str, Any]) -> list[str]:
+def _notes(run: experiments.RunFolder, found: Mapping[str, Any]) -> list[str]:
     about = run.content["notes"]["dataset"]
     images = about["sizes"]["validation"]
     chance = ""

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from keras_ft.experiments import RunFolder
 from keras_ft.report.networks import Network
-from keras_ft.runs import RunFolder
 
 _NAMES = {"student": "labels only", "kd": "soft targets (KD)"}
 

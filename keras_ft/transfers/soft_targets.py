@@ -7,8 +7,8 @@ import keras
 
 from keras_ft import losses
 from keras_ft.errors import InputError
-from keras_ft.label_checks import ends_in_softmax
 from keras_ft.transfers.transfer import Transfer
+from keras_ft.validation.label_checks import ends_in_softmax
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_ft import preflight
 from keras_ft.data.dataset import ImageData
 from keras_ft.errors import InputError
 from keras_ft.tuner.search_error import SearchError
+from keras_ft.validation import preflight
 
 OBJECTIVES = {"val_accuracy": "max", "val_task_loss": "min"}
 _SOME = 16  # images that tell two splits apart

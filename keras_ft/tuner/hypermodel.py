@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import keras_tuner
 
-from keras_ft import artefacts
+from keras_ft import artifacts
 from keras_ft.data.dataset import ImageData
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
@@ -106,7 +106,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         teacher: keras.Model,
         student: Student,
         data: ImageData,
-        cache_dir: artefacts.PathLike,
+        cache_dir: artifacts.PathLike,
         *,
         rates: Axis | None = space.RATES,
         betas: Axis | None = None,

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import keras
 
-from keras_ft import artefacts
+from keras_ft import artifacts
+from keras_ft.experiments.follower import Follower
+from keras_ft.experiments.training import history
+from keras_ft.experiments.training import remove_checkpoint
+from keras_ft.experiments.training import train
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache.key import digest
-from keras_ft.feature_taps import find
+from keras_ft.features.feature_taps import find
 from keras_ft.layers import Paraphraser
 from keras_ft.recipes import Recipe
-from keras_ft.runs.follower import Follower
-from keras_ft.runs.training import history
-from keras_ft.runs.training import remove_checkpoint
-from keras_ft.runs.training import train
 from keras_ft.tuner.lock import locked
 
 _FILE = "paraphraser.weights.h5"
@@ -90,14 +90,14 @@ class Paraphrasers:
         whole = keras.Sequential([keras.Input(tap.shape), paraphraser])
         # One that was deleted, say because it was damaged, is trained again.
         there = (folder / _FILE).is_file()
-        if there and _FILE in artefacts.manifest(folder):
-            whole.load_weights(artefacts.verify(folder, _FILE))
+        if there and _FILE in artifacts.manifest(folder):
+            whole.load_weights(artifacts.verify(folder, _FILE))
             self._say(f"phase 1: paraphraser of rate {recipe.rate:g} is there")
         else:
             self._train(folder, recipe, teacher, paraphraser)
-            with artefacts.atomic_path(folder / _FILE) as temporary:
+            with artifacts.atomic_path(folder / _FILE) as temporary:
                 whole.save_weights(temporary)
-            artefacts.record(folder, [_FILE, history("paraphrase")])
+            artifacts.record(folder, [_FILE, history("paraphrase")])
             remove_checkpoint(Follower(folder), "paraphrase")
             self._say(f"phase 1: paraphraser of rate {recipe.rate:g} trained")
         paraphraser.trained = True
@@ -111,7 +111,7 @@ class Paraphrasers:
         paraphraser: Paraphraser,
     ) -> None:
         self._say(f"phase 1: paraphraser of rate {recipe.rate:g}")
-        artefacts.remove_unfinished(folder)
+        artifacts.remove_unfinished(folder)
         phase1 = recipe.paraphraser_trainer(
             teacher, paraphraser, self.teacher_layer_name, self.acceleration
         )

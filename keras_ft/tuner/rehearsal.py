@@ -3,11 +3,11 @@
 import keras
 import keras_tuner
 
-from keras_ft import feature_taps
 from keras_ft.errors import InputError
-from keras_ft.label_checks import check_labels_fit
+from keras_ft.features import feature_taps
 from keras_ft.tuner import space
 from keras_ft.tuner.trials import Trials
+from keras_ft.validation.label_checks import check_labels_fit
 
 
 def rehearse(trials: Trials, teacher: keras.Model) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 
 import keras_tuner
 
-from keras_ft import artefacts
+from keras_ft import artifacts
 from keras_ft import data
-from keras_ft.runs import dataset_note
-from keras_ft.runs import models
-from keras_ft.runs.evaluation import evaluate
-from keras_ft.runs.progress import Echo
-from keras_ft.runs.progress import silent
-from keras_ft.runs.run_folder import RunFolder
+from keras_ft.experiments import dataset_note
+from keras_ft.experiments import models
+from keras_ft.experiments.evaluation import evaluate
+from keras_ft.experiments.progress import Echo
+from keras_ft.experiments.progress import silent
+from keras_ft.experiments.run_folder import RunFolder
 from keras_ft.tuner import space
 from keras_ft.tuner.checks import OBJECTIVES
 from keras_ft.tuner.hypermodel import FactorTransferHyperModel
@@ -29,7 +29,7 @@ TRIALS, TABLE, STUDENT = "trials.json", "trials.csv", "student.keras"
 
 
 def tune(
-    run_dir: artefacts.PathLike,
+    run_dir: artifacts.PathLike,
     settings: SearchSettings,
     command_line: Iterable[str] = (),
     echo: Echo = silent,
@@ -106,7 +106,7 @@ def _is_worker() -> bool:
     return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in name
 
 
-def _forget_own_file(run_dir: artefacts.PathLike) -> None:
+def _forget_own_file(run_dir: artifacts.PathLike) -> None:
     """A kill may have torn it, and a worker reads it when it starts."""
     name = os.environ["KERASTUNER_TUNER_ID"]
     (Path(run_dir) / PROJECT / f"{name}.json").unlink(missing_ok=True)
@@ -125,7 +125,7 @@ def _load(settings: SearchSettings) -> Any:
 
 
 def _hypermodel(
-    run_dir: artefacts.PathLike,
+    run_dir: artifacts.PathLike,
     settings: SearchSettings,
     loaded: Any,
     echo: Echo,
@@ -146,7 +146,7 @@ def _hypermodel(
 
 
 def _tuner(
-    run_dir: artefacts.PathLike,
+    run_dir: artifacts.PathLike,
     settings: SearchSettings,
     hypermodel: FactorTransferHyperModel,
 ) -> Any:
@@ -177,10 +177,10 @@ def _tuner(
 
 
 def _write(run: RunFolder, content: Mapping[str, Any]) -> None:
-    artefacts.write_json(run.path / TRIALS, content)
+    artifacts.write_json(run.path / TRIALS, content)
     text = io.StringIO()
     names = list(content["trials"][0])
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(content["trials"])
-    artefacts.write_text(run.path / TABLE, text.getvalue())
+    artifacts.write_text(run.path / TABLE, text.getvalue())

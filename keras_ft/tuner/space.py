@@ -57,7 +57,7 @@ class Space:
             return hp.Float(name, axis.low, axis.high, sampling="log")
         if name == "p":
             return hp.Choice(name, list(map(int, axis)))
-        # Chief and workers exchange float32: others come back as neighbours
+        # Chief and workers exchange float32: others come back as neighbors
         # of a value, which GridSearch does not find in its list.
         return hp.Choice(name, [float(np.float32(value)) for value in axis])
 

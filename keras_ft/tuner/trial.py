@@ -7,10 +7,10 @@ from typing import Any
 import keras_tuner
 
 from keras_ft.errors import InputError
+from keras_ft.experiments.follower import Follower
+from keras_ft.experiments.training import checkpoint_folder
+from keras_ft.experiments.training import train
 from keras_ft.feature_cache import FeatureCache
-from keras_ft.runs.follower import Follower
-from keras_ft.runs.training import checkpoint_folder
-from keras_ft.runs.training import train
 from keras_ft.tuner import space
 from keras_ft.tuner.keep_best import KeepBest
 from keras_ft.tuner.keep_best import is_tuners_checkpoint

@@ -7,12 +7,12 @@ from typing import Any
 
 import keras
 
-from keras_ft import artefacts
-from keras_ft.epoch_checkpoint import Row
+from keras_ft import artifacts
+from keras_ft.callbacks import Row
 from keras_ft.errors import InputError
-from keras_ft.runs.follower import Follower
-from keras_ft.runs.training import read_history
-from keras_ft.runs.training import remove_checkpoint
+from keras_ft.experiments.follower import Follower
+from keras_ft.experiments.training import read_history
+from keras_ft.experiments.training import remove_checkpoint
 from keras_ft.tuner.checks import OBJECTIVES
 
 PHASE = "distil"
@@ -43,7 +43,7 @@ class TrialFolder:
         self.objective = objective
         self._content: dict[str, Any] = {}
         if (path / _RESULT).exists():
-            self._content = artefacts.read_json(path / _RESULT, sealed=True)
+            self._content = artifacts.read_json(path / _RESULT, sealed=True)
 
     @property
     def failure(self) -> str | None:
@@ -85,11 +85,11 @@ class TrialFolder:
         Raises:
             InputError: The file is missing or damaged.
         """
-        return artefacts.verify(self.path, _weights(self.best(epochs)))
+        return artifacts.verify(self.path, _weights(self.best(epochs)))
 
     def clear_up(self) -> None:
         """Removes what a killed process left half-written."""
-        artefacts.remove_unfinished(self.path)
+        artifacts.remove_unfinished(self.path)
 
     def clear(self) -> None:
         """Forgets an unfinished training."""
@@ -102,7 +102,7 @@ class TrialFolder:
         epoch = len(rows) + 1
         if self.best_of([*rows, row]) == epoch:
             path = self.path / _weights(epoch)
-            with artefacts.atomic_path(path) as temporary:
+            with artifacts.atomic_path(path) as temporary:
                 student.save_weights(temporary)
 
     def finish(self, rows: list[Row], epochs: int, keep_state: bool) -> None:
@@ -124,7 +124,7 @@ class TrialFolder:
         # A shorter trial of the same values finds its best student as well.
         ends = range(1, len(rows) + 1)
         files = {_weights(self.best_of(rows[:end])) for end in ends}
-        artefacts.record(self.path, files)
+        artifacts.record(self.path, files)
         self._write({"rows": rows, "stopped": len(rows) < epochs})
         for path in self.path.glob(_STUDENTS):
             if path.name not in files:
@@ -141,7 +141,7 @@ class TrialFolder:
 
     def _write(self, content: dict[str, Any]) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        artefacts.write_json(self.path / _RESULT, content, sealed=True)
+        artifacts.write_json(self.path / _RESULT, content, sealed=True)
         self._content = content
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import keras
 
-from keras_ft import feature_taps
 from keras_ft.data.dataset import ImageData
-from keras_ft.distiller import Distiller
+from keras_ft.experiments import models
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache import key as keys
+from keras_ft.features import feature_taps
 from keras_ft.layers import Paraphraser
+from keras_ft.models.distiller import Distiller
 from keras_ft.recipes import Recipe
-from keras_ft.runs import models
 from keras_ft.transfers import SoftTargets
 from keras_ft.transfers.transfer import Transfer
 from keras_ft.tuner import space

@@ -84,7 +84,7 @@ def image_input(input_shape: Sequence[int]) -> Any:
 
 
 def he_normal() -> Any:
-    """He initialisation over fan out, not truncated.
+    """He initialization over fan out, not truncated.
 
     The one RepDistiller's ResNet, WRN and VGG use (`models/resnet.py`:
     `kaiming_normal_(mode="fan_out")`). The Factor Transfer authors' code

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_ft import artefacts
+from keras_ft import artifacts
 from keras_ft.errors import InputError
 
 _REINSTALL = "Install the package again."
@@ -78,7 +78,7 @@ def provenance(name: str) -> dict[str, Any]:
             f"Did you mean {close[0]!r}?" if close else _REINSTALL,
         )
     with importlib.resources.as_file(file) as path:
-        record = artefacts.read_json(path)
+        record = artifacts.read_json(path)
     if not isinstance(record, dict) or "sha256" not in record:
         raise InputError(
             "name", repr(name), f'a "sha256" in {file}', _REINSTALL
@@ -102,7 +102,7 @@ def _installed() -> list[str]:
 
 
 def _check(path: Path, published: dict[str, Any]) -> None:
-    found = artefacts.sha256(path)
+    found = artifacts.sha256(path)
     if found != published["sha256"]:
         raise InputError(
             "name",

@@ -35,7 +35,7 @@ def wide_resnet(
 
     The layers to tap are `stem`, `stage1`, `stage2` and `stage3`. In a
     pre-activation network the sum that ends a stage is not rectified:
-    `stage1` and `stage2` are those sums, `stage3` is the normalised and
+    `stage1` and `stage2` are those sums, `stage3` is the normalized and
     rectified map that is pooled. The last bare sum, which RepDistiller taps,
     is `stage3_block<n>_add`.
 

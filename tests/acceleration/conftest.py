@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from keras_ft.acceleration.self_check import relative_error
-from keras_ft.feature_taps import find
-from keras_ft.views import view
+from keras_ft.features.feature_taps import find
+from keras_ft.features.views import view
 
 layers = keras.layers
 

@@ -8,10 +8,10 @@ from keras_ft import FactorTransfer
 from keras_ft import InputError
 from keras_ft import Paraphraser
 from keras_ft import ParaphraserTrainer
-from keras_ft import teacher_pass
 from keras_ft.acceleration import fused_kernel
 from keras_ft.acceleration.acceleration import Acceleration
 from keras_ft.acceleration.not_foldable_error import NotFoldableError
+from keras_ft.models import teacher_pass
 
 
 def trained(network, batch, acceleration):

@@ -10,8 +10,8 @@ from keras_ft.acceleration.folded_teacher import fold
 from keras_ft.acceleration.folded_teacher import refold
 from keras_ft.acceleration.self_check import relative_error
 from keras_ft.errors import InputError
-from keras_ft.feature_taps import find
-from keras_ft.views import view
+from keras_ft.features.feature_taps import find
+from keras_ft.features.views import view
 
 layers = keras.layers
 

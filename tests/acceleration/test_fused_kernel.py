@@ -41,7 +41,7 @@ def test_a_student_trains_with_it_where_it_is_faster(
         return kernel(**arguments)
 
     monkeypatch.setattr(tf.raw_ops, "FusedBatchNormV3", counted)
-    teacher = network(8, normalise=False)
+    teacher = network(8, normalize=False)
     keras.config.set_dtype_policy(policy)
     model = FactorTransfer(teacher, network(4), paraphraser)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

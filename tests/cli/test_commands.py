@@ -33,10 +33,10 @@ def test_distill_ends_with_headline_and_artefact(
 ):
     copy = shutil.copytree(finished_run, tmp_path / "copy")
     assert main([*distill_arguments, f"--run_dir={copy}"]) == 0
-    *_, headline, artefact = capsys.readouterr().out.splitlines()
+    *_, headline, artifact = capsys.readouterr().out.splitlines()
     metrics = json.loads((copy / "metrics.json").read_text())
     assert f"{100 * metrics['ft_accuracy']:.1f} %" in headline
-    assert artefact.startswith(str(copy / "student.keras"))
+    assert artifact.startswith(str(copy / "student.keras"))
 
 
 def test_export_into_a_run_folder(finished_run, tmp_path, capsys):
@@ -77,7 +77,7 @@ def test_export_takes_the_fallback_and_says_why(finished_run, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_export_after_quantisation_aware_training(
+def test_export_after_quantization_aware_training(
     finished_run, tmp_path, capsys
 ):
     copy = shutil.copytree(finished_run, tmp_path / "copy")

@@ -3,10 +3,10 @@ import shutil
 
 import pytest
 
-from keras_ft import comparison
 from keras_ft.cli import compare
 from keras_ft.cli.main import main
-from keras_ft.comparison import trainings
+from keras_ft.experiments import comparison
+from keras_ft.experiments.comparison import trainings
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_a_failure_is_in_the_exit_code_and_in_the_report(
 
 
 def test_words_kept_for_speed_agree_with_the_library():
-    from keras_ft.comparison import teacher_outputs
+    from keras_ft.experiments.comparison import teacher_outputs
 
     assert tuple(compare.METHODS.split(",")) == comparison.METHODS
     assert compare.TEACHER_PASSES == teacher_outputs.TEACHER_PASSES

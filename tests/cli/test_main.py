@@ -113,12 +113,12 @@ def test_a_defect_is_not_hidden(monkeypatch):
 
 
 def test_words_kept_for_speed_agree_with_the_library():
-    from keras_ft import beta_suggestion
     from keras_ft import losses
     from keras_ft.compression import preconditions
+    from keras_ft.experiments import settings
     from keras_ft.export import quantization
+    from keras_ft.models import beta_suggestion
     from keras_ft.recipes import Recipe
-    from keras_ft.runs import settings
 
     assert common.RECIPES == Recipe.names()
     assert common.QUANTIZATIONS == settings.QUANTIZATIONS

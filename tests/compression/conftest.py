@@ -42,7 +42,7 @@ def model(make_model):
 
 @pytest.fixture
 def kernels_of():
-    """Kernels of a result by layer name, fake-quantised or not."""
+    """Kernels of a result by layer name, fake-quantized or not."""
     from keras_ft.compression.kept_kernels import variable_of
 
     def kernels(result):

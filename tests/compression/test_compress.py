@@ -237,7 +237,7 @@ def test_data_that_does_not_fit_is_refused_before_anything_is_built(
         compress(model, "qat", train)
 
 
-def test_a_quantised_start_is_refused(model, train):
+def test_a_quantized_start_is_refused(model, train):
     quantized = compress(model, "qat", train, verbose=0)
     with pytest.raises(InputError, match="Invalid `start`"):
         compress(model, "pqat", train, start=quantized, verbose=0)

@@ -54,7 +54,7 @@ def test_accumulated_batches_equal_one_large_batch(
         keras.utils.set_random_seed(1)
         optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=steps)
         # Batch normalization would see the small batches.
-        model = build(network(4, normalise=False, l2=1e-3))
+        model = build(network(4, normalize=False, l2=1e-3))
         compiled(model, optimizer=optimizer)
         model.fit(*batch, **{**ARGUMENTS, "epochs": 4, "batch_size": size})
         return values(model.student) + values(model.translator)

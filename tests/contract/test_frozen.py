@@ -24,7 +24,7 @@ def assert_folded_as_asked(model, acceleration):
 
 
 @pytest.fixture
-def normalised():
+def normalized():
     """A paraphraser whose statistics would move if it ran in training mode."""
     layer = Paraphraser(0.5, batch_normalization=True)
     layer.trained = True
@@ -57,7 +57,7 @@ def test_phase_2_changes_student_and_translator_only(
 @pytest.mark.cell("teacher and paraphraser unchanged")
 @pytest.mark.parametrize("acceleration", ACCELERATIONS)
 def test_several_terms_change_neither_teacher_nor_paraphrasers(
-    network, compiled, batch, values, same, normalised, acceleration
+    network, compiled, batch, values, same, normalized, acceleration
 ):
     early = Paraphraser(1.0, batch_normalization=True)
     early.trained = True
@@ -65,7 +65,7 @@ def test_several_terms_change_neither_teacher_nor_paraphrasers(
         network(8),
         network(4),
         [
-            transfers.FactorMatch(normalised, beta=20.0),
+            transfers.FactorMatch(normalized, beta=20.0),
             transfers.FactorMatch(
                 early,
                 beta=20.0,
@@ -77,7 +77,7 @@ def test_several_terms_change_neither_teacher_nor_paraphrasers(
         ],
         acceleration=acceleration,
     )
-    frozen = [model.teacher, normalised, early]
+    frozen = [model.teacher, normalized, early]
     before = [values(part) for part in frozen]
     compiled(model).fit(*batch, epochs=2, validation_data=batch, **ARGUMENTS)
     assert_folded_as_asked(model, acceleration)
@@ -108,10 +108,10 @@ def test_phase_1_changes_the_paraphraser_only(
 @pytest.mark.cell("evaluate and predict")
 @pytest.mark.parametrize("acceleration", ACCELERATIONS)
 def test_phase_1_in_inference_changes_nothing(
-    network, batch, values, same, normalised, acceleration
+    network, batch, values, same, normalized, acceleration
 ):
     model = ParaphraserTrainer(
-        network(8), normalised, acceleration=acceleration
+        network(8), normalized, acceleration=acceleration
     )
     model.compile("sgd")
     before = values(model)

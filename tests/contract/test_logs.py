@@ -54,7 +54,7 @@ def per_example_terms(model, images, labels):
 @pytest.mark.cell("sample_weight")
 @pytest.mark.parametrize("weighted", [False, True])
 def test_every_part_equals_numpy(network, build, compiled, batch, weighted):
-    student = network(4, normalise=False, l2=L2)
+    student = network(4, normalize=False, l2=L2)
     also = [
         transfers.AttentionTransfer(beta=7.0),
         transfers.SoftTargets(temperature=3.0, beta=0.5),

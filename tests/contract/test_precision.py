@@ -14,7 +14,7 @@ def changes(network, build, compiled, batch):
     def distiller():
         keras.utils.set_random_seed(7)
         # The true gradient of a bias before batch normalization is 0.
-        return build(network(4, normalise=False))
+        return build(network(4, normalize=False))
 
     def train(policy, optimizer, steps=3, weight=1.0, **kwargs):
         keras.config.set_dtype_policy("float32")

@@ -40,7 +40,7 @@ def test_classes_of_weight_zero_have_no_influence(
     def train(images, labels, rate, **kwargs):
         optimizer = keras.optimizers.SGD(rate)
         keras.utils.set_random_seed(3)
-        student = network(4, normalise=False)
+        student = network(4, normalize=False)
         model = compiled(build(student), optimizer=optimizer)
         arguments = {**ARGUMENTS, "batch_size": 24, "epochs": 2}
         model.fit(images, labels, **kwargs, **arguments)

@@ -15,8 +15,8 @@ load_module = importlib.import_module("keras_ft.data.load")
 
 def write(file: Path, value: int, mode: str = "RGB", side: int = 8) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    colour = value if mode == "L" else (value, 0, 255)
-    PIL.Image.new(mode, (side, side + 2), colour).save(file)
+    color = value if mode == "L" else (value, 0, 255)
+    PIL.Image.new(mode, (side, side + 2), color).save(file)
 
 
 def write_class_folders(root: Path, count: int = 10) -> None:
@@ -61,7 +61,7 @@ def test_grey_images_stay_grey_and_mixed_ones_become_rgb(
         write(tmp_path / "grey" / "a" / f"{index}.png", index, "L")
         write(tmp_path / "grey" / "b" / f"{index}.jpg", index, "L")
     assert data.load(tmp_path / "grey").input_shape[-1] == 1
-    write(tmp_path / "grey" / "a" / "colour.png", 7)
+    write(tmp_path / "grey" / "a" / "color.png", 7)
     assert data.load(tmp_path / "grey").input_shape[-1] == 3
 
 

@@ -55,7 +55,7 @@ def test_the_default() -> None:
     assert abs(float(np.mean(images))) < 0.3
 
 
-def test_test_images_are_the_embedded_ones_normalised() -> None:
+def test_test_images_are_the_embedded_ones_normalized() -> None:
     found = data.load(batch_size=500)
     batches = list(found.test)
     images = np.concatenate([x for x, _ in batches])

@@ -52,7 +52,7 @@ def student(make_student):
 
 @pytest.fixture(scope="session")
 def images():
-    """48 pictures: coloured gradients of many brightnesses, uint8."""
+    """48 pictures: colored gradients of many brightnesses, uint8."""
     random = np.random.default_rng(7)
     ramp = np.linspace(0, 1, 16)[:, np.newaxis] * np.ones((1, 16))
     slopes = random.uniform(-255, 255, (48, 1, 1, 3))

@@ -73,8 +73,8 @@ def test_an_endless_source_is_cut_off(images):
         (lambda images: np.full(images.shape, np.nan), "NaN .* 48 images"),
         (lambda images: np.zeros_like(images), "one value"),
         (lambda images: images / 255.0, "Multiply them by 255"),
-        (lambda images: images / 127.5 - 1, "before normalisation"),
-        (lambda images: images * 2.0, "before normalisation"),
+        (lambda images: images / 127.5 - 1, "before normalization"),
+        (lambda images: images * 2.0, "before normalization"),
         (lambda images: images[:, :8], r"shape \(8, 16, 3\)"),
         (lambda images: images[..., 0], r"shape \(16, 16\)"),
         (lambda images: images > 100, "dtype bool"),
@@ -88,7 +88,7 @@ def test_worthless_images_are_refused(images, spoil, message):
     assert "32 images" in caught.value.expected
 
 
-def test_normalised_training_data_needs_its_normalization(
+def test_normalized_training_data_needs_its_normalization(
     images, normalization
 ):
     import tensorflow as tf

@@ -76,7 +76,7 @@ def test_the_file_names_and_fixes_everything(student, images, tmp_path):
     assert image["dtype"] == probabilities["dtype"] == np.float32
 
 
-def test_quantised_files_are_smaller_float_outside_and_agree(
+def test_quantized_files_are_smaller_float_outside_and_agree(
     student, images, normalization, tmp_path
 ):
     from ai_edge_litert.interpreter import Interpreter

@@ -79,7 +79,7 @@ def test_a_foreign_operation_is_refused(images, tmp_path):
     assert _nothing_left(tmp_path)
 
 
-def test_a_quantisation_that_was_not_applied_is_refused(images, tmp_path):
+def test_a_quantization_that_was_not_applied_is_refused(images, tmp_path):
     image = keras.Input((16, 16, 3))
     x = layers.GlobalAveragePooling2D()(image)
     tiny = keras.Model(image, layers.Dense(5)(x))
@@ -188,7 +188,7 @@ def test_a_subclassed_student_is_refused(images, tmp_path):
         to_tflite(Subclassed(), tmp_path / "s.tflite", samples=images)
 
 
-def test_a_student_quantised_by_keras_is_refused(student, images, tmp_path):
+def test_a_student_quantized_by_keras_is_refused(student, images, tmp_path):
     student.quantize("int8", filters="head")
     with pytest.raises(ExportError, match="before `quantize"):
         to_tflite(student, tmp_path / "s.tflite", samples=images)

@@ -7,10 +7,10 @@ import sys
 import keras
 
 import keras_ft
-from keras_ft import feature_taps
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache import forward
 from keras_ft.feature_cache import shard
+from keras_ft.features import feature_taps
 
 MEASURED = 4
 

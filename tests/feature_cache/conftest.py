@@ -115,8 +115,8 @@ def shards_of():
 @pytest.fixture
 def counting(teacher):
     """The teacher as `forward`, which counts and can be made to fail."""
-    from keras_ft import feature_taps
     from keras_ft.feature_cache import forward
+    from keras_ft.features import feature_taps
 
     run = forward.live(teacher, [feature_taps.find(teacher, None, "taps")], 0)
 

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from keras_ft import feature_taps
 from keras_ft import zoo
 from keras_ft.acceleration import self_check
 from keras_ft.acceleration.folded_teacher import fold
@@ -14,7 +13,8 @@ from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache import agreement
 from keras_ft.feature_cache import forward
 from keras_ft.feature_cache import layout
-from keras_ft.views import view
+from keras_ft.features import feature_taps
+from keras_ft.features.views import view
 
 
 @keras.saving.register_keras_serializable(package="test_folding")

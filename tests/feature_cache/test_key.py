@@ -95,7 +95,7 @@ def test_another_format_is_refused(folder, teacher, data, build, monkeypatch):
 def test_names_and_flags_of_the_same_teacher_do_not_matter(
     folder, teacher, network, data
 ):
-    # As another process would have it: other names, frozen, regularised.
+    # As another process would have it: other names, frozen, regularized.
     same = network(l2=0.1, name="another")
     same.set_weights(teacher.get_weights())
     same.trainable = False

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import keras_ft
-from keras_ft import feature_taps
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
+from keras_ft.features import feature_taps
 from keras_ft.transfers import SoftTargets
 
 

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_ft import feature_taps
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache import forward
-from keras_ft.views import view
+from keras_ft.features import feature_taps
+from keras_ft.features.views import view
 
 
 def _live(teacher, images):

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from keras_ft import artefacts
+from keras_ft import artifacts
 from keras_ft import report
 from keras_ft.errors import InputError
 
@@ -66,12 +66,12 @@ def test_it_names_every_network_file_and_setting(text, finished_run):
         "prefers-color-scheme: dark",
     ):
         assert name in text, name
-    for name, digest in artefacts.manifest(finished_run).items():
+    for name, digest in artifacts.manifest(finished_run).items():
         if name != report.REPORT:
             assert digest in text, name
 
 
-def test_curves_take_the_colour_of_the_page(text):
+def test_curves_take_the_color_of_the_page(text):
     assert "currentColor" in text
     assert "#123456" not in text
 

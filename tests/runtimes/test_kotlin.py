@@ -20,7 +20,7 @@ from keras_ft import zoo
 
 CLASSES = ("bus", "cat", "cup", "fern", "shoe")
 HERE = Path(__file__).with_name("kotlin")
-# A wrong order of colours, which no compiler sees.
+# A wrong order of colors, which no compiler sees.
 SWAPPED = {"shr 16": "shr 0", "(color and 0xFF)": "(color shr 16 and 0xFF)"}
 
 pytestmark = pytest.mark.slow
@@ -96,7 +96,7 @@ class Pixels:
 
 @pytest.fixture(scope="session")
 def bundles(pictures, tmp_path_factory):
-    """Bundles for colours, for grey, and one whose code was spoilt."""
+    """Bundles for colors, for grey, and one whose code was spoilt."""
     folder = tmp_path_factory.mktemp("bundles")
     rgb = bundled(folder / "rgb", 3, pictures)
     bundled(folder / "grey", 1, pictures)
@@ -180,7 +180,7 @@ def test_kotlin_feeds_and_answers_as_python_does(run_tests, name):
     assert done.stdout.count("passed: ") == 4
 
 
-def test_a_wrong_order_of_colours_is_found(run_tests):
+def test_a_wrong_order_of_colors_is_found(run_tests):
     done = run_tests("swapped", "GoldenTest")
     assert done.returncode != 0
     assert "fed what LiteRT was not fed" in done.stderr

@@ -53,7 +53,7 @@ def build(network):
         with scope():
             paraphraser = Paraphraser(0.5)
             paraphraser.trained = True
-            arguments = {"normalise": False, "l2": 1e-3, **(student or {})}
+            arguments = {"normalize": False, "l2": 1e-3, **(student or {})}
             model = FactorTransfer(
                 # With batch normalization, which would show in its statistics
                 # if it ran in training mode.

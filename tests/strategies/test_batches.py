@@ -155,7 +155,7 @@ def test_keras_trains_elsewhere_with_uneven_batches(network, images, strategy):
     def train(scope):
         keras.utils.set_random_seed(0)
         with scope():
-            model = network(4, normalise=False)
+            model = network(4, normalize=False)
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             model.compile(keras.optimizers.SGD(0.1), loss)
         model.fit(stream(images[:2], 19, 8), verbose=0)

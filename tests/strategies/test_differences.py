@@ -11,9 +11,9 @@ SHORT = {"epochs": 1, "steps_per_epoch": 4}
 
 @cell("batch normalization", "per replica")
 def test_batch_normalization_sees_its_replica_only(on_both, gap):
-    # Keras' default normalises by the mean of the replica's own 4 images,
+    # Keras' default normalizes by the mean of the replica's own 4 images,
     # one device by that of all 8: another network, not another rounding.
-    alone, both = on_both(student={"normalise": True}, fit=SHORT)
+    alone, both = on_both(student={"normalize": True}, fit=SHORT)
     assert gap(alone.weights, both.weights) > 1e-3
 
 

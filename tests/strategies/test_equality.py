@@ -155,7 +155,7 @@ def test_weights_in_other_settings(on_both, images, gap, case):
 
 @cell("synchronized batch normalization", "<= 5e-5")
 def test_synchronized_batch_normalization(on_both, gap):
-    student = {"normalise": True, "synchronized": True}
+    student = {"normalize": True, "synchronized": True}
     alone, both = on_both(student=student)
     assert gap(alone.weights, both.weights) <= 5e-5
 

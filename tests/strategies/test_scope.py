@@ -13,7 +13,7 @@ from keras_ft import InputError
 from keras_ft import Paraphraser
 from keras_ft import Translator
 from keras_ft import transfers
-from keras_ft.strategy_checks import strategy as strategies
+from keras_ft.validation.strategy_checks import strategy as strategies
 
 refused = functools.partial(
     pytest.mark.cell, says="refused", where="MirroredStrategy"

@@ -51,7 +51,7 @@ def plain_fit(network, images):
 
     def run(scope, optimizer, **kwargs):
         with scope():
-            model = network(4, normalise=False)
+            model = network(4, normalize=False)
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             model.compile(optimizer(), loss, **kwargs)
         model.fit(*images[:2], batch_size=68, verbose=0)

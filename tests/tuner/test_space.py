@@ -17,7 +17,7 @@ def test_values_survive_the_float32_of_chief_and_workers():
     assert values["rate"] == 0.1
 
 
-def test_a_neighbour_in_float32_would_be_another_value():
+def test_a_neighbor_in_float32_would_be_another_value():
     assert float(np.float32(0.1)) != 0.1
     assert space.canonical(float(np.float32(0.1))) == 0.1
 

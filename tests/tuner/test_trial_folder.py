@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_ft import InputError
-from keras_ft.runs.training import _write_csv
+from keras_ft.experiments.training import _write_csv
 from keras_ft.tuner.trial_folder import TrialFolder
 
 

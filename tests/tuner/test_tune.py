@@ -8,12 +8,12 @@ import sys
 import keras
 import pytest
 
-from keras_ft import artefacts
+from keras_ft import artifacts
 from keras_ft import data
 from keras_ft import report
 from keras_ft.cli import tune
 from keras_ft.cli.main import main
-from keras_ft.runs import models
+from keras_ft.experiments import models
 from keras_ft.tuner import search_run
 from keras_ft.tuner import search_settings
 from keras_ft.tuner import space
@@ -78,7 +78,7 @@ def test_a_search_leaves_table_report_and_student(
     assert content["best_score"] == best
     student = keras.models.load_model(folder / "student.keras")
     assert student.output_shape == (None, 10)
-    page = artefacts.verify(folder, "report.html").read_text("utf-8")
+    page = artifacts.verify(folder, "report.html").read_text("utf-8")
     assert "val_accuracy over rate" in page and page.count("<svg") == 1
     assert "leaves 0 of 12 channels" in page
     assert "One beta for all rates" in page
@@ -105,7 +105,7 @@ def test_the_other_tuners_take_a_range_of_betas(search_words, tmp_path, tuner):
     assert len(found) == 3 or tuner == "hyperband"
     assert {trial["status"] for trial in found} == {"COMPLETED"}
     assert all(50 <= trial["beta"] <= 5000 for trial in found)
-    page = artefacts.verify(folder, "report.html").read_text("utf-8")
+    page = artifacts.verify(folder, "report.html").read_text("utf-8")
     assert "One beta for all rates" not in page
 
 

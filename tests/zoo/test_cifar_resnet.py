@@ -64,7 +64,7 @@ def test_identity_shortcut_is_subsampling_and_zero_channels(size):
 
 def test_strided_convolution_is_aligned_as_in_pytorch():
     # One row and column of zeros on every side, then every second window:
-    # output (0, 0) is centred on input (0, 0), not on (1, 1).
+    # output (0, 0) is centered on input (0, 0), not on (1, 1).
     model = zoo.resnet8()
     view = keras.Model(
         model.input,

@@ -209,7 +209,7 @@ def cifar10_test(tfds_folder):
             batch_size=-1,
         )
     )
-    # Normalisation: shared/reference/README.md.
+    # Normalization: shared/reference/README.md.
     mean = np.array([0.485, 0.456, 0.406], "float32")
     std = np.array([0.229, 0.224, 0.225], "float32")
     return (images.astype("float32") / 255 - mean) / std, labels

@@ -107,7 +107,7 @@ def test_normalization_and_biases(name, shortcut):
 
 
 @every_model
-def test_he_initialisation_over_fan_out(name, shortcut):
+def test_he_initialization_over_fan_out(name, shortcut):
     # Six standard errors of a standard deviation, sigma / sqrt(2 n), and
     # different values in every layer.
     kernels = [

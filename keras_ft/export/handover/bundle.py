@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_ft import artefacts
+from keras_ft import artifacts
 from keras_ft.export.export_result import ExportResult
 from keras_ft.export.handover.bundle_result import BundleResult
 from keras_ft.export.handover.content import card_content
@@ -45,7 +45,7 @@ _TEXTS = (
 
 def bundle(
     student: keras.Model,
-    folder: artefacts.PathLike,
+    folder: artifacts.PathLike,
     quantization: str = "int8",
     calibration: Any = None,
     normalization: Any = None,
@@ -158,7 +158,7 @@ def bundle(
         _write_texts(temporary, package, content, latencies, here)
     return BundleResult(
         folder=folder,
-        files=tuple(sorted([*artefacts.manifest(folder), artefacts.MANIFEST])),
+        files=tuple(sorted([*artifacts.manifest(folder), artifacts.MANIFEST])),
         exported=dataclasses.replace(result, path=folder / FILE),
         card=content,
         latencies=latencies,
@@ -188,7 +188,7 @@ def _golden(
 
 
 def _float32(export: Callable[..., ExportResult]) -> ExportResult:
-    """What the same student does without quantisation."""
+    """What the same student does without quantization."""
     with tempfile.TemporaryDirectory() as elsewhere:
         return export(Path(elsewhere) / FILE, "none")
 
@@ -200,12 +200,12 @@ def _write_texts(
     latencies: Sequence[Latency],
     here: str,
 ) -> None:
-    artefacts.write_json(folder / CARD, content)
+    artifacts.write_json(folder / CARD, content)
     times = {
         "machine": here,
         "latencies": [dataclasses.asdict(latency) for latency in latencies],
     }
-    artefacts.write_json(folder / "latency.json", times)
+    artifacts.write_json(folder / "latency.json", times)
     height, width, channels = content["input"]["shape"][1:]
     told = {
         **content,
@@ -216,4 +216,4 @@ def _write_texts(
         "channels": channels,
     }
     for name in _TEXTS:
-        artefacts.write_text(folder / name, render(name, told))
+        artifacts.write_text(folder / name, render(name, told))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_ft import artefacts
+from keras_ft import artifacts
 from keras_ft.export.export_error import ExportError
 
 FOLDER = "golden"
@@ -47,7 +47,7 @@ class Golden:
             zip(self.images, self.probabilities, strict=True)
         ):
             name = f"{i:02}.png"
-            with artefacts.atomic_path(place / name) as temporary:
+            with artifacts.atomic_path(place / name) as temporary:
                 _picture(image).save(temporary)
             top = int(np.argmax(row))
             cases.append(
@@ -59,7 +59,7 @@ class Golden:
                 }
             )
         content = {"tolerance": self.tolerance, "images": cases}
-        artefacts.write_json(place / FILE, content)
+        artifacts.write_json(place / FILE, content)
 
 
 def _picture(image: np.ndarray) -> Any:

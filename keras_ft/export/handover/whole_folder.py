@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_ft import artefacts
+from keras_ft import artifacts
 from keras_ft.errors import InputError
 
 _FIX = "Name another folder, or move what is in it."
@@ -39,8 +39,8 @@ def check_folder(folder: Path, mark: str) -> None:
     }
     if not present:
         return
-    recorded = artefacts.manifest(folder)
-    foreign = sorted(present - {*recorded, artefacts.MANIFEST})
+    recorded = artifacts.manifest(folder)
+    foreign = sorted(present - {*recorded, artifacts.MANIFEST})
     if mark not in recorded or foreign:
         raise InputError(
             "folder",
@@ -49,7 +49,7 @@ def check_folder(folder: Path, mark: str) -> None:
             _FIX,
         )
     for name, digest in recorded.items():
-        if name in present and artefacts.sha256(folder / name) != digest:
+        if name in present and artifacts.sha256(folder / name) != digest:
             raise InputError(
                 "folder",
                 f"{folder}, where {name} was changed by hand",
@@ -73,10 +73,10 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     Example:
 
     >>> with whole_folder(Path("handover")) as temporary:
-    ...     artefacts.write_text(temporary / "labels.txt", "shirt")
+    ...     artifacts.write_text(temporary / "labels.txt", "shirt")
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(folder, artefacts.UNFINISHED)
+    temporary = _beside(folder, artifacts.UNFINISHED)
     # Not named as unfinished: it is all there is if a kill hits that instant.
     aside = _beside(folder, ".replaced-")
     temporary.mkdir()
@@ -84,7 +84,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         yield temporary
         files = [path for path in temporary.rglob("*") if path.is_file()]
         names = sorted(path.relative_to(temporary).as_posix() for path in files)
-        artefacts.record(temporary, names)
+        artifacts.record(temporary, names)
         _put(temporary, folder, aside)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from keras_ft import artefacts
+from keras_ft import artifacts
 from keras_ft import export
 from keras_ft.errors import InputError
 
@@ -70,7 +70,7 @@ def litert(content, images):
 def test_everything_is_there_and_recorded(handed_over, folder):
     assert set(present(folder)) == FILES == set(handed_over.files)
     for name in FILES - {"manifest.json"}:
-        artefacts.verify(folder, name)
+        artifacts.verify(folder, name)
     # And nothing beside it, such as a temporary folder.
     assert [path.name for path in folder.parent.iterdir()] == ["things"]
 

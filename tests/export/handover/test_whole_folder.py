@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_ft import artefacts
+from keras_ft import artifacts
 from keras_ft.errors import InputError
 from keras_ft.export.handover.whole_folder import check_folder
 from keras_ft.export.handover.whole_folder import whole_folder
@@ -12,9 +12,9 @@ MARK = "card.json"
 
 def write(folder, text):
     with whole_folder(folder) as temporary:
-        artefacts.write_text(temporary / MARK, text)
+        artifacts.write_text(temporary / MARK, text)
         (temporary / "deep").mkdir()
-        artefacts.write_text(temporary / "deep" / "er.txt", text)
+        artifacts.write_text(temporary / "deep" / "er.txt", text)
 
 
 def names(folder):
@@ -25,14 +25,14 @@ def test_a_folder_appears_with_its_manifest(tmp_path):
     write(tmp_path / "a" / "b", "one")
     assert names(tmp_path / "a") == ["b"]
     assert names(tmp_path / "a" / "b") == [MARK, "deep", "manifest.json"]
-    artefacts.verify(tmp_path / "a" / "b", "deep/er.txt")
+    artifacts.verify(tmp_path / "a" / "b", "deep/er.txt")
 
 
 def test_an_earlier_one_is_replaced_whole(tmp_path):
     folder = tmp_path / "b"
     with whole_folder(folder) as temporary:
-        artefacts.write_text(temporary / MARK, "old")
-        artefacts.write_text(temporary / "old.txt", "old")
+        artifacts.write_text(temporary / MARK, "old")
+        artifacts.write_text(temporary / "old.txt", "old")
     check_folder(folder, MARK)
     write(folder, "new")
     assert names(tmp_path) == ["b"]
@@ -44,24 +44,24 @@ def test_an_error_leaves_what_was_there(tmp_path):
     folder = tmp_path / "b"
     write(folder, "old")
     with pytest.raises(ZeroDivisionError), whole_folder(folder) as temporary:
-        artefacts.write_text(temporary / MARK, "new")
+        artifacts.write_text(temporary / MARK, "new")
         raise ZeroDivisionError
     assert names(tmp_path) == ["b"]
     assert (folder / MARK).read_text() == "old"
-    artefacts.verify(folder, MARK)
+    artifacts.verify(folder, MARK)
 
 
 def test_a_rename_that_fails_brings_the_old_one_back(tmp_path, monkeypatch):
     folder = tmp_path / "b"
     write(folder, "old")
-    replace = artefacts.os.replace
+    replace = artifacts.os.replace
 
     def fail_at_last(source, target):
-        if Path(target) == folder and artefacts.UNFINISHED in str(source):
+        if Path(target) == folder and artifacts.UNFINISHED in str(source):
             raise OSError("no space")
         replace(source, target)
 
-    monkeypatch.setattr(artefacts.os, "replace", fail_at_last)
+    monkeypatch.setattr(artifacts.os, "replace", fail_at_last)
     with pytest.raises(OSError, match="no space"):
         write(folder, "new")
     assert names(tmp_path) == ["b"]
@@ -90,7 +90,7 @@ def test_other_things_are_never_replaced(tmp_path):
 
 def test_folders_of_others_with_a_manifest_are_not_taken(tmp_path):
     (tmp_path / "run.json").write_text("{}")
-    artefacts.record(tmp_path, ["run.json"])
+    artifacts.record(tmp_path, ["run.json"])
     with pytest.raises(InputError, match="written by this function"):
         check_folder(tmp_path, MARK)
 
@@ -112,8 +112,8 @@ def test_a_link_to_a_folder_is_looked_through(tmp_path):
 
 
 def test_a_killed_writer_s_folder_is_removed_like_a_file(tmp_path):
-    leftover = tmp_path / f"{artefacts.UNFINISHED}ab12-bundle"
+    leftover = tmp_path / f"{artifacts.UNFINISHED}ab12-bundle"
     leftover.mkdir()
     (leftover / "half.txt").write_text("half")
-    artefacts.remove_unfinished(tmp_path)
+    artifacts.remove_unfinished(tmp_path)
     assert names(tmp_path) == []

@@ -1,0 +1,135 @@
+"""Everything that decides what a run produces."""
+
+import dataclasses
+from typing import Any
+
+from keras_ft.acceleration.acceleration import check_choice
+from keras_ft.errors import InputError
+from keras_ft.models.beta_suggestion import check_ratio
+from keras_ft.recipes import Recipe
+
+BASELINES = ("alone", "kd")
+QUANTIZATIONS = (
+    "none",
+    "float16",
+    "dynamic",
+    "int8",
+    "int8_io",
+    "dynamic_wi8",
+    "dynamic_wi4",
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of a run; together with the code they fix its result.
+
+    Args:
+        recipe: Schedules of the phases, and rate, beta and p.
+        dataset: A name that `data.load` knows.
+        data_dir: Where prepared datasets are. Not part of `configuration`.
+        train_examples: Use only so many training images; `None` for all.
+        validation_fraction: Share of the training images kept for
+            validation, 0 to 1.
+        seed: Of initial weights, order and augmentation, >= 0.
+        teacher: A `.keras` file, a run folder, or the name of a shipped
+            teacher. `None` trains `teacher_network` first.
+        teacher_network: Zoo name of the teacher to train.
+        student: Zoo name, or a `.keras` file to start from.
+        teacher_layer: Tap of the teacher; `None` for the last feature map.
+        student_layer: Tap of the student; `None` for the last feature map.
+        baselines: The same student trained otherwise for comparison:
+            `"alone"` (labels only) and `"kd"` (labels and soft targets).
+        acceleration: `"auto"` or `"none"`, see `Distiller`. Of both phases,
+            not of training without a teacher.
+        views: Run the teacher over so many differently augmented epochs
+            once, at least 1, and train from a `FeatureCache` of them; `None`
+            runs it in every step.
+        beta_ratio: Choose phase 2's beta by `suggest_beta` with this ratio,
+            above 0, on the first batch; `None` uses the recipe's.
+        quantizations: Formats of the `.tflite` files, see `export.to_tflite`.
+
+    Raises:
+        InputError: A name or number is outside what is listed above.
+
+    Example:
+
+    >>> recipe = Recipe.preset("official").short(2, 6)
+    >>> settings = Settings(recipe=recipe, dataset="fashion_mini",
+    ...                     teacher="fashion_mini", student="resnet8")
+    """
+
+    recipe: Recipe
+    dataset: str = "fashion_mini"
+    data_dir: str | None = None
+    train_examples: int | None = None
+    validation_fraction: float = 0.1
+    seed: int = 0
+    teacher: str | None = None
+    teacher_network: str | None = None
+    student: str = "resnet20"
+    teacher_layer: str | None = None
+    student_layer: str | None = None
+    baselines: tuple[str, ...] = ()
+    quantizations: tuple[str, ...] = ("none",)
+    acceleration: str = "auto"
+    beta_ratio: float | None = None
+    views: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_members("baselines", self.baselines, BASELINES)
+        _check_members("quantizations", self.quantizations, QUANTIZATIONS)
+        check_choice(self.acceleration)
+        if (self.teacher is None) == (self.teacher_network is None):
+            raise InputError(
+                "teacher",
+                f"{self.teacher!r} with teacher_network "
+                f"{self.teacher_network!r}",
+                "exactly one of the two",
+                "Name a finished teacher, or a network to train as teacher.",
+            )
+        if self.seed < 0:
+            raise InputError("seed", self.seed, "0 or more", "Use 0.")
+        if self.beta_ratio is not None:
+            check_ratio("beta_ratio", self.beta_ratio)
+        if self.views is not None:
+            self._check_views(self.views)
+
+    def _check_views(self, views: int) -> None:
+        if views < 1:
+            raise InputError("views", views, "1 or more", "Use 8.")
+        first = self.recipe.paraphrase.batch_size
+        second = self.recipe.distil.batch_size
+        if first != second:
+            raise InputError(
+                "views",
+                f"{views} with batches of {first} in phase 1 and of "
+                f"{second} in phase 2",
+                "one size, as both phases share the cache",
+                "Set one batch size for both.",
+            )
+
+    def configuration(self) -> dict[str, Any]:
+        """As JSON values, for `run.json`: all but where the data lies."""
+        fields = dataclasses.fields(self)
+        content = {field.name: getattr(self, field.name) for field in fields}
+        del content["data_dir"]
+        content["recipe"] = self.recipe.to_dict()
+        # Left out where it plays no part: earlier run folders go on.
+        for name in ("beta_ratio", "views"):
+            if content[name] is None:
+                del content[name]
+        return content
+
+
+def _check_members(
+    argument: str, received: tuple[str, ...], known: tuple[str, ...]
+) -> None:
+    for name in received:
+        if name not in known:
+            raise InputError(
+                argument,
+                repr(name),
+                f"some of {', '.join(known)}",
+                "Separate several by commas.",
+            )

@@ -1,0 +1,1 @@
+"""Feature maps inside a model: which there are, and models that return them."""

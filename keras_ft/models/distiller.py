@@ -1,0 +1,245 @@
+"""Phase 2: the student learns from the labels and from the teacher."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_ft import losses
+from keras_ft.features.views import runner
+from keras_ft.models import terms
+from keras_ft.models.frozen_teacher import FrozenTeacherModel
+from keras_ft.models.teacher_pass import images_of
+from keras_ft.transfers.transfer import Transfer
+from keras_ft.validation import guards
+from keras_ft.validation import label_checks
+from keras_ft.validation import preflight
+
+
+@keras.saving.register_keras_serializable(package="keras_ft")
+class Distiller(FrozenTeacherModel):
+    """Trains a student on labels and any number of distillation terms.
+
+    `loss = task_weight * compiled loss + sum(beta_i * term_i) + regularizers`
+
+    The compiled loss is the student's own, whatever its task: one output or
+    several, a class per image or per pixel.
+
+    One teacher forward and one student forward per step; gradients reach the
+    student and the transfers' own weights only. `predict`, `evaluate` and
+    calling the model speak of the student. `student` stays the caller's own
+    plain Keras model: save, export or deploy it by itself.
+
+    Args:
+        teacher: A trained Functional or Sequential model. It is frozen here
+            whatever its `trainable` flag says, which is left alone.
+        student: A built model. It must be Functional or Sequential when a
+            transfer taps its features.
+        transfers: The distillation terms, applied together.
+        task_weight: Weight of the compiled loss, at least 0.
+        name: Model name.
+        acceleration: `"none"`, Keras' own path; or `"auto"`, where TensorFlow
+            runs on processors: the teacher is folded for inference, in
+            bfloat16 where the processor gains from it (its outputs keep a
+            cosine of at least 0.9995; in float32 they agree to 1e-4), and the
+            student's batch normalization is computed by TensorFlow's fused
+            kernel where that is faster. The models stay what they are. A
+            teacher whose weights change is noticed by `fit` and `evaluate`.
+
+    Logged beside `loss` and the compiled metrics: `task_loss`,
+    `<term>_loss` for each transfer (without its beta), `regularization_loss`.
+    All are means over examples, weighted as Keras weighs its own loss.
+    `val_loss` contains `beta * term`: compare runs by `val_accuracy` or
+    `val_task_loss`.
+
+    Under a `tf.distribute.MirroredStrategy` make everything within its scope:
+    training equals one device's. Batch normalization and `clipnorm` see one
+    replica's share, as always in Keras; `synchronized=True` cures the former.
+
+    Raises:
+        InputError: Models or transfers that do not fit together, at
+            construction; bad data, before the first update.
+
+    Example:
+
+    >>> model = keras_ft.Distiller(
+    ...     teacher,
+    ...     student,
+    ...     [
+    ...         keras_ft.transfers.FactorMatch(paraphraser, beta=500.0),
+    ...         keras_ft.transfers.SoftTargets(temperature=4.0, beta=0.9),
+    ...     ],
+    ... )
+    >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    >>> model.compile("sgd", loss)
+    >>> model.fit(images, labels, epochs=10)
+    """
+
+    def __init__(
+        self,
+        teacher: keras.Model,
+        student: keras.Model,
+        transfers: Sequence[Transfer],
+        task_weight: float = 1.0,
+        name: str | None = None,
+        acceleration: str = "auto",
+    ) -> None:
+        preflight.check_pair(teacher, student)
+        transfers = terms.checked(transfers)
+        for transfer in transfers:
+            transfer.check_models(teacher, student)
+        tapping = [t for t in transfers if t.source == "features"]
+        found = [terms.taps_of(teacher, student, t) for t in tapping]
+        # Loss scaling of mixed_float16 follows the wrapper's policy.
+        policy = student.dtype_policy
+        teacher_taps = [pair[0] for pair in found]
+        super().__init__(
+            teacher,
+            teacher_taps,
+            outputs=any(t.source == "outputs" for t in transfers),
+            acceleration=acceleration,
+            dtype=policy,
+            name=name,
+        )
+        self.student = student
+        student_taps = [pair[1] for pair in found]
+        self._run_student = runner(student, student_taps)
+        self.transfers = transfers
+        self.task_weight = float(task_weight)
+        terms.build(transfers, found, teacher, student)
+        self._trackers = {
+            name: keras.metrics.Mean(name=name) for name in self._loss_names()
+        }
+        self.build(preflight.input_shape(student))
+
+    @property
+    def output_names(self) -> list[str] | None:
+        """The student's, for losses and metrics given by output."""
+        return getattr(self.student, "output_names", None)
+
+    def _loss_names(self) -> list[str]:
+        names = [f"{transfer.name}_loss" for transfer in self.transfers]
+        return ["task_loss", *names, "regularization_loss"]
+
+    def _parts(self) -> dict[str, keras.layers.Layer]:
+        own = {"student": self.student}
+        return {**super()._parts(), **own, **terms.parts(self.transfers)}
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        """The student's outputs."""
+        images = images_of(x)
+        if not terms.are_requested():
+            return self.student(images, training=training)
+        teacher_features, teacher_outputs = self.run_teacher(x)
+        student_features, outputs = self._run_student(images, training)
+        pairs = zip(teacher_features, student_features, strict=True)
+        values = {}
+        for transfer in self.transfers:
+            if transfer.source == "features":
+                teacher, student = next(pairs)
+            else:
+                teacher, student = teacher_outputs, outputs
+            values[transfer.name] = transfer(
+                teacher, student, training=training
+            )
+        return terms.joined(outputs, values)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The total loss; each part goes to its tracker on the way."""
+        outputs, values = terms.split(y_pred)
+        regularization = sum(
+            (self._aggregate_additional_loss(loss) for loss in self.losses),
+            start=ops.zeros(()),
+        )
+        total = self._task_loss(x, y, outputs, sample_weight, training)
+        parts = {"task_loss": total - regularization}
+        if self.task_weight != 1.0:
+            total = self.task_weight * parts["task_loss"] + regularization
+        for transfer in self.transfers if values else ():
+            term = losses.batch_mean(values[transfer.name], sample_weight)
+            parts[f"{transfer.name}_loss"] = term
+            total = total + ops.cast(transfer.beta * term, total.dtype)
+        parts["regularization_loss"] = regularization
+        self._track(parts, outputs)
+        return total
+
+    def _task_loss(
+        self, x: Any, y: Any, outputs: Any, sample_weight: Any, training: bool
+    ) -> Any:
+        """The loss the student alone would have, regularizers included."""
+        if self.loss is None and not self.losses:
+            return ops.zeros(())
+        return super().compute_loss(
+            x=x,
+            y=y,
+            y_pred=outputs,
+            sample_weight=sample_weight,
+            training=training,
+        )
+
+    def _track(self, parts: dict[str, Any], outputs: Any) -> None:
+        batch = ops.shape(keras.tree.flatten(outputs)[0])[0]
+        for name, value in parts.items():
+            # Losses are divided by the replicas; the logs are not.
+            self._trackers[name].update_state(
+                value * losses.replicas(), sample_weight=batch
+            )
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """The compiled metrics of the student, and the loss parts."""
+        outputs, _ = terms.split(y_pred)
+        return dict(super().compute_metrics(x, y, outputs, sample_weight))
+
+    def train_step(self, *state_and_data: Any) -> Any:
+        """One update of student and transfers; teacher and paraphraser stay."""
+        with terms.requested():
+            return super().train_step(*state_and_data)
+
+    def test_step(self, *state_and_data: Any) -> Any:
+        """The same terms as training, in inference mode, without update."""
+        with terms.requested():
+            return super().test_step(*state_and_data)
+
+    def _guarded(self, data: Any) -> Any:
+        return guards.checked_batch(data, self.loss, self.student)
+
+    def _check_models(self) -> None:
+        super()._check_models()
+        for transfer in self.transfers:
+            transfer.check_ready()
+        preflight.check_finite("student", self.student)
+
+    def _check_data(self, x: Any, y: Any) -> None:
+        super()._check_data(x, y)
+        label_checks.check_labels_fit(self.student, self.loss, x, y)
+
+    @property
+    def frozen_variables(self) -> list[Any]:
+        """Variables of the teacher and of the transfers' frozen layers."""
+        layers = [
+            layer
+            for transfer in self.transfers
+            for layer in transfer.frozen_layers
+        ]
+        return super().frozen_variables + [
+            variable for layer in layers for variable in layer.variables
+        ]
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "student": serialize(self.student),
+            "transfers": [serialize(transfer) for transfer in self.transfers],
+            "task_weight": self.task_weight,
+        }

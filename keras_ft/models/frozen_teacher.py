@@ -1,0 +1,249 @@
+"""The base of both phases: a Keras model that uses a teacher it never owns."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_ft import losses
+from keras_ft.acceleration.acceleration import Acceleration
+from keras_ft.features.feature_taps import Tap
+from keras_ft.models.teacher_pass import TeacherPass
+from keras_ft.validation import guards
+from keras_ft.validation import preflight
+from keras_ft.validation import strategy_checks
+
+WEIGHTS_FILE = "teacher.weights.h5"
+
+
+class FrozenTeacherModel(keras.Model):
+    """Runs a teacher in inference mode without training or tracking it.
+
+    The teacher is hidden from Keras' attribute tracking: its `trainable` flag
+    is left alone, its weights are in no optimizer, no gradient and no weights
+    checkpoint. A complete `.keras` file still carries them, as an asset, so
+    that it can be loaded without anything else.
+
+    Args:
+        teacher: A built Functional or Sequential model.
+        teacher_taps: The taps whose features are wanted.
+        outputs: Whether the teacher's outputs are wanted, too.
+        acceleration: `"none"`, or `"auto"` for what is faster here.
+    """
+
+    def __init__(
+        self,
+        teacher: keras.Model,
+        teacher_taps: list[Tap],
+        outputs: bool = False,
+        acceleration: str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        # Autocasting would feed the teacher images rounded to float16.
+        super().__init__(autocast=False, **kwargs)
+        # Keras tracks attributes that are layers; this is none.
+        self._teacher_pass = TeacherPass(teacher, teacher_taps, outputs)
+        self._acceleration = Acceleration(acceleration, self._teacher_pass)
+        self._traced: Callable[[], dict[int, str]] = dict
+        strategy = strategy_checks.current()
+        self._made_under = lambda: strategy
+
+    def build(self, input_shape: Any) -> None:
+        """Everything is built at construction; records the input shape."""
+        super().build(input_shape)
+        strategy_checks.check_construction(self, self._parts())
+
+    def _parts(self) -> dict[str, keras.layers.Layer]:
+        """What was handed in, by argument."""
+        return {"teacher": self.teacher}
+
+    @property
+    def teacher(self) -> keras.Model:
+        """The teacher as it was handed in."""
+        return self._teacher_pass.teacher
+
+    def __dir__(self) -> list[str]:
+        # Keras saves whatever `dir()` lists: the teacher stays out of it.
+        return [name for name in super().__dir__() if name != "teacher"]
+
+    def run_teacher(self, x: Any) -> tuple[list[Any], Any]:
+        """Teacher features (one per tap) and outputs, as constants."""
+        return self._teacher_pass(x)
+
+    @property
+    def frozen_variables(self) -> list[Any]:
+        """Variables that are used but never trained: here the teacher's."""
+        return list(self.teacher.variables)
+
+    @property
+    def variables(self) -> list[Any]:
+        # JAX passes a model's state through its compiled step: the teacher's
+        # must be part of it, or it is baked in as constants.
+        known = super().variables
+        seen = {id(variable) for variable in known}
+        return known + [v for v in self.teacher.variables if id(v) not in seen]
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        frozen = {id(variable) for variable in self.frozen_variables}
+        return [v for v in super().trainable_variables if id(v) not in frozen]
+
+    @property
+    def trainable_weights(self) -> list[Any]:
+        return self.trainable_variables
+
+    @property
+    def non_trainable_variables(self) -> list[Any]:
+        trained = {id(variable) for variable in self.trainable_variables}
+        return [v for v in self.variables if id(v) not in trained]
+
+    def fit(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Keras' `fit`, after checking models and data.
+
+        Raises:
+            InputError: Bad input, before the first training step; see the
+                class for what is checked.
+        """
+        self._check_models()
+        self._check_trainable()
+        self._check_data(x, y)
+        strategy = self._made_under()
+        self._acceleration.prepare(self, strategy)
+        strategy_checks.check_fit(self, strategy, x, y, *args, **kwargs)
+        if hasattr(x, "element_spec") and not args:
+            # Keras warns that its own default, True, means nothing here.
+            kwargs.setdefault("shuffle", False)
+        stream = guards.stream(x, self._guarded) if self.jit_compile else x
+        with (
+            preflight.explained_errors(),
+            strategy_checks.explained_errors(strategy),
+        ):
+            history = super().fit(stream, y, *args, **kwargs)
+        self._after_fit()
+        return history
+
+    def evaluate(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Keras' `evaluate`, after checking the data. Changes no variable."""
+        strategy = self._made_under()
+        strategy_checks.check_inference(self, strategy)
+        self._check_data(x, y)
+        if not kwargs.get("_use_cached_eval_dataset"):  # not from `fit`
+            self._acceleration.prepare(self, strategy)
+        strategy_checks.check_evaluate(self, strategy, x, y, *args, **kwargs)
+        with (
+            preflight.explained_errors(),
+            strategy_checks.explained_errors(strategy),
+        ):
+            return super().evaluate(x, y, *args, **kwargs)
+
+    def train_on_batch(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Keras' `train_on_batch`, after the checks of `fit`.
+
+        The models' weights are looked at when a step is about to be traced,
+        batches and `trainable` flags each time.
+        """
+        if self.train_function is None:
+            self._check_models()
+            self._acceleration.prepare(self, self._made_under())
+        self._check_trainable()
+        self._check_data(x, y)
+        with preflight.explained_errors():
+            return super().train_on_batch(x, y, *args, **kwargs)
+
+    def test_on_batch(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Keras' `test_on_batch`, after checking the batch."""
+        self._check_data(x, y)
+        with preflight.explained_errors():
+            return super().test_on_batch(x, y, *args, **kwargs)
+
+    def train_step(self, *state_and_data: Any) -> Any:
+        """One update; the teacher stays.
+
+        Explicit on TensorFlow; on other backends Keras' own step runs the
+        same `call` and `compute_loss`.
+        """
+        if keras.backend.backend() != "tensorflow":
+            return super().train_step(*state_and_data)
+        return self._tensorflow_train_step(*state_and_data)
+
+    def _tensorflow_train_step(self, data: Any) -> dict[str, Any]:
+        import tensorflow as tf
+
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(
+            self._guarded(data)
+        )
+        with tf.GradientTape() as tape:
+            with self._acceleration.forward(self):
+                y_pred = self(x, training=True)
+            loss = self.compute_loss(x, y, y_pred, sample_weight)
+            batch = tf.shape(keras.tree.flatten(x)[0])[0]
+            self._loss_tracker.update_state(loss * losses.replicas(), batch)
+            scaled = self.optimizer.scale_loss(loss)
+        # A step whose loss is not finite must change nothing: the backward pass
+        # waits to begin. Waiting for each gradient would change their rounding.
+        finite = guards.finite(loss, "loss")
+        (start,) = guards.after([finite], [tf.ones_like(scaled)])
+        weights = self.trainable_weights
+        gradients = tape.gradient(scaled, weights, output_gradients=start)
+        gradients = guards.overflow_for_all(self.optimizer, gradients)
+        self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def test_step(self, *state_and_data: Any) -> Any:
+        """The same loss as training, in inference mode, without update."""
+        if keras.backend.backend() != "tensorflow":
+            return super().test_step(*state_and_data)
+        return super().test_step(self._guarded(*state_and_data))
+
+    def _guarded(self, data: Any) -> Any:
+        """A TensorFlow batch that waits for the checks of its values."""
+        return guards.checked_batch(data)
+
+    def _after_fit(self) -> None:
+        """What a completed `fit` means for the parts."""
+
+    @property
+    def accelerated(self) -> dict[str, str]:
+        """What the last `fit` did about `"teacher"` and `"student"`."""
+        return dict(self._acceleration.report)
+
+    def _check_models(self) -> None:
+        strategy_checks.check_training(self, self._made_under())
+        preflight.check_finite("teacher", self.teacher)
+
+    def _check_data(self, x: Any, y: Any) -> None:
+        preflight.check_data(self.teacher, x, y)
+        self._teacher_pass.check(x)
+
+    def _check_trainable(self) -> None:
+        # By identity: layers of nested models may have equal paths.
+        now = {id(v): v.path for v in self.trainable_variables}
+        before = self._traced() if self.train_function is not None else now
+        preflight.check_trainable(before, now)
+        # Keras would track a dictionary; a closure is left alone.
+        self._traced = lambda: now
+
+    def save_assets(self, directory: str) -> None:
+        self.teacher.save_weights(os.path.join(directory, WEIGHTS_FILE))
+
+    def load_assets(self, directory: str) -> None:
+        self.teacher.load_weights(os.path.join(directory, WEIGHTS_FILE))
+
+    def get_config(self) -> dict[str, Any]:
+        teacher = keras.saving.serialize_keras_object(self.teacher)
+        choice = self._acceleration.choice
+        return {"name": self.name, "teacher": teacher, "acceleration": choice}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "FrozenTeacherModel":
+        load = keras.saving.deserialize_keras_object
+        return cls(**{key: load(value) for key, value in config.items()})

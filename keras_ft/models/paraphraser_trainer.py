@@ -1,0 +1,121 @@
+"""Phase 1: the paraphraser learns to reconstruct the teacher's features."""
+
+from typing import Any
+
+import keras
+
+from keras_ft import losses
+from keras_ft.errors import InputError
+from keras_ft.features.feature_taps import find
+from keras_ft.layers.paraphraser import Paraphraser
+from keras_ft.models.frozen_teacher import FrozenTeacherModel
+from keras_ft.validation import preflight
+
+
+@keras.saving.register_keras_serializable(package="keras_ft")
+class ParaphraserTrainer(FrozenTeacherModel):
+    """Trains a paraphraser on a frozen teacher's feature maps, unlabelled.
+
+    Labels in the data are ignored, so that the same pipeline serves both
+    phases. Calling the model on images returns their reconstruction errors.
+
+    Args:
+        teacher: A trained Functional or Sequential model.
+        paraphraser: The `Paraphraser` to train; `fit` marks it as trained.
+        teacher_layer_name: Tap in the teacher; None means its last spatial
+            feature map. Phase 2 must use the same.
+        loss: `"l1"`, the mean absolute error of the official code, or
+            `"l2"`, the mean squared error (the paper's equation divided by
+            the number of entries, as RepDistiller trains it).
+        name: Model name.
+        acceleration: `"none"` or `"auto"`; see `Distiller`.
+
+    Logged: `loss`, the mean reconstruction error.
+
+    Raises:
+        InputError: The models do not fit together, at construction; bad data,
+            before the first update.
+
+    Example:
+
+    >>> paraphraser = keras_ft.Paraphraser(rate=0.5)
+    >>> phase1 = keras_ft.ParaphraserTrainer(teacher, paraphraser)
+    >>> phase1.compile(keras.optimizers.SGD(0.1, momentum=0.9))
+    >>> phase1.fit(images, epochs=6)
+
+    Reference:
+        arXiv:1802.04977; Jangho-Kim/Factor-Transfer-pytorch.
+    """
+
+    def __init__(
+        self,
+        teacher: keras.Model,
+        paraphraser: Paraphraser,
+        teacher_layer_name: str | None = None,
+        loss: str = "l1",
+        name: str | None = None,
+        acceleration: str = "auto",
+    ) -> None:
+        preflight.check_model("teacher", teacher)
+        if loss not in losses.RECONSTRUCTION_LOSSES:
+            raise InputError(
+                "loss",
+                repr(loss),
+                "'l1' or 'l2'",
+                "Use 'l1', the official setting.",
+            )
+        tap = find(teacher, teacher_layer_name, "teacher_layer_name")
+        super().__init__(
+            teacher,
+            [tap],
+            acceleration=acceleration,
+            dtype=paraphraser.dtype_policy,
+            name=name,
+        )
+        self.paraphraser = paraphraser
+        self.teacher_layer_name = teacher_layer_name
+        self.reconstruction_loss = loss
+        if not paraphraser.built:
+            paraphraser.build((None, *tap.shape))
+        self.build(preflight.input_shape(teacher))
+
+    def _parts(self) -> dict[str, keras.layers.Layer]:
+        return {**super()._parts(), "paraphraser": self.paraphraser}
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        """Reconstruction error per image: (batch, H, W, C) -> (batch,)."""
+        (features,), _ = self.run_teacher(x)
+        reconstruction = self.paraphraser.reconstruct(
+            features, training=training
+        )
+        return losses.reconstruction_error(
+            features, reconstruction, self.reconstruction_loss
+        )
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Mean reconstruction error, plus regularizers of the paraphraser."""
+        del x, y, training
+        total = losses.batch_mean(y_pred, sample_weight)
+        for loss in self.losses:
+            total = total + self._aggregate_additional_loss(loss)
+        return total
+
+    def _after_fit(self) -> None:
+        self.paraphraser.trained = True
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "paraphraser": keras.saving.serialize_keras_object(
+                self.paraphraser
+            ),
+            "teacher_layer_name": self.teacher_layer_name,
+            "loss": self.reconstruction_loss,
+        }

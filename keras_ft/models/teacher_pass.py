@@ -1,0 +1,143 @@
+"""The frozen teacher's forward pass: live, folded, or read from the batch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from absl import logging
+from keras import ops
+
+from keras_ft.acceleration.folded_teacher import fold
+from keras_ft.acceleration.folded_teacher import refold
+from keras_ft.acceleration.not_foldable_error import NotFoldableError
+from keras_ft.acceleration.processor import gains_from_bfloat16
+from keras_ft.errors import InputError
+from keras_ft.features.feature_taps import Tap
+from keras_ft.features.views import view
+
+# The parts of a batch's x that carries the teacher's outputs.
+IMAGES, FEATURES, LOGITS = "images", "features", "logits"
+
+
+class TeacherPass:
+    """Runs a teacher in inference mode; its results are constants.
+
+    Where a batch carries the teacher's outputs, as those of a `FeatureCache`
+    do, they are taken from there and the teacher does not run.
+
+    Args:
+        teacher: A built Functional or Sequential model, never changed.
+        taps: The taps whose features are wanted.
+        outputs: Whether the teacher's outputs are wanted, too.
+
+    Example:
+
+    >>> teacher_pass = TeacherPass(teacher, [find(teacher, None, "layer")])
+    >>> (features,), _ = teacher_pass(images)
+    """
+
+    def __init__(
+        self, teacher: keras.Model, taps: Sequence[Tap], outputs: bool = True
+    ) -> None:
+        self.teacher = teacher
+        self.taps = tuple(tap.name for tap in taps)
+        self.outputs = outputs
+        self._watched = view(teacher, list(taps)) if taps else teacher
+        self._folded: keras.Model | None = None
+        self._said = ""
+
+    def __call__(self, x: Any) -> tuple[list[Any], Any]:
+        """Features, one per tap, and outputs (None unless wanted)."""
+        if is_cached(x):
+            features = [x[FEATURES][name] for name in self.taps]
+            return _stopped(features), _stopped(x.get(LOGITS))
+        run = self._watched if self._folded is None else self._folded
+        results = run(x, training=False)
+        count = len(self.taps)
+        if not count:
+            return [], _stopped(results)
+        if not isinstance(results, (list, tuple)):
+            results = [results]
+        features, outputs = list(results[:count]), results[count:]
+        if not self.outputs:
+            return _stopped(features), None
+        return (
+            _stopped(features),
+            _stopped(outputs[0] if len(outputs) == 1 else outputs),
+        )
+
+    def accelerate(self) -> str:
+        """Folds the teacher as it is now; called again, renews the weights.
+
+        Returns:
+            What was done, or why not, for people.
+        """
+        if not self.teacher.variables:
+            return "as it is: it has no weights"
+        dtype = "bfloat16" if gains_from_bfloat16() else "float32"
+        try:
+            if self._folded is not None:
+                refold(self._folded, self._watched, self._kept())
+            else:
+                self._folded = fold(self._watched, dtype, self._kept())
+        except NotFoldableError as error:
+            self._say(error.reason)
+            return f"as it is: {error.reason}"
+        return f"batch normalization folded, {dtype}"
+
+    def _say(self, reason: str) -> None:
+        """Tells the user why training takes longer than it could, once."""
+        if reason != self._said:
+            logging.warning(
+                "Teacher '%s' runs as it is, not folded for speed: %s.",
+                self.teacher.name,
+                reason,
+            )
+        self._said = reason
+
+    def unfold(self) -> None:
+        """Runs the teacher itself again."""
+        self._folded = None
+
+    def _kept(self) -> range | None:
+        """The watched model's outputs that are wanted, None for all."""
+        return None if self.outputs else range(len(self.taps))
+
+    def check(self, x: Any) -> None:
+        """Refuses batches that carry other outputs than those wanted.
+
+        Args:
+            x: What a training would be given; looked at where it declares
+                its elements.
+        """
+        spec = getattr(x, "element_spec", None)
+        batch: Any = spec[0] if isinstance(spec, tuple) else spec
+        if not is_cached(batch):
+            return
+        missing = [name for name in self.taps if name not in batch[FEATURES]]
+        if missing or (self.outputs and LOGITS not in batch):
+            has = [*batch[FEATURES], *([LOGITS] if LOGITS in batch else [])]
+            wants = [*self.taps, *([LOGITS] if self.outputs else [])]
+            raise InputError(
+                "x",
+                f"a cache of {', '.join(has)}",
+                f"one of {', '.join(wants)}",
+                "Build the FeatureCache with these taps; logits=True where a "
+                "transfer compares outputs.",
+            )
+
+
+def is_cached(x: Any) -> bool:
+    """Whether a batch's x carries the teacher's outputs."""
+    return isinstance(x, dict) and IMAGES in x and FEATURES in x
+
+
+def images_of(x: Any) -> Any:
+    """The student's input: x itself, or the images of a cached batch."""
+    return x[IMAGES] if is_cached(x) else x
+
+
+def _stopped(tensors: Any) -> Any:
+    if tensors is None:
+        return None
+    return keras.tree.map_structure(ops.stop_gradient, tensors)

@@ -1,0 +1,1 @@
+"""Checks of models, data and settings, before the first training step."""
