@@ -60,3 +60,31 @@ def images():
     noise = random.normal(0, 20, (48, *SHAPE))
     pictures = levels + slopes * ramp[..., np.newaxis] + noise
     return np.clip(pictures, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def assert_same_answers():
+    """Asserts that a bridged model answers as the original, on random inputs.
+
+    `to_tf_keras` compares them, too; this is what says that it does.
+    """
+
+    def compare(model, bridged):
+        rng = np.random.default_rng(11)
+        words = any(isinstance(x, layers.Embedding) for x in model.layers)
+        inputs = [
+            rng.integers(0, 20, (3, *x.shape[1:]))
+            if words
+            else rng.normal(size=(3, *x.shape[1:])).astype("float32")
+            for x in model.inputs
+        ]
+        given = inputs if len(inputs) > 1 else inputs[0]
+        expected = keras.tree.flatten(model(given, training=False))
+        received = keras.tree.flatten(bridged(given, training=False))
+        for one, other in zip(expected, received, strict=True):
+            one, other = np.asarray(one), np.asarray(other)
+            assert one.shape == other.shape and np.isfinite(one).all()
+            bound = 1e-4 * np.abs(one).max()
+            np.testing.assert_allclose(other, one, rtol=0, atol=bound)
+
+    return compare

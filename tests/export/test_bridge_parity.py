@@ -68,7 +68,14 @@ def test_a_model_that_does_not_run_is_no_crash(both):
 
 def test_overflow_in_both_is_no_difference():
     x = keras.Input((4,))
-    to_tf_keras(keras.Model(x, layers.Activation("exponential")(x)))
+    model = keras.Model(x, layers.Activation("exponential")(x))
+    copy = to_tf_keras(model)
+    pixels = np.full((1, 4), 255, "float32")
+    assert np.isinf(model(pixels)).all() and np.isinf(copy(pixels)).all()
+    # In one of them it is one.
+    finite = to_tf_keras(keras.Model(x, layers.Activation("softplus")(x)))
+    with pytest.raises(BridgeError, match="inf"):
+        check_same_outputs(model, finite)
 
 
 def test_hard_sigmoid_would_be_found_where_it_was_let_through(monkeypatch):
