@@ -1,4 +1,4 @@
-"""SGD as PyTorch computes it, and how long and how fast a training runs."""
+"""SGD as PyTorch computes it, and the schedule of a training."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ class CoupledSGD(keras.optimizers.SGD):
     def update_step(
         self, gradient: Any, variable: Any, learning_rate: Any
     ) -> None:
-        """One update of one variable."""
+        """Update one variable."""
         # `keras.ops` throughout: under a strategy TensorFlow hands in its own
         # variables here.
         rate = ops.cast(learning_rate, variable.dtype)
@@ -141,12 +141,6 @@ class Schedule:
 
     Raises:
         InputError: A value is out of range.
-
-    Example:
-
-    >>> schedule = Schedule(epochs=164, batch_size=128, learning_rate=0.1,
-    ...                     milestones=(82, 123))
-    >>> optimizer = schedule.optimizer(steps_per_epoch=391)
     """
 
     epochs: int
@@ -163,17 +157,17 @@ class Schedule:
         parameters.check(_SCHEDULE, vars(self))
 
     def linear(self, epochs: int) -> "Schedule":
-        """The same settings over `epochs`, the rate falling linearly to 0."""
+        """Return these settings over `epochs`, the rate falling to 0."""
         return dataclasses.replace(self, epochs=epochs, shape="linear")
 
     def with_epochs(self, epochs: int) -> "Schedule":
-        """The same shape over `epochs`, milestones moved in proportion."""
+        """Return this shape over `epochs`, milestones in proportion."""
         scale = epochs / self.epochs
         moved = tuple(max(1, round(m * scale)) for m in self.milestones)
         return dataclasses.replace(self, epochs=epochs, milestones=moved)
 
     def rate_at(self, steps_per_epoch: int) -> Any:
-        """The learning rate as a Keras schedule, or a constant."""
+        """Return the learning rate: a Keras schedule, or a constant."""
         schedules = keras.optimizers.schedules
         if self.shape == "linear":
             return schedules.PolynomialDecay(
@@ -192,7 +186,7 @@ class Schedule:
         return schedules.PiecewiseConstantDecay(boundaries, values)
 
     def optimizer(self, steps_per_epoch: int) -> CoupledSGD:
-        """A fresh optimizer for this schedule."""
+        """Return a fresh optimizer for this schedule."""
         return CoupledSGD(
             self.rate_at(steps_per_epoch),
             momentum=self.momentum,
@@ -202,5 +196,5 @@ class Schedule:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Schedule":
-        """The inverse of `dataclasses.asdict`, also after JSON."""
+        """Invert `dataclasses.asdict`, also after JSON."""
         return cls(**{**values, "milestones": tuple(values["milestones"])})
