@@ -1,4 +1,4 @@
-"""SGD as PyTorch computes it, and how long and how fast a training runs."""
+"""SGD as PyTorch computes it, and the schedule of a training."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ class CoupledSGD(keras.optimizers.SGD):
     def update_step(
         self, gradient: Any, variable: Any, learning_rate: Any
     ) -> None:
-        """One update of one variable."""
+        """Update one variable."""
         # `keras.ops` throughout: under a strategy TensorFlow hands in its own
         # variables here.
         rate = ops.cast(learning_rate, variable.dtype)
@@ -141,12 +141,6 @@ class Schedule:
 
     Raises:
         InputError: A value is out of range.
-
-    Example:
-
-    >>> schedule = Schedule(epochs=164, batch_size=128, learning_rate=0.1,
-    ...                     milestones=(82, 123))
-    >>> optimizer = schedule.optimizer(steps_per_epoch=391)
     """
 
     epochs: int
@@ -191,7 +185,7 @@ class Schedule:
         return dataclasses.replace(self, **known)
 
     def rate_at(self, steps_per_epoch: int) -> Any:
-        """The learning rate as a Keras schedule, or a constant."""
+        """Return the learning rate: a Keras schedule, or a constant."""
         schedules = keras.optimizers.schedules
         if self.shape == "linear":
             return schedules.PolynomialDecay(
@@ -210,7 +204,7 @@ class Schedule:
         return schedules.PiecewiseConstantDecay(boundaries, values)
 
     def optimizer(self, steps_per_epoch: int) -> CoupledSGD:
-        """A fresh optimizer for this schedule."""
+        """Return a fresh optimizer for this schedule."""
         return CoupledSGD(
             self.rate_at(steps_per_epoch),
             momentum=self.momentum,
@@ -220,5 +214,5 @@ class Schedule:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Schedule":
-        """The inverse of `dataclasses.asdict`, also after JSON."""
+        """Invert `dataclasses.asdict`, also after JSON."""
         return cls(**{**values, "milestones": tuple(values["milestones"])})

@@ -78,7 +78,7 @@ class Lesson:
             [tap for tap, _ in found],
             outputs=len(tapping) < len(self._transfers),
         )
-        choice = model._acceleration.choice
+        choice = model.acceleration
         Acceleration(choice, self._teacher_pass).prepare(model, strategy=None)
 
     def check(self, data: Any) -> None:

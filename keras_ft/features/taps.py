@@ -1,7 +1,8 @@
-"""Taps: the feature maps inside a Functional or Sequential model."""
+"""Taps: find the feature maps inside a Functional or Sequential model."""
 
 import difflib
 from dataclasses import dataclass
+from dataclasses import field
 from typing import Any
 
 import keras
@@ -28,7 +29,7 @@ class Tap:
     stride: int | None
     layer: str
     default: bool
-    tensor: Any
+    tensor: Any = field(repr=False)
 
     def __str__(self) -> str:
         size = "x".join("?" if n is None else str(n) for n in self.shape)
@@ -44,9 +45,11 @@ class _TapTable(tuple[Tap, ...]):
         header = f"{'tap':<40} {'HxWxC':>14} {'stride':>6}  layer"
         return "\n".join([header, *map(str, self)])
 
+    __repr__ = __str__
+
 
 def taps(model: keras.Model) -> _TapTable:
-    """Lists the feature maps of a model, the default one marked.
+    """List the feature maps of a model, the default one marked.
 
     The default is the *last spatial feature map*: the last map of rank 4 with
     more than one position that is not itself an output of the model. For a
@@ -99,7 +102,7 @@ def taps(model: keras.Model) -> _TapTable:
 
 
 def find_tap(model: keras.Model, layer_name: str | None, argument: str) -> Tap:
-    """Finds a tap by name, or the default one for None.
+    """Find a tap by name, or the default one for None.
 
     Args:
         model: A built Functional or Sequential model.

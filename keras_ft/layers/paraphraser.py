@@ -94,7 +94,7 @@ class Paraphraser(layers.Layer):
         self.trained = False
 
     def factor_channels(self, channels: int) -> int:
-        """Channels of the factor for features of `channels` channels."""
+        """Return the factor's channels for features of `channels` channels."""
         factor_channels = ROUNDINGS[self.rounding](channels * self.rate)
         if factor_channels < 1:
             raise InputError(
@@ -106,7 +106,7 @@ class Paraphraser(layers.Layer):
         return factor_channels
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        channels = checked_channels(input_shape, "features")
+        channels = feature_channels(input_shape, "features")
         code = self.factor_channels(channels)
         shared = {
             "batch_normalization": self.batch_normalization,
@@ -122,11 +122,11 @@ class Paraphraser(layers.Layer):
         super().build(input_shape)
 
     def call(self, features: Any, training: bool | None = None) -> Any:
-        """Encodes features into the teacher factor."""
+        """Encode features into the teacher factor."""
         return self.encoder(features, training=training)
 
     def reconstruct(self, features: Any, training: bool | None = None) -> Any:
-        """Encodes and decodes: (batch, height, width, C) -> the same."""
+        """Encode and decode: (batch, height, width, C) -> the same."""
         if not self.built:
             self.build(features.shape)
         return self.decoder(
@@ -136,7 +136,7 @@ class Paraphraser(layers.Layer):
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
-        channels = checked_channels(input_shape, "features")
+        channels = feature_channels(input_shape, "features")
         return (*input_shape[:-1], self.factor_channels(channels))
 
     # All variables live in the two towers, so the layer's own store is free
@@ -157,8 +157,8 @@ class Paraphraser(layers.Layer):
         }
 
 
-def checked_channels(shape: tuple[int | None, ...], argument: str) -> int:
-    """The channel count of a (batch, height, width, channels) shape."""
+def feature_channels(shape: tuple[int | None, ...], argument: str) -> int:
+    """Return the channels of a (batch, height, width, channels) shape."""
     if len(shape) != 4 or shape[-1] is None:
         raise InputError(
             argument,

@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_ft.errors import InputError
 from keras_ft.layers.conv_tower import ConvTower
-from keras_ft.layers.paraphraser import checked_channels
+from keras_ft.layers.paraphraser import feature_channels
 from keras_ft.validation.parameters import Interval
 
 _CHANNELS = Interval(
@@ -58,7 +58,7 @@ class Translator(layers.Layer):
         self.negative_slope = negative_slope
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        width = checked_channels(input_shape, "student features")
+        width = feature_channels(input_shape, "student features")
         if self.channels is None:
             raise InputError(
                 "channels",

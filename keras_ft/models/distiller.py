@@ -29,7 +29,7 @@ _WITH_TERMS: ContextVar[bool] = ContextVar("with_terms", default=False)
 
 @keras.saving.register_keras_serializable(package="keras_ft")
 class Distiller(FrozenTeacherModel):
-    """Trains a student on labels and any number of distillation terms.
+    """Train a student on labels and any number of distillation terms.
 
     `loss = task_weight * compiled loss + sum(beta_i * term_i) + regularizers`
 
@@ -104,14 +104,13 @@ class Distiller(FrozenTeacherModel):
             for transfer in transfers
             if (taps := transfer.find_taps(teacher, student)) is not None
         ]
-        # Loss scaling of mixed_float16 follows the wrapper's policy.
-        policy = student.dtype_policy
         super().__init__(
             teacher,
             [tap for tap, _ in taps],
             outputs=any(t.source == "outputs" for t in transfers),
             acceleration=acceleration,
-            dtype=policy,
+            # Loss scaling of mixed_float16 follows the wrapper's policy.
+            dtype=student.dtype_policy,
             name=name,
         )
         self.student = student
@@ -120,32 +119,28 @@ class Distiller(FrozenTeacherModel):
         self.task_weight = float(task_weight)
         for transfer in transfers:
             transfer.connect(teacher, student)
+        distilled = [f"{transfer.name}_loss" for transfer in transfers]
         self._trackers = {
-            name: keras.metrics.Mean(name=name) for name in self._loss_names()
+            name: keras.metrics.Mean(name=name)
+            for name in ("task_loss", *distilled, "regularization_loss")
         }
         self.build(input_shape(student))
 
     @property
     def output_names(self) -> list[str] | None:
-        """The student's, for losses and metrics given by output."""
+        """The student's output names: losses and metrics may go by them."""
         return getattr(self.student, "output_names", None)
 
-    def _loss_names(self) -> list[str]:
-        names = [f"{transfer.name}_loss" for transfer in self.transfers]
-        return ["task_loss", *names, "regularization_loss"]
-
-    def _parts(self) -> dict[str, keras.layers.Layer]:
-        parts = {**super()._parts(), "student": self.student}
-        for transfer in self.transfers:
-            parts |= {
-                name: value
-                for name, value in vars(transfer).items()
-                if isinstance(value, keras.layers.Layer)
-            }
-        return parts
+    def _given_layers(self) -> Iterator[tuple[str, keras.layers.Layer]]:
+        yield from super()._given_layers()
+        yield "student", self.student
+        for index, transfer in enumerate(self.transfers):
+            for name, value in vars(transfer).items():
+                if isinstance(value, keras.layers.Layer):
+                    yield f"transfers[{index}].{name}", value
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        """The student's outputs."""
+        """Return the student's outputs."""
         images = images_of(x)
         if not _WITH_TERMS.get():
             return self.student(images, training=training)
@@ -187,7 +182,7 @@ class Distiller(FrozenTeacherModel):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """The total loss; each part goes to its tracker on the way."""
+        """Return the total loss; each part goes to its tracker on the way."""
         outputs, values = _split(y_pred)
         regularization = sum(
             (self._aggregate_additional_loss(loss) for loss in self.losses),
@@ -208,7 +203,7 @@ class Distiller(FrozenTeacherModel):
     def _task_loss(
         self, x: Any, y: Any, outputs: Any, sample_weight: Any, training: bool
     ) -> Any:
-        """The loss the student alone would have, regularizers included."""
+        """Return the loss of the student alone, regularizers included."""
         if self.loss is None and not self.losses:
             return ops.zeros(())
         return super().compute_loss(
@@ -230,17 +225,17 @@ class Distiller(FrozenTeacherModel):
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
-        """The compiled metrics of the student, and the loss parts."""
+        """Return the compiled metrics of the student, and the loss parts."""
         outputs, _ = _split(y_pred)
         return dict(super().compute_metrics(x, y, outputs, sample_weight))
 
     def train_step(self, *state_and_data: Any) -> Any:
-        """One update of student and transfers; teacher and paraphraser stay."""
+        """Update student and transfers once; the frozen parts stay."""
         with _with_terms():
             return super().train_step(*state_and_data)
 
     def test_step(self, *state_and_data: Any) -> Any:
-        """The same terms as training, in inference mode, without update."""
+        """Compute the terms of training in inference mode, without update."""
         with _with_terms():
             return super().test_step(*state_and_data)
 
@@ -260,13 +255,11 @@ class Distiller(FrozenTeacherModel):
     @property
     def frozen_variables(self) -> list[Any]:
         """Variables of the teacher and of the transfers' frozen layers."""
-        layers = [
-            layer
+        return super().frozen_variables + [
+            variable
             for transfer in self.transfers
             for layer in transfer.frozen_layers
-        ]
-        return super().frozen_variables + [
-            variable for layer in layers for variable in layer.variables
+            for variable in layer.variables
         ]
 
     def get_config(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Factor Transfer proper: student factors imitate teacher factors."""
+"""The factor transfer loss: student factors imitate teacher factors."""
 
 from typing import Any
 
@@ -8,10 +8,11 @@ from keras import ops
 from keras_ft import losses
 from keras_ft.errors import InputError
 from keras_ft.layers.paraphraser import Paraphraser
-from keras_ft.layers.paraphraser import checked_channels
+from keras_ft.layers.paraphraser import feature_channels
 from keras_ft.layers.translator import Translator
-from keras_ft.transfers import spatial
 from keras_ft.transfers.transfer import Transfer
+from keras_ft.transfers.transfer import common_size
+from keras_ft.transfers.transfer import pool_to
 from keras_ft.validation import parameters
 from keras_ft.validation.parameters import OneOf
 
@@ -89,7 +90,7 @@ class FactorMatch(Transfer):
         student_shape: tuple[int | None, ...],
     ) -> None:
         self._fit_paraphraser(teacher_shape)
-        width = checked_channels(teacher_shape, "teacher features")
+        width = feature_channels(teacher_shape, "teacher features")
         channels = self.paraphraser.factor_channels(width)
         if self.translator.channels is None:
             self.translator.channels = channels
@@ -100,7 +101,7 @@ class FactorMatch(Transfer):
                 f"{channels}, the channels of the teacher factor",
                 "Leave `channels` out and it is filled in.",
             )
-        self.size = spatial.common_size(teacher_shape, student_shape)
+        self.size = common_size(teacher_shape, student_shape)
         if not self.translator.built:
             self.translator.build(
                 (student_shape[0], *self.size, student_shape[-1])
@@ -120,14 +121,14 @@ class FactorMatch(Transfer):
             )
 
     def teacher_factor(self, teacher: Any) -> Any:
-        """F_T, pooled to the common size, cut off from any gradient."""
+        """Return F_T, pooled to the common size, cut off from gradients."""
         # Teacher features may be of another dtype than the paraphraser's.
         factor = self.paraphraser(teacher, training=False)
-        return ops.stop_gradient(spatial.pool_to(factor, self.size))
+        return ops.stop_gradient(pool_to(factor, self.size))
 
     def student_factor(self, student: Any, training: bool | None = None) -> Any:
-        """F_S, of the teacher factor's shape."""
-        features = spatial.pool_to(student, self.size)
+        """Return F_S, of the teacher factor's shape."""
+        features = pool_to(student, self.size)
         return self.translator(features, training=training)
 
     def call(

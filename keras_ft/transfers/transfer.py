@@ -1,10 +1,11 @@
-"""The base class of all distillation terms."""
+"""The base class of all distillation terms, and maps of different sizes."""
 
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_ft.errors import InputError
 from keras_ft.features.taps import Tap
 from keras_ft.features.taps import find_tap
 from keras_ft.validation.models import output_shape
@@ -24,7 +25,7 @@ class Transfer(keras.layers.Layer):
 
     Subclass it, implement `call(teacher, student)` and hand an instance to
     `Distiller`; nothing needs to be registered. The base does the plumbing:
-    which tensors arrive, the weight `beta`, and the fit of spatial sizes.
+    which tensors arrive, and the weight `beta`.
 
     - `call(teacher, student)` receives the two tapped feature maps, or the
       two models' outputs when the class sets `source = "outputs"`, and
@@ -98,11 +99,11 @@ class Transfer(keras.layers.Layer):
         teacher_shape: tuple[int | None, ...],
         student_shape: tuple[int | None, ...],
     ) -> None:
-        """Creates weights for maps (batch, H, W, C) or for two outputs."""
+        """Create weights for maps (batch, H, W, C) or for two outputs."""
         super().build((teacher_shape, student_shape))
 
     def call(self, teacher: Any, student: Any) -> Any:
-        """One loss per example; subclasses implement it."""
+        """Return one loss per example; subclasses implement it."""
         raise NotImplementedError(
             f"{type(self).__name__} must implement call(teacher, student)."
         )
@@ -140,10 +141,10 @@ class Transfer(keras.layers.Layer):
             self.build(*((None, *tap.shape) for tap in taps))
 
     def check_models(self, teacher: keras.Model, student: keras.Model) -> None:
-        """Refuses models this term cannot compare, at construction."""
+        """Refuse models this term cannot compare, at construction."""
 
     def check_ready(self) -> None:
-        """Refuses to train before its requirements are met; see `fit`."""
+        """Refuse to train before its requirements are met; `fit` asks."""
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -152,3 +153,53 @@ class Transfer(keras.layers.Layer):
             "teacher_layer_name": self.teacher_layer_name,
             "student_layer_name": self.student_layer_name,
         }
+
+
+def common_size(
+    teacher_shape: tuple[int | None, ...], student_shape: tuple[int | None, ...]
+) -> tuple[int | None, ...]:
+    """Return the smaller height and width of two feature maps.
+
+    The larger map is pooled down to the smaller one by adaptive average
+    pooling, as RepDistiller does; nothing is ever interpolated up, which would
+    invent detail to imitate.
+
+    Args:
+        teacher_shape: (batch, height, width, channels).
+        student_shape: The same.
+
+    Raises:
+        InputError: A size is unknown, so that they cannot be compared, or the
+            maps are so different that each is larger in one direction.
+    """
+    # Keras hands in lists when it loads a file.
+    teacher, student = tuple(teacher_shape[1:3]), tuple(student_shape[1:3])
+    if teacher == student:
+        return teacher
+    received = f"teacher {teacher} and student {student} (height, width)"
+    if None in teacher or None in student:
+        raise InputError(
+            "feature maps",
+            received,
+            "equal sizes, or sizes known in advance",
+            "Give both models a fixed input size: keras.Input((H, W, C)).",
+        )
+    smaller = tuple(map(min, teacher, student))  # type: ignore[arg-type]
+    if smaller not in (teacher, student):
+        raise InputError(
+            "feature maps",
+            received,
+            "one map at least as large as the other in both directions",
+            "Tap other layers; keras_ft.taps(model) prints the sizes.",
+        )
+    return smaller
+
+
+def pool_to(features: Any, size: tuple[int | None, ...]) -> Any:
+    """Average-pool (batch, H, W, C) to a `common_size` where it is larger."""
+    # Where a size is free, both maps are of one size.
+    if None in size or tuple(features.shape[1:3]) == tuple(size):
+        return features
+    return ops.adaptive_average_pool(
+        features, size, data_format="channels_last"
+    )

@@ -16,7 +16,13 @@ from keras_ft.validation.models import input_shape
 
 
 def check_data(model: keras.Model, x: Any, y: Any = None) -> None:
-    """Refuses missing or empty data and images the model cannot take."""
+    """Refuse missing or empty data and images the model cannot take.
+
+    Args:
+        model: What the images are for.
+        x: Images, or a dataset of (images, labels).
+        y: Labels as an array, or None.
+    """
     if x is None:
         raise InputError(
             "x",
@@ -35,7 +41,7 @@ def check_data(model: keras.Model, x: Any, y: Any = None) -> None:
     images, labels = element_shapes(x, y)
     if images is not None:
         _check_images(model, images)
-    _check_finite_array("x", x)
+    _check_finite(x)
     if images and labels and images[0] and labels[0] and images[0] != labels[0]:
         raise InputError(
             "y",
@@ -58,8 +64,8 @@ def _check_images(model: keras.Model, shape: tuple[int | None, ...]) -> None:
         raise InputError("x", f"images of shape {shape}", f"{wanted}", hint)
 
 
-def _check_finite_array(argument: str, array: Any) -> None:
-    """Refuses NaN and infinity in a whole array.
+def _check_finite(array: Any) -> None:
+    """Refuse NaN and infinity in a whole array.
 
     Only TensorFlow's uncompiled steps can look at values themselves: other
     backends cannot stop, and XLA drops assertions without a word. A file
@@ -71,17 +77,22 @@ def _check_finite_array(argument: str, array: Any) -> None:
         return
     # NaN and infinity survive both, and nothing of the array's size is made.
     if not np.all(np.isfinite([array.min(), array.max()])):
-        raise InputError(
-            argument,
-            "a value that is NaN or infinite",
-            "finite values",
-            "Nothing was updated. Look for broken images, or for a division "
-            "by a standard deviation of 0.",
-        )
+        raise not_finite("x")
+
+
+def not_finite(argument: str) -> InputError:
+    """Return the error for data with NaN or infinity in it."""
+    return InputError(
+        argument,
+        "a value that is NaN or infinite",
+        "finite values",
+        "Nothing was updated. Look for broken images, or for a division "
+        "by a standard deviation of 0.",
+    )
 
 
 def data_size(x: Any) -> int | None:
-    """Elements or batches of the data; None when that is not known."""
+    """Return the number of elements or batches; None where unknown."""
     if hasattr(x, "cardinality"):
         size = x.cardinality
         # A property of distributed datasets.
@@ -96,7 +107,7 @@ def data_size(x: Any) -> int | None:
 def element_shapes(
     x: Any, y: Any
 ) -> tuple[tuple[int | None, ...] | None, tuple[int | None, ...] | None]:
-    """Declared batch shapes of images and labels, None where unknown."""
+    """Return the declared batch shapes of images and labels, or None."""
     if hasattr(x, "element_spec"):
         spec = x.element_spec
         parts = spec if isinstance(spec, tuple) else (spec,)

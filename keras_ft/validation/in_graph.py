@@ -20,15 +20,15 @@ import keras
 from keras_ft import losses
 from keras_ft.errors import InputError
 from keras_ft.validation import labels as label_checks
+from keras_ft.validation.data import not_finite
 
 MARK = "keras_ft: "
-FINITE = "a value that is NaN or infinite|finite values"
 
 
 def guard_batch(
     data: Any, loss: Any = None, student: keras.Model | None = None
 ) -> Any:
-    """A batch whose images wait for the checks of images and labels.
+    """Return a batch whose images wait for the checks of its values.
 
     Args:
         data: `x`, `(x, y)` or `(x, y, sample_weight)`, tensors.
@@ -52,7 +52,7 @@ def guard_batch(
 
 
 def guard_stream(x: Any, guard: Callable[[Any], Any]) -> Any:
-    """A `tf.data` stream whose batches wait for their checks; else x itself.
+    """Return a `tf.data` stream whose batches wait for their checks, or x.
 
     XLA drops the assertions of a step without a word: a compiled step needs
     them in the stream that feeds it.
@@ -66,7 +66,7 @@ def guard_stream(x: Any, guard: Callable[[Any], Any]) -> Any:
 
 
 def _own(share: Any) -> Any:
-    """A copy of a replica's share of the batch, on CPUs.
+    """Return a copy of a replica's share of the batch, on CPUs.
 
     TensorFlow 2.21 hands NumPy arrays of a generator or PyDataset over without
     a copy, slices them for the replicas and then lets a step write its results
@@ -84,18 +84,21 @@ def _own(share: Any) -> Any:
 
 
 def assert_finite(value: Any, name: str) -> Any:
-    """An assertion that a scalar loss is neither NaN nor infinite."""
+    """Assert that a scalar loss is neither NaN nor infinite."""
     import tensorflow as tf
 
-    message = (
-        f"{MARK}{name}|{FINITE}|No weight was updated. Lower the learning "
-        "rate or beta; in mixed_float16 an activation may have overflowed.|"
+    error = InputError(
+        name,
+        "a value that is NaN or infinite",
+        "finite values",
+        "No weight was updated. Lower the learning rate or beta; in "
+        "mixed_float16 an activation may have overflowed.",
     )
-    return tf.debugging.Assert(tf.math.is_finite(value), [message])
+    return tf.debugging.Assert(tf.math.is_finite(value), [as_text(error)])
 
 
 def wait_for(assertions: list[Any], tensors: list[Any]) -> list[Any]:
-    """The same tensors, available only once every assertion held."""
+    """Return the tensors, available only once every assertion held."""
     import tensorflow as tf
 
     # Eagerly an assertion has already run and is None.
@@ -107,7 +110,7 @@ def wait_for(assertions: list[Any], tensors: list[Any]) -> list[Any]:
 def agree_on_overflow(
     optimizer: keras.optimizers.Optimizer, gradients: list[Any]
 ) -> list[Any]:
-    """For loss scaling: gradients finite on every replica, or on none.
+    """For loss scaling, make gradients finite on all replicas or on none.
 
     Keras' `LossScaleOptimizer` skips a step whose gradients overflowed, and
     believes that the replicas have already been summed up. They have not:
@@ -139,42 +142,41 @@ def _is_float(tensor: Any) -> bool:
 def _finite_images(images: Any) -> Any:
     import tensorflow as tf
 
-    message = (
-        f"{MARK}x|{FINITE}|Nothing was updated. Look for broken images, or "
-        "for a division by a standard deviation of 0.|"
-    )
     inside = tf.reduce_all(tf.math.is_finite(images))
-    return tf.debugging.Assert(inside, [message])
+    return tf.debugging.Assert(inside, [as_text(not_finite("x"))])
 
 
 def _labels_in_range(labels: Any, classes: int, ignored: int | None) -> Any:
     import tensorflow as tf
 
-    message = (
-        f"{MARK}y|labels outside of 0 to {classes - 1}|class indices from 0 "
-        f"to {classes - 1}|Number the classes from 0 and give the student "
-        "one output per class.|"
-    )
+    error = label_checks.out_of_range(f"outside of 0 to {classes - 1}", classes)
     labels = tf.cast(labels, "int64")
     inside = (labels >= 0) & (labels < classes)
     if ignored is not None:
         inside |= labels == ignored
-    return tf.debugging.Assert(tf.reduce_all(inside), [message])
+    return tf.debugging.Assert(tf.reduce_all(inside), [as_text(error)])
+
+
+def as_text(error: InputError) -> str:
+    """Return an error as the one string that a graph can hand on.
+
+    Raise it from within a graph, or assert with it, inside a block of
+    `explained_errors`.
+    """
+    parts = (error.argument, error.received, error.expected, error.fix)
+    return MARK + "".join(f"{str(part).replace('|', '/')}|" for part in parts)
 
 
 @contextlib.contextmanager
 def explained_errors() -> Iterator[None]:
-    """Turns a failed check inside a TensorFlow graph into an `InputError`.
+    """Turn a failed check inside a TensorFlow graph into its `InputError`.
 
-    The graph can only say what it found in one string, which starts with our
-    mark; TensorFlow's own trace around it is dropped.
+    TensorFlow's own trace around the text is dropped.
     """
     try:
         yield
     except Exception as error:
-        found = re.search(
-            re.escape(MARK) + r"(\w+)\|(.*?)\|(.*?)\|(.*?)\|", str(error), re.S
-        )
+        found = re.search(MARK + r"(.*?)\|" * 4, str(error), re.S)
         if type(error).__name__ != "InvalidArgumentError" or not found:
             raise
         raise InputError(*found.groups()) from None

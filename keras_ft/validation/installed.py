@@ -1,4 +1,4 @@
-"""What an installation without some package is told."""
+"""Refuse calls that need a package which is not installed."""
 
 import importlib.util
 
@@ -6,52 +6,28 @@ from keras_ft.errors import InputError
 
 
 def require_tensorflow(what: str, instead: str) -> None:
-    """Refuses a call that cannot work because TensorFlow is not installed.
+    """Refuse a call that is built on TensorFlow where there is none.
 
     The JAX and torch backends train without it; `tf.data` pipelines and the
-    `.tflite` converter are made of it.
-
-    Args:
-        what: Who asks, as the user wrote it.
-        instead: A full sentence: what to use where TensorFlow stays away.
-
-    Raises:
-        InputError: There is no TensorFlow.
-
-    Example:
-
-    >>> require_tensorflow("keras_ft.data.load", "Pass NumPy arrays to fit().")
+    `.tflite` converter are made of it. Arguments as in `require_package`.
     """
-    if importlib.util.find_spec("tensorflow") is None:
-        raise InputError(
-            "tensorflow",
-            "a Python environment without it",
-            f"TensorFlow, which {what} is built on",
-            f"{instead} Or add it: pip install tensorflow.",
-        )
+    require_package("tensorflow", what, "TensorFlow", instead)
 
 
 def require_package(module: str, what: str, name: str, instead: str) -> None:
-    """Refuses a call that needs an optional package which is not installed.
+    """Refuse a call that needs an optional package which is missing.
 
     Args:
         module: The package's name in an import.
         what: Who asks, as the user wrote it.
-        name: The package's name for pip.
+        name: The package's name for people and pip.
         instead: A full sentence: what to use where it stays away.
 
     Raises:
         InputError: It is not installed.
-
-    Example:
-
-    >>> require_package("litert_quantizer", "quantization='dynamic_wi4'",
-    ...                 "litert-quantizer", "Use quantization='dynamic'.")
     """
     if importlib.util.find_spec(module) is None:
         raise InputError(
-            name,
-            "a Python environment without it",
-            f"{name}, which {what} is built on",
-            f"{instead} Or add it: pip install {name}.",
+            f"{what} is built on {name}, which is not installed. {instead} "
+            f"Or add it: pip install {name.lower()}."
         )

@@ -1,4 +1,4 @@
-"""Do the labels fit the loss and the student's outputs?"""
+"""Check labels and loss against the student's outputs."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_ft.errors import InputError
 from keras_ft.validation.data import element_shapes
+from keras_ft.validation.models import fit_together
 
 Shape = tuple[int | None, ...]
 
@@ -19,7 +20,7 @@ _SCORING = (
 
 
 def is_sparse(loss: Any) -> bool | None:
-    """True for a loss on class indices, False for one-hot, None otherwise."""
+    """Return True for class indices, False for one-hot, None otherwise."""
     if isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
         return True
     if isinstance(loss, keras.losses.CategoricalCrossentropy):
@@ -30,12 +31,12 @@ def is_sparse(loss: Any) -> bool | None:
 
 
 def ignored(loss: Any) -> int | None:
-    """The label that a sparse loss leaves out (`ignore_class`), or None."""
+    """Return the label that a sparse loss leaves out, or None."""
     return getattr(loss, "ignore_class", None)
 
 
 def classes(student: Any) -> int | None:
-    """Classes of a student with one output (batch, ..., classes), or None."""
+    """Return the classes of an output (batch, ..., classes), or None."""
     shape = getattr(student, "output_shape", None)
     if not isinstance(shape, tuple) or len(shape) < 2:
         return None
@@ -43,7 +44,7 @@ def classes(student: Any) -> int | None:
 
 
 def check_labels_fit(student: keras.Model, loss: Any, x: Any, y: Any) -> None:
-    """Refuses labels, or a loss, that do not fit a classifying student.
+    """Refuse labels, or a loss, that do not fit a classifying student.
 
     Args:
         student: It must have one output for any check to run: (batch,
@@ -112,8 +113,10 @@ def _check_logits(student: keras.Model, loss: Any) -> None:
 
 def _check_shape(shape: Shape, output: Shape, sparse: bool) -> None:
     places, count = output[:-1], output[-1] or 0
-    one_hot = count > 1 and _fits(shape, output)
-    indices = _fits(shape, places) or _fits(shape, (*places, 1))
+    one_hot = count > 1 and fit_together(shape[1:], output[1:])
+    indices = fit_together(shape[1:], places[1:]) or fit_together(
+        shape[1:], (*places[1:], 1)
+    )
     if sparse and one_hot:
         raise InputError(
             "y",
@@ -139,14 +142,6 @@ def _check_shape(shape: Shape, output: Shape, sparse: bool) -> None:
         )
 
 
-def _fits(shape: Shape, wanted: Shape) -> bool:
-    """Whether a shape is the wanted one, leaving the batch out."""
-    return len(shape) == len(wanted) and all(
-        a is None or b is None or a == b
-        for a, b in zip(shape[1:], wanted[1:], strict=True)
-    )
-
-
 def _written(shape: Shape) -> str:
     sizes = ", ".join("?" if n is None else str(n) for n in shape[1:])
     return f"(batch, {sizes})" if sizes else "(batch,)"
@@ -159,12 +154,17 @@ def _check_range(labels: Any, classes: int, ignored: int | None) -> None:
         return
     low, high = labels.min(), labels.max()
     if low < 0 or high >= classes:
-        raise InputError(
-            "y",
-            f"labels from {low} to {high}",
-            f"class indices from 0 to {classes - 1}",
-            "Number the classes from 0 and give the student one output each.",
-        )
+        raise out_of_range(f"from {low} to {high}", classes)
+
+
+def out_of_range(received: str, classes: int) -> InputError:
+    """Return the error for class indices that the student does not have."""
+    return InputError(
+        "y",
+        f"labels {received}",
+        f"class indices from 0 to {classes - 1}",
+        "Number the classes from 0 and give the student one output per class.",
+    )
 
 
 def _is_linear(model: keras.Model) -> bool:
@@ -177,7 +177,7 @@ def _is_linear(model: keras.Model) -> bool:
 
 
 def ends_in_softmax(model: keras.Model) -> bool:
-    """Whether the last layer of a model applies a softmax."""
+    """Return whether the last layer of a model applies a softmax."""
     layers = getattr(model, "layers", None)
     if not layers:
         return False

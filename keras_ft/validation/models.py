@@ -9,13 +9,14 @@ from keras_ft.errors import InputError
 
 
 def check_model(argument: str, model: Any) -> None:
-    """Refuses anything but a built Keras 3 model with one input."""
+    """Refuse anything but a built Keras 3 model."""
     if not isinstance(model, keras.Model):
         raise InputError(
             argument,
             f"a {type(model).__name__} from {type(model).__module__}",
             "a Keras 3 model (keras.Model)",
-            "Load it with keras.models.load_model.",
+            "Load it with keras.models.load_model; tf.keras and PyTorch models "
+            "are not Keras 3 models.",
         )
     if not model.built:
         raise InputError(
@@ -27,7 +28,7 @@ def check_model(argument: str, model: Any) -> None:
 
 
 def check_pair(teacher: keras.Model, student: keras.Model) -> None:
-    """Refuses pairs that cannot see the same images or share weights."""
+    """Refuse pairs that cannot see the same images or share weights."""
     check_model("teacher", teacher)
     check_model("student", student)
     teacher_ids = {id(variable) for variable in teacher.variables}
@@ -51,7 +52,7 @@ def check_pair(teacher: keras.Model, student: keras.Model) -> None:
 
 
 def check_finite(argument: str, model: keras.Model) -> None:
-    """Refuses models with NaN or infinite weights."""
+    """Refuse models with NaN or infinite weights."""
     for variable in model.variables:
         if not keras.backend.is_float_dtype(variable.dtype):
             continue
@@ -66,7 +67,7 @@ def check_finite(argument: str, model: keras.Model) -> None:
 
 
 def check_trainable(before: dict[int, str], now: dict[int, str]) -> None:
-    """Refuses no trainable weights, or others than the traced step's.
+    """Refuse no trainable weights, or others than the traced step's.
 
     Args:
         before: Path of each weight by the variable's id, when traced.
@@ -94,7 +95,7 @@ def check_trainable(before: dict[int, str], now: dict[int, str]) -> None:
 
 
 def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
-    """Declared shape of a model's one input, batch first; None if unknown."""
+    """Return the shape of a model's one input, batch first, or None."""
     inputs = getattr(model, "inputs", None)
     if inputs:
         return tuple(inputs[0].shape) if len(inputs) == 1 else None
@@ -112,6 +113,7 @@ def output_shape(model: keras.Model) -> Any:
 
 
 def fit_together(one: Any, other: Any) -> bool:
+    """Return whether two shapes are equal wherever both are known."""
     return len(one) == len(other) and all(
         a is None or b is None or a == b
         for a, b in zip(one, other, strict=True)

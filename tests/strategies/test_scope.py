@@ -13,7 +13,7 @@ from keras_ft import InputError
 from keras_ft import Paraphraser
 from keras_ft import Translator
 from keras_ft import transfers
-from keras_ft.validation.strategy_checks import strategy as strategies
+from keras_ft.validation import strategies
 
 refused = functools.partial(
     pytest.mark.cell, says="refused", where="MirroredStrategy"
@@ -57,6 +57,21 @@ def test_a_model_from_outside_is_named(parts, strategy, name):
     assert caught.value.argument == name
     assert made[name].name in caught.value.received
     assert "`with strategy.scope():`" in caught.value.fix
+
+
+@pytest.mark.parametrize("outside", [0, 1])
+def test_of_two_factor_terms_the_one_from_outside_is_named(
+    network, strategy, outside
+):
+    terms = []
+    for index in range(2):
+        with contextlib.nullcontext() if index == outside else strategy.scope():
+            paraphraser = built(Paraphraser(0.5), 8)
+        with strategy.scope():
+            terms.append(transfers.FactorMatch(paraphraser, name=f"t{index}"))
+    with strategy.scope(), pytest.raises(InputError) as caught:
+        Distiller(network(8), network(4), terms)
+    assert caught.value.argument == f"transfers[{outside}].paraphraser"
 
 
 def test_the_wrapper_must_be_in_the_scope_too(parts, strategy):
