@@ -28,7 +28,7 @@ from absl import app
 from absl import flags
 
 import keras_ft
-from keras_ft.acceleration import fused_kernel
+from keras_ft.acceleration import fused_norm
 from keras_ft.acceleration.fused_norm import candidates
 from keras_ft.acceleration.fused_norm import fused
 from keras_ft.artifacts import write_json
@@ -141,7 +141,7 @@ def measure(precision):
         **found,
         "layers": layers,
         "normalizations": counts[0],
-        "pays": fused_kernel.pays(dtype),
+        "pays": fused_norm.is_faster(dtype),
     }
 
 
