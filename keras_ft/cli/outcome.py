@@ -21,11 +21,10 @@ def tell(values: flags.FlagValues, metrics: dict[str, Any], name: str) -> None:
         InputError: A `.tflite` file was refused; all else is in place.
     """
     from keras_ft import report
-    from keras_ft.report import wording
 
     page = report.write(values["run_dir"].value, _data_dir(values))
     echo("")
-    echo(wording.headline(metrics))
+    echo(report.headline(metrics))
     echo(f"{Path(values['run_dir'].value) / name}  ({page.name} beside it)")
     for quantization, reason in metrics.get("export_refused", {}).items():
         raise InputError(
