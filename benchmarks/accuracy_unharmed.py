@@ -18,7 +18,6 @@ import training_task
 from absl import flags
 
 import keras_ft
-from keras_ft.acceleration.processor import gains_from_bfloat16
 
 SEEDS = flags.DEFINE_list("seeds", "0,1,2", "Seeds, at least two.")
 EPOCHS = flags.DEFINE_integer("epochs", 3, "Phase 2.", lower_bound=1)
@@ -146,8 +145,8 @@ def _difference(row):
 
 
 def benchmark():
-    gains = ["mixed_bfloat16"] * gains_from_bfloat16()
-    precisions = PRECISIONS.value or ["float32", *gains]
+    known = ("float32", training_task.chosen_precision())
+    precisions = PRECISIONS.value or list(dict.fromkeys(known))
     seeds = [int(seed) for seed in SEEDS.value]
     lengths = {
         "paraphrase_epochs": PHASE1_EPOCHS.value,

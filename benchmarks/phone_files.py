@@ -29,7 +29,6 @@ from keras_ft.export import ExportError
 from keras_ft.export import to_tflite
 from keras_ft.export.latency import machine
 from keras_ft.export.latency import measure_latency
-from keras_ft.features.feature_taps import find
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared TFDS folder.")
 TEACHER = flags.DEFINE_string("teacher", None, "CIFAR-10 ResNet, .npz arrays.")
@@ -107,8 +106,8 @@ def _prepare_public(network):
         ("translator", model.translator),
     ):
         tapped = teacher if name == "paraphraser" else student
-        shape = find(tapped, None, name).shape
-        whole = keras.Sequential([keras.Input(shape), layer])
+        tap = next(tap for tap in keras_ft.taps(tapped) if tap.default)
+        whole = keras.Sequential([keras.Input(tap.shape), layer])
         whole.save(home / f"{name}.keras")
     teacher.save(home / "teacher.keras")
     student.save(home / "student.keras")

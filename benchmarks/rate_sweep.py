@@ -22,14 +22,12 @@ import time
 
 import kept_runs
 import keras
+import tensorflow as tf
 import training_task
 from absl import flags
 
 import keras_ft
-from keras_ft.acceleration.processor import gains_from_bfloat16
-from keras_ft.feature_cache import FeatureCache
-from keras_ft.feature_cache import forward as forwards
-from keras_ft.features import feature_taps
+from keras_ft.acceleration.folded_teacher import fold
 
 RATES = flags.DEFINE_list(
     "rates", "0.25,0.375,0.5,0.625,0.75,1,1.5,2", "The paper's k."
@@ -99,7 +97,7 @@ class Bench:
 
     def cache(self):
         """Built, or found finished and verified."""
-        return FeatureCache.build(
+        return keras_ft.FeatureCache.build(
             self.folder,
             self.teacher,
             self.data,
@@ -118,17 +116,15 @@ def measure(kind, round, rate=None, rates=(), **settings):
 def teacher_pass(bench, rate, rates):
     start = time.perf_counter()
     teacher, data = bench.teacher, bench.data
-    taps = [feature_taps.find(teacher, None, "teacher")]
+    tap = next(tap for tap in keras_ft.taps(teacher) if tap.default)
+    features = keras.Model(teacher.inputs[0], tap.tensor)
+    if bench.settings["acceleration"] == "auto":
+        # As the cache does, whose rows are compared with the teacher's.
+        precision = training_task.chosen_precision()
+        features = fold(features, precision.removeprefix("mixed_"))
+    forward = tf.function(lambda images: features(images, training=False))
     steps = bench.settings["views"] * data.steps_per_epoch
     stream = data.train_from(0).take(steps)
-    images, _ = next(iter(data.test))
-    live = forwards.live(teacher, taps, False)
-    choice = bench.settings["acceleration"]
-    # As the cache chooses it.
-    forward, _ = forwards.chosen(
-        live, teacher, taps, False, choice, "float16", images
-    )
-    forward = forward or live
     batches = 0
     for source in (stream, data.validation, data.test):
         for images, _ in source:
@@ -229,14 +225,13 @@ def table(results):
 
 
 def benchmark():
-    gains = "mixed_bfloat16" if gains_from_bfloat16() else "float32"
     settings = {
         "train_examples": 256 if kept_runs.TOY.value else EXAMPLES.value,
         "paraphrase_epochs": PHASE1_EPOCHS.value,
         "epochs": EPOCHS.value,
         "views": VIEWS.value,
         "acceleration": ACCELERATION.value,
-        "precision": gains if PRECISION.value == "auto" else PRECISION.value,
+        "precision": training_task.chosen_precision(PRECISION.value),
     }
     runs = kept_runs.KeptRuns(NAME, training_task.settings())
     results = {

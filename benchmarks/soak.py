@@ -27,7 +27,6 @@ import numpy as np
 from absl import flags
 
 import keras_ft
-from keras_ft.feature_cache import FeatureCache
 
 EPOCHS = flags.DEFINE_integer("epochs", 200, "Of phase 2.", lower_bound=3)
 BURN_IN = flags.DEFINE_integer(
@@ -114,7 +113,9 @@ def measure(kind, epochs, train_examples, acceleration, arenas):
             teacher, model, paraphraser, acceleration=acceleration
         )
     if kind == "cached":
-        source = FeatureCache.build(None, teacher, data, views=2, echo=None)
+        source = keras_ft.FeatureCache.build(
+            None, teacher, data, views=2, echo=None
+        )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     optimizer = keras_ft.CoupledSGD(0.01, momentum=0.9, weight_decay=5e-4)
     model.compile(optimizer, loss, metrics=["accuracy"])

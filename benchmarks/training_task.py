@@ -10,6 +10,7 @@ import numpy as np
 from absl import flags
 
 import keras_ft
+from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.data.normalization import IMAGENET
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared TFDS folder.")
@@ -72,6 +73,13 @@ def load_teacher():
     if TEACHER.value.endswith(".npz"):
         return keras_ft.zoo.load_torch_resnet(TEACHER.value)
     return keras.models.load_model(TEACHER.value)
+
+
+def chosen_precision(choice="auto"):
+    """A dtype policy; "auto" is bfloat16 where the processor gains from it."""
+    if choice != "auto":
+        return choice
+    return "mixed_bfloat16" if gains_from_bfloat16() else "float32"
 
 
 def use_precision(precision):

@@ -10,7 +10,7 @@ def table(content: dict[str, Any]) -> list[str]:
     """A benchmark as aligned lines.
 
     Args:
-        content: What `runs.benchmark_run` or `runs.benchmark_files` returned.
+        content: What `experiments.benchmark_files` returned.
 
     Returns:
         A head, a line for each file, and what was measured on what.

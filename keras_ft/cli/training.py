@@ -8,7 +8,7 @@ from absl import flags
 from keras_ft.cli import common
 from keras_ft.errors import InputError
 
-# Those that `runs.Settings` takes as they are.
+# Those that `experiments.Settings` takes as they are.
 _SETTINGS = (
     "dataset",
     "data_dir",
@@ -126,7 +126,7 @@ def check(values: flags.FlagValues) -> None:
 
 
 def settings(values: flags.FlagValues) -> dict[str, Any]:
-    """What the flags say to `runs.Settings`."""
+    """What the flags say to `experiments.Settings`."""
     _, beta_ratio = _beta(values)
     return {
         **{name: values[name].value for name in _SETTINGS},

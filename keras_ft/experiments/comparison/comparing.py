@@ -73,7 +73,7 @@ def compare(
             memory comparable and takes about ten seconds more for each.
         command_line: Kept for the record.
         echo: Takes lines of progress.
-        **settings: Of `runs.Settings`: `recipe`, `dataset`, `teacher`,
+        **settings: Of `experiments.Settings`: `recipe`, `dataset`, `teacher`,
             `student` and others. Its `seed` is that of the split and the
             first one of the trainings.
 
