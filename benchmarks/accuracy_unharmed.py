@@ -1,4 +1,4 @@
-"""Whether acceleration costs accuracy: short trainings with and without.
+"""Measure whether acceleration costs accuracy, in short trainings.
 
     python benchmarks/accuracy_unharmed.py --data_dir=DIR --teacher=FILE.npz
     python benchmarks/accuracy_unharmed.py --toy
@@ -42,7 +42,7 @@ BASELINE = ("none", "float32")
 
 
 def measure(seed, acceleration, precision, paraphrase_epochs, epochs):
-    """Test accuracy and loss after each epoch of phase 2."""
+    """Return test accuracy and loss after each epoch of phase 2."""
     data = training_task.load_data(seed)
     teacher = training_task.load_teacher()
     training_task.use_precision(precision)
@@ -74,7 +74,7 @@ def measure(seed, acceleration, precision, paraphrase_epochs, epochs):
 
 
 def summary(rows):
-    """Of each variant, in percentage points: mean, spread, difference."""
+    """Return each variant's mean, spread and difference, in points."""
     found = []
     plain = [100 * run["test_accuracy"] for run in rows[0]["runs"]]
     spread = max(plain) - min(plain)

@@ -39,7 +39,7 @@ LABELS = {
 
 
 def variants(teacher, bfloat16):
-    """Compiled passes by name; all but the first return features alone."""
+    """Compile passes, by name; all but the first return features alone."""
     tap = next(tap for tap in keras_ft.taps(teacher) if tap.default)
     cut = keras.Model(teacher.inputs[0], tap.tensor)
     models = {"original": teacher, "cut": cut, "folded": fold(cut)}
@@ -57,7 +57,7 @@ def compiled(model):
 
 
 def randomised(teacher):
-    """Statistics as after training: fresh ones would fold to nothing."""
+    """Draw statistics as after training: fresh ones would fold to nothing."""
     rng = np.random.default_rng(0)
     for layer in teacher.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -67,7 +67,7 @@ def randomised(teacher):
 
 
 def timed(runs, x, rounds, warm_up):
-    """Milliseconds of every pass, by variant, in order of rounds."""
+    """Return milliseconds of every pass, by variant, in order of rounds."""
     times = {name: [] for name in runs}
     shuffled = random.Random(0)
     for number in range(warm_up + rounds):
@@ -81,7 +81,7 @@ def timed(runs, x, rounds, warm_up):
 
 
 def summary(times):
-    """Median, minimum, spread, and the original's time over each round's."""
+    """Return medians, spreads, and the original's time over each variant's."""
     found = {}
     for name, values in times.items():
         low, *_, high = statistics.quantiles(values, n=10)
@@ -101,7 +101,7 @@ def summary(times):
 
 
 def table(results):
-    """The results for people."""
+    """Return the results for people."""
     lines = [
         f"# Pass of a frozen {results['teacher']}",
         "",
@@ -124,7 +124,7 @@ def table(results):
 
 
 def measure(teacher, batch, rounds, warm_up, bfloat16):
-    """Milliseconds of every variant's passes."""
+    """Return milliseconds of every variant's passes."""
     network = randomised(keras_ft.zoo.build(teacher, 10, (32, 32, 3)))
     images = np.random.default_rng(1).normal(size=(batch, 32, 32, 3))
     x = tf.constant(images.astype("float32"))

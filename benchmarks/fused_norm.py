@@ -1,4 +1,4 @@
-"""Whether the fused kernel of batch normalization pays, on TensorFlow's CPU.
+"""Measure where the fused kernel of batch normalization is faster.
 
     python benchmarks/fused_norm.py
     python benchmarks/fused_norm.py --toy
@@ -40,7 +40,7 @@ LAYERS = ((32, 32, 16), (16, 16, 32), (8, 8, 64))  # of ResNet-20
 
 
 def training_step(network, fuse):
-    """A compiled step of a network of its own, always the same one."""
+    """Return a compiled step of a network of its own, always the same one."""
     keras.utils.set_random_seed(0)
     model = keras_ft.zoo.build(network, CLASSES, IMAGE)
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
@@ -61,7 +61,7 @@ def training_step(network, fuse):
 
 
 def layer_step(fuse, channels, backward):
-    """A compiled pass through one layer, forward or forward and backward."""
+    """Compile a pass through one layer, forward or also backward."""
     layer = keras.layers.BatchNormalization()
     layer.build((None, None, None, channels))
 
@@ -83,7 +83,7 @@ def layer_step(fuse, channels, backward):
 
 
 def compared(steps, arguments, seconds):
-    """Milliseconds of two steps that take turns, and their ratios."""
+    """Return milliseconds of two steps that take turns, and their ratios."""
     for step in steps:
         for _ in range(2):  # tracing; and the first run, which sets up oneDNN
             step(*arguments).numpy()
@@ -110,7 +110,7 @@ def compared(steps, arguments, seconds):
 
 
 def measure(precision, network, batch, seconds):
-    """Everything about one precision."""
+    """Measure everything about one precision."""
     keras.config.set_dtype_policy(precision)
     rng = np.random.default_rng(0)
     images = rng.normal(size=(batch, *IMAGE)).astype("float32")
@@ -136,7 +136,7 @@ def measure(precision, network, batch, seconds):
 
 
 def table(results):
-    """The results for people."""
+    """Return the results for people."""
     lines = [
         "# Fused batch normalization on the CPU\n",
         f"One training step of {results['network']} at batch "

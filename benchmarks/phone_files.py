@@ -1,4 +1,4 @@
-"""What each kind of phone file costs and keeps, over several students.
+"""Measure what each kind of phone file costs and keeps.
 
     python benchmarks/phone_files.py
     python benchmarks/phone_files.py --data_dir=DIR \
@@ -59,12 +59,12 @@ KINDS = {
 
 
 def folder(network):
-    """Where the networks and files of one student are."""
+    """Return where the networks and files of one student are."""
     return kept_runs.folder("phone_files") / network.replace(" ", "_")
 
 
 def prepare(network):
-    """The student with its teacher, paraphraser and translator, as files."""
+    """Write student, teacher, paraphraser and translator as files."""
     if network == CIFAR10:
         return _prepare_public(network)
     distil, paraphrase = (1, 1) if kept_runs.TOY.value else (20, 4)
@@ -84,7 +84,7 @@ def prepare(network):
 
 
 def _prepare_public(network):
-    """Public weights; paraphraser and translator learn, the student waits."""
+    """Load public weights; train paraphraser and translator alone."""
     home = folder(network)
     home.mkdir(parents=True, exist_ok=True)
     data = load_data(network)
@@ -132,7 +132,7 @@ def _cross_entropy():
 
 
 def load_distiller(network):
-    """The distiller as it was at the end of the student's training."""
+    """Return the distiller as it was at the end of the student's training."""
 
     def load(name):
         return keras.models.load_model(folder(network) / f"{name}.keras")
@@ -149,7 +149,7 @@ def load_distiller(network):
 
 
 def measure(network, kind):
-    """Write one file of one student; what it keeps and costs."""
+    """Write one file of one student; return what it keeps and costs."""
     if kind == "prepare":
         return prepare(network)
     method, quantization = KINDS[kind]
@@ -199,7 +199,7 @@ def measure(network, kind):
 
 
 def networks():
-    """The students to measure; the public one where its arrays are given."""
+    """Return the students to measure; the public one where it is given."""
     if kept_runs.TOY.value:
         return ("resnet8",)
     known = (*EMBEDDED, CIFAR10) if STUDENT.value else EMBEDDED
@@ -207,7 +207,7 @@ def networks():
 
 
 def add_latencies(rows):
-    """Medians of rounds in turns, so that no file has the quiet minute."""
+    """Add medians of rounds in turns, so that no file has the quiet minute."""
     files = [row for row in rows if "file" in row]
     times = {id(row): {1: [], 2: []} for row in files}
     for _ in range(1 if kept_runs.TOY.value else ROUNDS.value):

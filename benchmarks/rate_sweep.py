@@ -1,4 +1,4 @@
-"""What a search over rates costs with one teacher pass for all of them.
+"""Measure a search over rates with one teacher pass for all of them.
 
     python benchmarks/rate_sweep.py --data_dir=DIR --teacher=FILE.npz
     python benchmarks/rate_sweep.py --toy
@@ -55,7 +55,7 @@ GOAL_OVERHEAD, GOAL_NAIVE = 1.05, 2
 
 
 class Bench:
-    """Everything a run has before it is timed."""
+    """Hold what a run has before it is timed."""
 
     def __init__(self, settings):
         self.settings = settings
@@ -67,7 +67,7 @@ class Bench:
         self.train(0.5, self.data, steps=2)
 
     def train(self, rate, source, steps=None):
-        """Both phases; with `steps`, one epoch of so many."""
+        """Train both phases; with `steps`, one epoch of so many."""
         keras.utils.set_random_seed(0)
         epochs = [self.settings[k] for k in ("paraphrase_epochs", "epochs")]
         first, second = (1, 1) if steps else epochs
@@ -90,13 +90,13 @@ class Bench:
 
     @property
     def folder(self):
-        """Of the cache; other settings make another one."""
+        """Return the cache's folder; other settings make another one."""
         s = self.settings
         name = f"cache_{s['train_examples']}_{s['views']}_{s['acceleration']}"
         return kept_runs.folder(NAME) / name
 
     def cache(self):
-        """Built, or found finished and verified."""
+        """Build the cache, or find it finished and verified."""
         return keras_ft.FeatureCache.build(
             self.folder,
             self.teacher,
@@ -108,7 +108,7 @@ class Bench:
 
 
 def measure(kind, round, rate=None, rates=(), **settings):
-    """Seconds of one run."""
+    """Measure the seconds of one run."""
     del round  # The same again.
     return MEASURES[kind](Bench(settings), rate, rates)
 
@@ -172,7 +172,7 @@ MEASURES = {
 
 
 def one_round(runs, number, settings):
-    """The three, and their ratios."""
+    """Measure the three, and return their ratios."""
     rates = [float(rate) for rate in RATES.value]
     same = settings | {"round": number}
     whole = runs.get(kind="sweep", rates=rates, **same)

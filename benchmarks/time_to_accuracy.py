@@ -1,4 +1,4 @@
-"""Seconds of training until the student has a given test accuracy.
+"""Measure the seconds of training to a given test accuracy.
 
     python benchmarks/time_to_accuracy.py --data_dir=DIR --teacher=FILE.npz
     python benchmarks/time_to_accuracy.py --toy --target=0.4
@@ -94,7 +94,7 @@ def optimizer(peak, steps, warm_up, weight_decay):
 
 
 def measure(side, seed, epochs, peak, warm_up, weight_decay, **ft):
-    """Seconds and test accuracy after each epoch."""
+    """Return seconds and test accuracy after each epoch."""
     data = training_task.load_data(seed)
     teacher = training_task.load_teacher()
     training_task.use_precision(ft.get("precision", "float32"))
@@ -123,7 +123,7 @@ def measure(side, seed, epochs, peak, warm_up, weight_decay, **ft):
 
 
 def cached(data, teacher, ft):
-    """The data, or a cache of them, whose making counts."""
+    """Return the data, or a cache of them, whose making counts."""
     if not ft["views"]:
         return data
     return keras_ft.FeatureCache.build(
@@ -164,7 +164,7 @@ def distiller(teacher, student, paraphraser, ft):
 
 
 def recipe(side):
-    """The settings of a side."""
+    """Return the settings of a side."""
     shared = {
         "peak": PEAK.value,
         "warm_up": WARM_UP.value,
@@ -186,7 +186,7 @@ def recipe(side):
 
 
 def searched(runs, side):
-    """The shortest length that reaches the target, and all that was tried."""
+    """Search the shortest length that reaches the target."""
     settings = recipe(side)
     tried = {}
 
@@ -213,7 +213,7 @@ def searched(runs, side):
 
 
 def shortest(reaches, start, least, most, walk=True):
-    """The shortest length that reaches a target, or None.
+    """Return the shortest length that reaches a target, or None.
 
     Believes that a longer schedule reaches what a shorter one does.
 
@@ -243,7 +243,7 @@ def shortest(reaches, start, least, most, walk=True):
 
 
 def seconds_per_epoch(run):
-    """Median over a run's epochs, where it can be without the first."""
+    """Return median over a run's epochs, where it can be without the first."""
     ends = [epoch["seconds"] for epoch in run["epochs"]]
     if len(ends) == 1:
         return ends[0] - run["phase1_seconds"]

@@ -11,7 +11,7 @@ BATCHES = 4
 
 
 def build(task):
-    """A function that runs steps, and one that tells about the contender.
+    """Return two functions: to run steps, and to tell about the contender.
 
     A turn is one whole `fit`, with all that Keras and keras_ft do around the
     steps.
@@ -57,7 +57,7 @@ def trainable(model):
 
 
 def batches(size, teacher, tap, cached):
-    """The same few random batches in memory, over and over."""
+    """Return the same few random batches in memory, over and over."""
     rng = np.random.default_rng(1)
     images = rng.normal(size=(BATCHES, size, *contenders.IMAGE))
     images = images.astype("float32")
@@ -97,7 +97,7 @@ def plain(teacher, student, options):
 
 
 def stock(teacher, student, options):
-    """Keras' Distiller on the taps that Factor Transfer would use."""
+    """Return Keras' Distiller on the taps that Factor Transfer would use."""
     taps = [default_tap(model) for model in (teacher, student)]
     if taps[0].shape != taps[1].shape:
         # FeatureDistillation has no projection; no pair here needs one.

@@ -42,7 +42,7 @@ class Scenes(keras.utils.PyDataset):
         self.epoch += self.anew
 
     def compose(self, random):
-        """One scene (48, 48) and its classes (48, 48)."""
+        """Return one scene (48, 48) and its classes (48, 48)."""
         grays = random.uniform(-0.8, 0.8, (SIZE // PATCH, SIZE // PATCH))
         scene = np.kron(grays, np.ones((PATCH, PATCH)))
         scene += random.normal(0, 0.2, scene.shape)
