@@ -7,10 +7,9 @@ CONTRACT = "tests/contract"
 NEUTRAL = (
     CONTRACT,
     "tests/backends/without_tensorflow",
-    "tests/test_coupled_sgd.py",
+    "tests/test_optimizers.py",
     "tests/test_recipes.py",
     "tests/transfers",
-    "tests/zoo/test_pretrained.py",
     "tests/zoo/test_registry.py",
     "tests/zoo/test_torch_resnet.py",
 )

@@ -30,8 +30,8 @@ def test_names():
 
 
 @pytest.mark.parametrize("name", zoo.names())
-def test_the_name_builds_the_network_of_that_name(name):
-    assert zoo.build(name, classes=3).name == name
+def test_the_name_builds_the_network_of_that_name(name, built):
+    assert built(name).name == name
 
 
 def test_wide_resnets_beyond_the_list():

@@ -7,8 +7,8 @@ from keras_ft.errors import InputError
 
 
 @pytest.mark.parametrize("depth", [8, 14, 20])
-def test_depth_counts_weighted_layers(depth):
-    model = zoo.cifar_resnet(depth)
+def test_depth_counts_weighted_layers(depth, built):
+    model = built(f"resnet{depth}")
     weighted = [
         layer.name
         for layer in model.layers
