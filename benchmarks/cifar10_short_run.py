@@ -34,7 +34,7 @@ EPOCHS = flags.DEFINE_integer("epochs", 6, "Phase 2 and plain training.")
 
 
 class Recorder(keras.callbacks.Callback):
-    """Writes the logs and the test accuracy of every epoch to disk."""
+    """Write the logs and the test accuracy of every epoch to disk."""
 
     def __init__(self, path: Path, stage: str, student=None, test=None):
         super().__init__()

@@ -40,7 +40,7 @@ def main(_):
 
 
 def accuracy(cache, data, rate):
-    """Both phases for one rate."""
+    """Train both phases for one rate."""
     keras.utils.set_random_seed(SEED)
     steps = {"steps_per_epoch": cache.steps_per_epoch, "shuffle": False}
     recipe = keras_ft.Recipe.preset("official").short(

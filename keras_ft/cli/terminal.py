@@ -66,13 +66,12 @@ def tell_run(
         InputError: A `.tflite` file was refused; all else is in place.
     """
     from keras_ft import report
-    from keras_ft.report import wording
 
     run_dir = values["run_dir"].value
     data_dir = values["data_dir"].value if "data_dir" in values else None
     page = report.write(run_dir, data_dir)
     echo("")
-    echo(wording.headline(metrics))
+    echo(report.headline(metrics))
     echo(f"{Path(run_dir) / name}  ({page.name} beside it)")
     for quantization, reason in metrics.get("export_refused", {}).items():
         raise InputError(

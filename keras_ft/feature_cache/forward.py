@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ft.acceleration import fused_kernel
+from keras_ft.acceleration import processor
+from keras_ft.acceleration.flat_graph import NotFoldableError
 from keras_ft.acceleration.folded_teacher import fold
-from keras_ft.acceleration.not_foldable_error import NotFoldableError
 from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.errors import InputError
 from keras_ft.feature_cache.agreement import FOLDED
@@ -71,7 +71,7 @@ def chosen(
         return None, 'as it is: acceleration="none"'
     if dtype == "float32":
         return None, "as it is: float32 keeps its own outputs"
-    if not fused_kernel.applies():
+    if not processor.is_used_alone():
         return None, "as it is: folding is for TensorFlow on processors"
     precision = "bfloat16" if gains_from_bfloat16() else "float32"
     wanted = len(taps) + logits

@@ -7,9 +7,9 @@ import keras
 from absl import logging
 from keras import ops
 
+from keras_ft.acceleration.flat_graph import NotFoldableError
 from keras_ft.acceleration.folded_teacher import fold
 from keras_ft.acceleration.folded_teacher import refold
-from keras_ft.acceleration.not_foldable_error import NotFoldableError
 from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.errors import InputError
 from keras_ft.features.extraction import feature_extractor

@@ -8,7 +8,7 @@ import pytest
 from keras_ft import zoo
 from keras_ft.acceleration.folded_teacher import fold
 from keras_ft.acceleration.folded_teacher import refold
-from keras_ft.acceleration.self_check import relative_error
+from keras_ft.acceleration.folded_teacher import relative_error
 from keras_ft.errors import InputError
 from keras_ft.features.extraction import feature_extractor
 from keras_ft.features.taps import find_tap

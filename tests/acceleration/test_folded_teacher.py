@@ -4,9 +4,9 @@ import pytest
 
 from keras_ft import data
 from keras_ft import zoo
+from keras_ft.acceleration.folded_teacher import cosine
 from keras_ft.acceleration.folded_teacher import fold
-from keras_ft.acceleration.self_check import cosine
-from keras_ft.acceleration.self_check import relative_error
+from keras_ft.acceleration.folded_teacher import relative_error
 
 layers = keras.layers
 

@@ -10,7 +10,6 @@ NEUTRAL = (
     "tests/test_optimizers.py",
     "tests/test_recipes.py",
     "tests/transfers",
-    "tests/zoo/test_pretrained.py",
     "tests/zoo/test_registry.py",
     "tests/zoo/test_torch_resnet.py",
 )

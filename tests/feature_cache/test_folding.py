@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_ft import zoo
-from keras_ft.acceleration import self_check
+from keras_ft.acceleration import folded_teacher
 from keras_ft.acceleration.folded_teacher import fold
 from keras_ft.data import load
 from keras_ft.errors import InputError
@@ -61,7 +61,7 @@ def test_a_folded_teacher_fills_a_cache(
     assert said[0].endswith(f"the teacher runs folded, {precision}")
     plain = _features(build(None, teacher, data))
     found = _features(cache)
-    assert self_check.cosine(plain, found) >= self_check.COSINE
+    assert folded_teacher.cosine(plain, found) >= folded_teacher.COSINE
     # It did run folded: not to the last bit the same.
     assert not np.array_equal(plain, found)
 

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from keras_ft.report import wording
+from keras_ft import report
+from keras_ft.report import pages
 
 
 def metrics(ft, student=None):
@@ -24,23 +25,23 @@ def metrics(ft, student=None):
     ],
 )
 def test_the_headline_is_plain_about_gain_and_loss(ft, student, expected):
-    line = wording.headline(metrics(ft, student))
+    line = report.headline(metrics(ft, student))
     assert line.startswith(f"Student with Factor Transfer: {100 * ft:.1f} %")
     assert expected in line
 
 
 def test_without_a_baseline_no_gain_is_claimed():
-    assert "nothing to compare it with" in wording.headline(metrics(0.88))
+    assert "nothing to compare it with" in report.headline(metrics(0.88))
 
 
 def test_a_teacher_alone():
-    line = wording.headline({"teacher_accuracy": 0.93, "test_examples": 2000})
+    line = report.headline({"teacher_accuracy": 0.93, "test_examples": 2000})
     assert line == "Teacher: 93.0 % on 2,000 test images."
 
 
 def test_noise_is_the_normal_approximation_of_two_shares():
     # 1.96 * sqrt(p q / n + p q / n) in points; p = 0.8, n = 2000.
-    assert wording.noise(0.8, 2000) == pytest.approx(
+    assert pages.noise(0.8, 2000) == pytest.approx(
         100 * 1.96 * math.sqrt(0.16 / 2000 + 0.16 / 2000)
     )
 
@@ -56,7 +57,7 @@ def test_noise_is_the_normal_approximation_of_two_shares():
     ],
 )
 def test_size(count, expected):
-    assert wording.size(int(count)) == expected
+    assert pages.size(int(count)) == expected
 
 
 @pytest.mark.parametrize(
@@ -70,4 +71,4 @@ def test_size(count, expected):
     ],
 )
 def test_time(seconds, expected):
-    assert wording.time(seconds) == expected
+    assert pages.time(seconds) == expected

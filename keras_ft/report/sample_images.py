@@ -1,4 +1,4 @@
-"""A few test images: what the networks say and where their factors look."""
+"""Show a few test images, the networks' answers and their factors."""
 
 import base64
 import io
@@ -9,17 +9,19 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+from keras_ft import artifacts
 from keras_ft.experiments import RunFolder
 from keras_ft.experiments.networks import load_recorded
 from keras_ft.features.extraction import feature_extractor
 from keras_ft.features.taps import find_tap
-from keras_ft.report.networks import shipped
 
 COUNT = 8
+# The networks that are shown, and what makes their factors.
+FACTORS = {"teacher": "paraphraser.keras", "student": "translator.keras"}
 
 
-def samples(run: RunFolder, data: Any) -> list[dict[str, Any]]:
-    """Cards of a few test images, chosen by the run's seed.
+def sample_images(run: RunFolder, data: Any) -> list[dict[str, Any]]:
+    """Return a card for each of a few test images, chosen by the run's seed.
 
     Args:
         run: A run folder, entered.
@@ -35,16 +37,14 @@ def samples(run: RunFolder, data: Any) -> list[dict[str, Any]]:
     pictures = [[("image", _image(image))] for image in images]
     answers: list[list[dict[str, Any]]] = [[] for _ in images]
     about = run.configuration
-    chains = [("teacher", "teacher.keras", "paraphraser.keras", "teacher")]
-    if shipped(run):
-        chains.append(
-            ("student", "student.keras", "translator.keras", "student")
-        )
-    for name, file, factor_file, side in chains:
-        network = load_recorded(run.path, file)
+    files = artifacts.manifest(run.path)
+    for name, factor_file in FACTORS.items():
+        if f"{name}.keras" not in files:
+            continue
+        network = load_recorded(run.path, f"{name}.keras")
         factors, logits = None, network(inputs, training=False)
-        if shipped(run):
-            tap = find_tap(network, about[f"{side}_layer"], f"{side}_layer")
+        if set(FACTORS.values()) <= files.keys():
+            tap = find_tap(network, about[f"{name}_layer"], f"{name}_layer")
             features = feature_extractor(network, [tap])(
                 inputs, training=False
             )[0]
@@ -78,7 +78,7 @@ def _answer(
 
 
 def _heat_map(factor: np.ndarray) -> str:
-    """Mean square over the channels of (H, W, m), from dark to bright."""
+    """Draw the mean square over the channels of (H, W, m), dark to bright."""
     strength = np.square(factor).mean(axis=-1)
     spread = strength.max() - strength.min()
     scaled = (strength - strength.min()) / (spread or 1.0)

@@ -82,11 +82,11 @@ def test_writing_again_gives_the_same_page(finished_run, tmp_path, text):
     assert (copy / report.REPORT).read_text(encoding="utf-8") == text
 
 
-def test_names_are_escaped(finished_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "keras_ft.report.wording.headline", lambda metrics: "<b>5 & 6</b>"
-    )
+def test_names_are_escaped(finished_run, tmp_path):
     copy = shutil.copytree(finished_run, tmp_path / "copy")
+    run = artifacts.read_json(copy / "run.json", sealed=True)
+    run["configuration"]["student"] = "<b>5 & 6</b>"
+    artifacts.write_json(copy / "run.json", run, sealed=True)
     page = report.write(copy).read_text(encoding="utf-8")
     assert "&lt;b&gt;5 &amp; 6&lt;/b&gt;" in page
 
