@@ -4,10 +4,10 @@
 on it, `comparison` makes many.
 """
 
-from keras_ft.experiments.benchmarked import BENCHMARK as BENCHMARK
-from keras_ft.experiments.benchmarked import benchmark_files as benchmark_files
-from keras_ft.experiments.benchmarked import benchmark_run as benchmark_run
-from keras_ft.experiments.benchmarking import write_tables as write_tables
+from keras_ft.experiments.benchmark import BENCHMARK as BENCHMARK
+from keras_ft.experiments.benchmark import benchmark_files as benchmark_files
+from keras_ft.experiments.benchmark import benchmark_run as benchmark_run
+from keras_ft.experiments.benchmark import write_tables as write_tables
 from keras_ft.experiments.datasets import load_run_data as load_run_data
 from keras_ft.experiments.distill import distill as distill
 from keras_ft.experiments.distill import train_teacher as train_teacher

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from keras_ft.features.extraction import feature_extractor
-from keras_ft.features.taps import find_tap
 
 from keras_ft.acceleration.folded_teacher import relative_error
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import find_tap
 
 layers = keras.layers
 

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from keras_ft.acceleration.not_foldable_error import NotFoldableError
 from keras_ft.acceleration.self_check import relative_error
 
 from keras_ft import Paraphraser
 from keras_ft import ParaphraserTrainer
+from keras_ft.acceleration.flat_graph import NotFoldableError
 from keras_ft.acceleration.folded_teacher import fold
 
 layers = keras.layers

@@ -8,9 +8,9 @@ from keras_ft import data
 from keras_ft import experiments
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
-from keras_ft.experiments.exam import make_exam
-from keras_ft.experiments.file_result import FileResult
-from keras_ft.experiments.file_result import pareto_optimal
+from keras_ft.experiments.benchmark import FileResult
+from keras_ft.experiments.benchmark import TestImages
+from keras_ft.experiments.benchmark import pareto_optimal
 from keras_ft.export import Latency
 
 
@@ -45,23 +45,23 @@ def test_pareto_optimal_files_are_beaten_by_none(costs, expected):
     assert pareto_optimal(rows) == [bool(best) for best in expected]
 
 
-def test_an_exam_knows_what_keras_says(loaded, student):
-    exam = make_exam(loaded, student, 50)
-    images = loaded.normalization.apply(exam.images)
+def test_they_know_what_keras_says(loaded, student):
+    test = TestImages.of(loaded, student, 50)
+    images = loaded.normalization.apply(test.images)
     logits = np.asarray(student(images, training=False))
-    assert exam.images.dtype == np.uint8 and len(exam.labels) == 50
-    np.testing.assert_allclose(exam.expected.sum(-1), 1, atol=1e-5)
+    assert test.images.dtype == np.uint8 and len(test.labels) == 50
+    np.testing.assert_allclose(test.expected.sum(-1), 1, atol=1e-5)
     np.testing.assert_array_equal(
-        np.argmax(exam.expected, -1), np.argmax(logits, -1)
+        np.argmax(test.expected, -1), np.argmax(logits, -1)
     )
-    right = np.mean(np.argmax(logits, -1) == exam.labels)
-    assert exam.keras_accuracy == pytest.approx(right)
+    right = np.mean(np.argmax(logits, -1) == test.labels)
+    assert test.keras_accuracy == pytest.approx(right)
 
 
-def test_an_exam_has_no_more_images_than_the_test_split(loaded):
-    exam = make_exam(loaded, None, 10**9)
-    assert len(exam.labels) == loaded.sizes["test"]
-    assert exam.expected is None and exam.keras_accuracy is None
+def test_there_are_no_more_images_than_the_test_split(loaded):
+    test = TestImages.of(loaded, None, 10**9)
+    assert len(test.labels) == loaded.sizes["test"]
+    assert test.expected is None and test.keras_accuracy is None
 
 
 def test_a_bad_file_costs_only_its_row(finished_run, tmp_path):
