@@ -153,7 +153,6 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         most = max(self.recipe.paraphrase.epochs, self.recipe.distill.epochs)
         self._cache: FeatureCache | None = None
         self._cache_form: dict[str, Any] = {
-            "taps": self._trials.teacher_taps(teacher),
             "logits": "kd" in self._trials.method,
             "views": min(views, most),
             "dtype": dtype,
@@ -178,6 +177,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
                     self.folder / "features",
                     self.teacher,
                     self.data,
+                    self._trials.teacher_taps(self.teacher),
                     echo=self.echo,
                     **self._cache_form,
                 )
