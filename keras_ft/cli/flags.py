@@ -297,7 +297,9 @@ def define_method_weights(
         )
 
 
-def define_method(values: flags.FlagValues, baselines: str) -> None:
+def define_method(
+    values: flags.FlagValues, baselines: str | None = None
+) -> None:
     """Define the flags that choose how the student is trained."""
     flags.DEFINE_string(
         "method",
@@ -307,6 +309,8 @@ def define_method(values: flags.FlagValues, baselines: str) -> None:
         "a sum such as ft+kd, or not at all (none).",
         flag_values=values,
     )
+    if baselines is None:
+        return
     flags.DEFINE_list(
         "baselines",
         baselines,
@@ -331,7 +335,8 @@ def define_quantization(values: flags.FlagValues, quantization: str) -> None:
 def methods(values: flags.FlagValues) -> tuple[str, ...]:
     """Return --method and --baselines, each once."""
     words = [("method", values["method"].value)]
-    words += [("baselines", word) for word in values["baselines"].value]
+    if "baselines" in values:
+        words += [("baselines", word) for word in values["baselines"].value]
     found = []
     for flag, word in words:
         name = "none" if word == "alone" else word

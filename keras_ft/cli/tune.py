@@ -95,6 +95,7 @@ def define(values: absl_flags.FlagValues) -> None:
     for name, default in AXES.items():
         absl_flags.DEFINE_list(name, default, _TEXTS[name], flag_values=values)
     flags.define_networks(values, "fashion_mini", "resnet8")
+    flags.define_method(values)
     absl_flags.DEFINE_integer(
         "views",
         8,
@@ -115,6 +116,7 @@ def define(values: absl_flags.FlagValues) -> None:
 
 def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
     """Search, report, tell."""
+    (method,) = flags.methods(values)
     flags.check_reduction(values, "betas")
     with terminal.quiet_start():
         from keras_ft import report
@@ -123,6 +125,7 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
     axes = {name: _axis(name, values[name].value) for name in AXES}
     settings = tuner.SearchSettings(
         recipe=flags.recipe(values),
+        method=method,
         **{name: values[name].value for name in _COPIED},
         **axes,
     )

@@ -83,9 +83,9 @@ def _label(values: Mapping[str, Any]) -> str:
 
 
 def _parameters(trials: list[dict[str, Any]]) -> list[str]:
-    from keras_ft.tuner import results
+    from keras_ft.tuner import space
 
-    return [name for name in trials[0] if name not in results.NUMBERS]
+    return [name for name in trials[0] if name not in space.RESULTS]
 
 
 def _content(

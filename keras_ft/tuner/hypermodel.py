@@ -1,5 +1,7 @@
 """Factor Transfer as something keras-tuner can search."""
 
+import contextlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,9 @@ from keras_ft.experiments.progress import Echo
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.recipes import Recipe
 from keras_ft.tuner import checks
-from keras_ft.tuner import keep_best
-from keras_ft.tuner import results
 from keras_ft.tuner import space
-from keras_ft.tuner.search_error import SearchError
+from keras_ft.tuner import trial_folder
+from keras_ft.tuner.checks import SearchError
 from keras_ft.tuner.space import Axis
 from keras_ft.tuner.trial import Trial
 from keras_ft.tuner.trials import Student
@@ -44,8 +45,9 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
 
     After a kill, search again with `overwrite=True` and a tuner `seed` other
     than 0: one process asks the same, and what is known is answered at once.
-    keras-tuner's own resuming works, unless the kill tore one of its files
-    or fell between two; and a Bayesian search then asks something else.
+    Do not rely on keras-tuner's own resuming: `GridSearch` does not resume
+    (keras-tuner#1055), a Bayesian search then asks something else, and a kill
+    may tear a file or fall between two.
 
     Args:
         teacher: A trained Functional or Sequential model.
@@ -162,7 +164,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         self._execution = 0
 
     def prepare(self) -> FeatureCache:
-        """Computes the teacher's features, unless they are there.
+        """Compute the teacher's features, unless they are there.
 
         `search` does it. What would fail in every trial is refused before.
 
@@ -184,7 +186,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         return self._cache
 
     def build(self, hp: Any) -> keras.Model:
-        """A new student; cheap, because tuners call it often."""
+        """Return a new student; cheap, because tuners call it often."""
         self.space.declare(hp)
         return self._trials.student(hp)
 
@@ -199,7 +201,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         verbose: Any = None,
         **more: Any,
     ) -> keras.callbacks.History:
-        """Both phases of a trial, or what is known of it.
+        """Run both phases of a trial, or take what is known of it.
 
         Args: What the tuner passes; see the class for those of `search`.
 
@@ -208,7 +210,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         """
         checks.check_call(arguments, more)
         tuner = checks.tuner_of(callbacks)
-        objective = checks.check(tuner) if tuner else "val_accuracy"
+        objective = checks.check_tuner(tuner) if tuner else "val_accuracy"
         epochs = epochs or self.recipe.distill.epochs
         checks.check_epochs(epochs, self.recipe.distill.epochs)
         self.space.declare(hp)
@@ -217,22 +219,22 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         try:
             cache = self.prepare()
             trial = Trial(self._trials, cache, hp, objective, execution)
-            folder = trial.done(epochs, callbacks, initial_epoch > 0)
-            keep_best.hand_over(callbacks, model, folder, epochs)
+            folder = trial.run(epochs, callbacks, initial_epoch > 0)
+            trial_folder.show_best(callbacks, model, folder, epochs)
         except InputError as error:
             # A trial's own faults have become its failure before.
             raise SearchError.of(error) from error
-        return keep_best.history_of(folder, epochs)
+        return trial_folder.history_of(folder, epochs)
 
     def _count_executions(self, callbacks: Sequence[Any]) -> int:
-        found = [c for c in callbacks if keep_best.is_tuners_checkpoint(c)]
+        found = [c for c in callbacks if trial_folder.is_tuners_checkpoint(c)]
         same = bool(found) and found[0] is self._checkpoint
         self._execution = self._execution + 1 if same else 0
         self._checkpoint = found[0] if found else None
         return self._execution
 
     def best_student(self, tuner: Any) -> keras.Model:
-        """The best trial's student at its best epoch, a plain Keras model.
+        """Return the student of the best trial at its best epoch.
 
         Args:
             tuner: The tuner after its search, in the chief or alone.
@@ -241,10 +243,19 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
             InputError: No trial has succeeded; keras-tuner's own
                 `get_best_models` would hand out one that failed.
         """
-        return results.best_student(tuner)
+        best = tuner.oracle.get_best_trials(1)
+        if not best or best[0].status != "COMPLETED":
+            raise InputError(
+                "tuner",
+                "a search without a completed trial",
+                "at least one",
+                "Read the messages of hypermodel.results(tuner); `keras-ft "
+                "tune` leaves them in trials.csv.",
+            )
+        return tuner.load_model(best[0])
 
     def results(self, tuner: Any) -> list[dict[str, Any]]:
-        """A row per trial, in the order of their parameters.
+        """Return a row per trial, in the order of their parameters.
 
         Each has the parameters by name, then `score`, `best_epoch`, `epochs`,
         `seconds` (of phase 2), `status` and `message`; what is not known of a
@@ -253,7 +264,20 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         Args:
             tuner: The tuner after its search, in the chief or alone.
         """
-        return results.table(self._trials, self.prepare(), tuner)
+        trials, cache = self._trials, self.prepare()
+        found = tuner.oracle.trials.values()
+        values = [space.values_of(trial.hyperparameters) for trial in found]
+        # A parameter may exist in some trials only.
+        names = list(dict.fromkeys(itertools.chain(*values)))
+        rows = [
+            dict.fromkeys(names) | _row(trials, cache, tuner, trial)
+            for trial in found
+        ]
+
+        def key(row: dict[str, Any]) -> list[tuple[bool, Any]]:
+            return [(row[n] is not None, row[n]) for n in (*names, "epochs")]
+
+        return sorted(rows, key=key)
 
 
 def _with_kd(method: str, *axes: Axis | None) -> str:
@@ -262,3 +286,38 @@ def _with_kd(method: str, *axes: Axis | None) -> str:
     if parsed.has("kd") or all(axis is None for axis in axes):
         return parsed.name
     return methods.parse("+".join([*parsed.parts, "kd"])).name
+
+
+def _row(
+    trials: Trials, cache: FeatureCache, tuner: Any, trial: Any
+) -> dict[str, Any]:
+    hp, objective = trial.hyperparameters, tuner.oracle.objective.name
+    epochs = hp.values.get(space.EPOCHS, trials.base.distill.epochs)
+    row: dict[str, Any] = {
+        **space.values_of(hp),
+        **dict.fromkeys(space.RESULTS),
+    }
+    row |= {"status": trial.status, "epochs": epochs}
+    if trial.status != "COMPLETED":
+        row["message"] = _last_line(trial.message)
+        # The student of these values may be what failed.
+        with contextlib.suppress(Exception):
+            folder = trials.folder_of(cache, hp, objective)
+            row["message"] = folder.failure or row["message"]
+        return row
+    row["score"] = float(trial.score)
+    folder, *more = (
+        trials.folder_of(cache, hp, objective, execution)
+        for execution in range(tuner.executions_per_trial)
+    )
+    if folder.has(epochs):
+        row["best_epoch"] = folder.best(epochs)
+        row["epochs"] = len(folder.rows(epochs))
+        seconds = sum(each.seconds(epochs) for each in (folder, *more))
+        row["seconds"] = round(seconds, 1)
+    return row
+
+
+def _last_line(message: str | None) -> str | None:
+    lines = (message or "").strip().splitlines()
+    return lines[-1] if lines else None

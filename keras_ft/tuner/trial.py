@@ -12,10 +12,10 @@ from keras_ft.experiments.run_folder import CHECKPOINTS
 from keras_ft.experiments.training import train
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.tuner import space
-from keras_ft.tuner.keep_best import KeepBest
-from keras_ft.tuner.keep_best import is_tuners_checkpoint
 from keras_ft.tuner.trial_folder import PHASE
+from keras_ft.tuner.trial_folder import KeepBest
 from keras_ft.tuner.trial_folder import TrialFolder
+from keras_ft.tuner.trial_folder import is_tuners_checkpoint
 from keras_ft.tuner.trials import Trials
 
 
@@ -28,10 +28,6 @@ class Trial:
         hp: keras-tuner's parameters, for the student.
         objective: Name of the objective.
         execution: Counts the repetitions of the trial.
-
-    Example:
-
-    >>> folder = Trial(trials, cache, hp, "val_accuracy", 0).done(6, [], False)
     """
 
     def __init__(
@@ -49,10 +45,10 @@ class Trial:
         self.execution = execution
         self.values = space.values_of(hp)
 
-    def done(
+    def run(
         self, epochs: int, callbacks: Sequence[Any], continues: bool
     ) -> TrialFolder:
-        """The folder of the trial after so many epochs.
+        """Train the trial for so many epochs; return its folder.
 
         Args:
             epochs: How many, all of earlier rounds included.
@@ -132,5 +128,5 @@ class Trial:
 
 
 def _names_a_file(error: InputError) -> bool:
-    """Whether a file is damaged, which is no fault of the values."""
+    """Return whether a file is damaged, which is no fault of the values."""
     return os.sep in error.argument

@@ -1,4 +1,4 @@
-"""What all trials of a search have in common."""
+"""The models, settings and folders that all trials of a search share."""
 
 import dataclasses
 import json
@@ -50,10 +50,6 @@ class Trials:
 
     Args: Those of `FactorTransferHyperModel`; `folder` is its `cache_dir`,
         `searched` are the names of its axes.
-
-    Example:
-
-    >>> trials.recipe({"rate": 0.5, "learning_rate": 0.05}).rate
     0.5
     """
 
@@ -74,7 +70,7 @@ class Trials:
     )
 
     def student(self, hp: Any, execution: int = 0) -> keras.Model:
-        """A new compiled student; the same weights for every trial."""
+        """Return a new compiled student, with the same weights every time."""
         keras.utils.set_random_seed(self.seed + execution)
         source = self.student_source
         if isinstance(source, str):
@@ -85,11 +81,11 @@ class Trials:
         return student
 
     def loss(self) -> keras.losses.Loss:
-        """The task's loss."""
+        """Return the loss of the labels."""
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
-        """The recipe with a trial's values put in."""
+        """Return the recipe with a trial's values put in."""
         searched = self._searched(values)
         changes = {
             field: searched[name]
@@ -224,7 +220,7 @@ class Trials:
         find_tap(student, name, argument)
 
     def _searched(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Without the student's own parameters."""
+        """Return the values without the student's own parameters."""
         return {n: v for n, v in values.items() if n in self.searched}
 
     def folder_of(
@@ -234,7 +230,7 @@ class Trials:
         objective: str,
         execution: int = 0,
     ) -> TrialFolder:
-        """Where a trial is kept: found by all that decides its result."""
+        """Return where a trial is kept; all that decides its result is a key."""
         values = space.values_of(hp)
         recipe = self.recipe(values).to_dict()
         for irrelevant in ("name", "source", "teacher"):
@@ -265,6 +261,6 @@ class Trials:
         return self._student_keys[known]
 
     def say(self, line: str) -> None:
-        """A line of progress."""
+        """Tell a line of progress."""
         if self.echo is not None:
             self.echo(line)

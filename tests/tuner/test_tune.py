@@ -14,8 +14,8 @@ from keras_ft import report
 from keras_ft.cli import tune
 from keras_ft.cli.main import main
 from keras_ft.experiments import networks
-from keras_ft.tuner import search_run
-from keras_ft.tuner import search_settings
+from keras_ft.tuner import search
+from keras_ft.tuner import settings as search_settings
 from keras_ft.tuner import space
 from keras_ft.tuner.checks import OBJECTIVES
 
@@ -188,7 +188,7 @@ def test_a_worker_starts_without_its_torn_file(
 ):
     """keras-tuner reads that of an earlier start, and dies of a torn one."""
     folder = tmp_path / "run"
-    own = folder / search_run.PROJECT / "worker0.json"
+    own = folder / search.PROJECT / "worker0.json"
     other = own.with_name("worker1.json")
     own.parent.mkdir(parents=True)
     for path in (own, other):
@@ -205,7 +205,7 @@ def test_a_worker_starts_without_its_torn_file(
         def search(self, verbose):
             found.extend((own.exists(), other.exists()))
 
-    monkeypatch.setattr(search_run, "_tuner", lambda *_: Tuner())
+    monkeypatch.setattr(search, "_tuner", lambda *_: Tuner())
     assert main([*search_words, f"--run_dir={folder}"]) == 0
     assert found == [False, True]
 

@@ -4,14 +4,14 @@ import dataclasses
 import math
 from typing import Any
 
+from keras_ft import methods
 from keras_ft.acceleration.acceleration import check_choice
 from keras_ft.errors import InputError
 from keras_ft.recipes import Recipe
-from keras_ft.tuner import brackets
 from keras_ft.tuner import space
 from keras_ft.tuner.checks import OBJECTIVES
-from keras_ft.tuner.log_range import LogRange
 from keras_ft.tuner.space import Axis
+from keras_ft.tuner.space import LogRange
 
 AXES = (
     "rates",
@@ -21,6 +21,8 @@ AXES = (
     "temperatures",
     "kd_weights",
 )
+# keras-tuner's default, which `tune` uses.
+_HYPERBAND_FACTOR = 3
 TUNERS = ("random", "grid", "bayesian", "hyperband")
 
 
@@ -93,6 +95,19 @@ class SearchSettings:
                     f"Use '{next(iter(known))}'.",
                 )
         check_choice(self.acceleration)
+        method = methods.parse(self.method)
+        of_factors = [
+            name
+            for name in ("rates", "betas", "ps")
+            if getattr(self, name) is not None
+        ]
+        if of_factors and not method.has("ft"):
+            raise InputError(
+                "method",
+                f"{method.name!r}, with {' and '.join(of_factors)} to search",
+                "a sum with ft, whose numbers these are",
+                f"Use method='ft+{method.name}', or None for them.",
+            )
         if self.seed < 0:
             raise InputError("seed", self.seed, "0 or more", "Use 0.")
         if all(getattr(self, name) is None for name in AXES):
@@ -128,12 +143,12 @@ class SearchSettings:
                 )
 
     def _check_hyperband(self) -> None:
-        """Refuses what keras-tuner ends after the first, shortest round."""
+        """Refuse what keras-tuner ends after the first, shortest round."""
         axes = [getattr(self, name) for name in AXES]
         if any(isinstance(axis, LogRange) for axis in axes):
             return
         known = math.prod(len(set(axis)) for axis in axes if axis is not None)
-        asked = brackets.first_round(self.recipe.distill.epochs)
+        asked = first_round(self.recipe.distill.epochs)
         if known < asked:
             raise InputError(
                 "tuner",
@@ -156,7 +171,27 @@ class SearchSettings:
             raise InputError("max_trials", number, "1 or more", "Use 10.")
 
     def configuration(self) -> dict[str, Any]:
-        """As JSON values, for `run.json`."""
+        """Return JSON values for `run.json`."""
         content = dataclasses.asdict(self)
         del content["data_dir"], content["max_trials"]
         return content | {"command": "tune", "recipe": self.recipe.to_dict()}
+
+
+def first_round(epochs: int, factor: int = _HYPERBAND_FACTOR) -> int:
+    """Return the trials in the first round of Hyperband's first bracket.
+
+    Where there are fewer that differ, its oracle ends the search after that
+    round, with students of an epoch or two.
+
+    Args:
+        epochs: Of the longest trials, `max_epochs`.
+        factor: By which rounds get longer and fewer.
+
+    Reference:
+        keras_tuner 1.4, tuners/hyperband.py, `HyperbandOracle._get_size`.
+    """
+    last = 0
+    while epochs / factor ** (last + 1) >= 1:
+        last += 1
+    at_the_end = math.ceil(1 + math.log(epochs, factor)) / (last + 1)
+    return math.ceil(at_the_end * factor**last)

@@ -19,8 +19,8 @@ from keras_ft.experiments.run_folder import RunFolder
 from keras_ft.tuner import space
 from keras_ft.tuner.checks import OBJECTIVES
 from keras_ft.tuner.hypermodel import FactorTransferHyperModel
-from keras_ft.tuner.search_settings import AXES
-from keras_ft.tuner.search_settings import SearchSettings
+from keras_ft.tuner.settings import AXES
+from keras_ft.tuner.settings import SearchSettings
 
 PROJECT = "search"
 TRIALS, TABLE, STUDENT = "trials.json", "trials.csv", "student.keras"
@@ -107,7 +107,7 @@ def _is_worker() -> bool:
 
 
 def _forget_own_file(run_dir: artifacts.PathLike) -> None:
-    """A kill may have torn it, and a worker reads it when it starts."""
+    """Remove the worker's file: a kill may have torn it."""
     name = os.environ["KERASTUNER_TUNER_ID"]
     (Path(run_dir) / PROJECT / f"{name}.json").unlink(missing_ok=True)
 

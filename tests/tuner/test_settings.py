@@ -1,7 +1,7 @@
 import pytest
 from keras_tuner.src.tuners.hyperband import HyperbandOracle
 
-from keras_ft.tuner.brackets import first_round
+from keras_ft.tuner.settings import first_round
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 6, 8, 9, 20, 27, 80, 81, 164])
