@@ -230,7 +230,7 @@ class Trials:
         objective: str,
         execution: int = 0,
     ) -> TrialFolder:
-        """Return where a trial is kept; all that decides its result is a key."""
+        """Return the folder of a trial, named after all that decides it."""
         values = space.values_of(hp)
         recipe = self.recipe(values).to_dict()
         for irrelevant in ("name", "source", "teacher"):
