@@ -118,10 +118,10 @@ class Recipe:
         Args:
             epochs: Of phase 2 and of every other training of a student.
             paraphrase_epochs: Of phase 1.
-            teacher_epochs: Of a teacher that is trained first.
-            batch_size: Images per step, of all trainings.
-            learning_rate: At the first step of a student's training and of a
-                teacher's; phase 1 keeps its own.
+            teacher_epochs: Of a teacher that is trained.
+            batch_size: Images per step; of a teacher's training, too, where
+                `teacher_epochs` are given.
+            learning_rate: At the first step, likewise; phase 1 keeps its own.
             schedule: `"recipe"`: the published shape, whose milestones move
                 in proportion to the epochs; or `"linear"`: every learning
                 rate falls in a line to 0, which suits a few epochs better.
@@ -138,18 +138,22 @@ class Recipe:
                 "Use 'linear' for a few epochs.",
             )
         shape = "linear" if schedule == "linear" else None
-        changed = {}
-        for name, count, rate in (
-            ("teacher", teacher_epochs, learning_rate),
-            ("paraphrase", paraphrase_epochs, None),
-            ("distill", epochs, learning_rate),
-        ):
-            changed[name] = getattr(self, name).changed(
-                epochs=count,
-                batch_size=batch_size,
-                learning_rate=rate,
-                shape=shape,
-            )
+        student: dict[str, Any] = {
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+        }
+        teacher = student if teacher_epochs is not None else {}
+        changed = {
+            "teacher": self.teacher.changed(
+                epochs=teacher_epochs, shape=shape, **teacher
+            ),
+            "paraphrase": self.paraphrase.changed(
+                epochs=paraphrase_epochs, shape=shape, batch_size=batch_size
+            ),
+            "distill": self.distill.changed(
+                epochs=epochs, shape=shape, **student
+            ),
+        }
         name = self.name
         if shape is not None and not name.endswith(" (short)"):
             name += " (short)"

@@ -38,8 +38,9 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
 
         placement = terminal.place(values)
     names = ("batch_size", "learning_rate", "schedule")
-    recipe = Recipe.preset(values["recipe"].value).scheduled(
-        teacher_epochs=values["epochs"].value,
+    preset = Recipe.preset(values["recipe"].value)
+    recipe = preset.scheduled(
+        teacher_epochs=values["epochs"].value or preset.teacher.epochs,
         **{name: values[name].value for name in names},
     )
     settings = experiments.Settings(

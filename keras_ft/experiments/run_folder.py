@@ -247,12 +247,12 @@ class RunFolder:
         artifacts.remove_unfinished(self.path)
         if (self.path / RUN_FILE).is_file():
             self._content = read_content(self.path)
-            _rename_earlier(self.path, self._content)
+        # A run that failed before its first epoch holds nothing to mix up.
+        if self._asked is not None and self.holds_results:
+            _refuse_changes(self.path, self.configuration, self._asked)
+        _rename_earlier(self.path, self._content)
         if self._asked is None:
             return
-        # A run that failed before its first epoch holds nothing to mix up.
-        if self.holds_results:
-            _refuse_changes(self.path, self.configuration, self._asked)
         self._content["configuration"] = self._asked
         self._content["sessions"].append(
             {
