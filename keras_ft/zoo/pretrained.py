@@ -43,7 +43,7 @@ def pretrained(name: str) -> keras.Model:
         )
     with importlib.resources.as_file(file) as path:
         _check(path, published)
-        return keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False, safe_mode=True)
 
 
 def provenance(name: str) -> dict[str, Any]:
