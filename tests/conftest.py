@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pytest
 
-pytest_plugins = ["what_works_where"]
+pytest_plugins = ["no_skips", "what_works_where"]
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf

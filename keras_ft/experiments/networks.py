@@ -32,7 +32,7 @@ def load(path: artifacts.PathLike) -> keras.Model:
             "path", path, f"an existing {KERAS} file", "Check the spelling."
         )
     try:
-        return keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for a bad file.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(

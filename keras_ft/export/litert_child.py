@@ -31,7 +31,9 @@ def main(folder: Path) -> None:
     _limit(request)
     try:
         if request["images"]:
-            images = np.load(folder / "images.npy", mmap_mode="r")
+            images = np.load(
+                folder / "images.npy", mmap_mode="r", allow_pickle=False
+            )
             np.save(folder / "answers.npy", _classify(request["path"], images))
             reply: dict[str, Any] = {}
         else:

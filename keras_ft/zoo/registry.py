@@ -141,7 +141,7 @@ def pretrained(
             f"sha256 {published}: the file is damaged",
             _REINSTALL,
         )
-    return keras.models.load_model(file, compile=False)
+    return keras.models.load_model(file, compile=False, safe_mode=True)
 
 
 def provenance(
