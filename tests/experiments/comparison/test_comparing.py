@@ -48,7 +48,8 @@ def test_one_teacher_pass_per_seed_for_all_methods(
     # One epoch of 60 images, 20 of validation and 60 of the test.
     assert once == 2 * (60 + 20 + 60)
     computed.clear()
-    keras_ft.compare(tmp_path / "plain", **toy | {"methods": ["none"]})
+    plain = toy | {"methods": ["none"], "seeds": 1}
+    keras_ft.compare(tmp_path / "plain", **plain)
     assert not computed
 
 
@@ -167,20 +168,18 @@ def test_bad_input_is_refused_before_training(tmp_path, toy, wrong, told):
     assert not list(tmp_path.glob("*-seed*"))
 
 
-@pytest.mark.slow
 def test_the_published_weights_reach_the_terms(tmp_path, toy, monkeypatch):
     made = {}
     wrap = trainings.wrapped
 
     def wrapped(method, *arguments):
         made[method.name] = wrap(method, *arguments)
-        return made[method.name]
+        raise MemoryError("what it was given is known; it need not train")
 
     monkeypatch.setattr(trainings, "wrapped", wrapped)
     settings = toy | {"methods": METHODS, "seeds": 1}
     found = keras_ft.compare(tmp_path, **settings)
     assert [m.name for m in found.methods] == list(METHODS)
-    assert not found.failures
     weights = {
         name: {
             t.name: round(float(t.beta), 3)
