@@ -4,10 +4,10 @@ import pytest
 from what_works_where import add_cells
 
 CONTRACT = "tests/contract"
-NEUTRAL = (
-    CONTRACT,
-    "tests/backends/without_tensorflow",
-    "tests/test_coupled_sgd.py",
+PROMISED = (CONTRACT, "tests/backends/without_tensorflow")
+# What the contract is made of: no cell of the table is in these alone.
+PARTS = (
+    "tests/test_optimizers.py",
     "tests/test_recipes.py",
     "tests/transfers",
     "tests/zoo/test_pretrained.py",
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 def run_session(run, python, backend, tmp_path, config, *words):
     cells = tmp_path / "cells.json"
-    options = ["-q", "-m", "not slow", "-p", "no:cacheprovider"]
+    options = ["-q", "-m", "not slow and not long", "-p", "no:cacheprovider"]
     output = run(
         python,
         backend,
@@ -44,8 +44,17 @@ def run_session(run, python, backend, tmp_path, config, *words):
     add_cells(config, cells)
 
 
-def test_on_jax_without_tensorflow(jax_python, run, tmp_path, pytestconfig):
-    run_session(run, jax_python, "jax", tmp_path, pytestconfig, *NEUTRAL)
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param(PROMISED, id="contract"),
+        pytest.param(PARTS, id="parts", marks=pytest.mark.long),
+    ],
+)
+def test_on_jax_without_tensorflow(
+    jax_python, run, tmp_path, pytestconfig, files
+):
+    run_session(run, jax_python, "jax", tmp_path, pytestconfig, *files)
 
 
 def test_on_torch(torch_python, run, tmp_path, pytestconfig):
