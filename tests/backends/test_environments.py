@@ -5,7 +5,7 @@ from what_works_where import add_cells
 
 CONTRACT = "tests/contract"
 PROMISED = (CONTRACT, "tests/backends/without_tensorflow")
-# What the contract is made of: no cell of the table is in these alone.
+# These prove no cell of the table.
 PARTS = (
     "tests/test_optimizers.py",
     "tests/test_recipes.py",
@@ -61,6 +61,7 @@ def test_on_torch(torch_python, run, tmp_path, pytestconfig):
     run_session(run, torch_python, "torch", tmp_path, pytestconfig, *ON_TORCH)
 
 
+@pytest.mark.long
 def test_the_quickstart_on_jax(jax_python, run, root, tmp_path):
     file = tmp_path / "student.keras"
     script = root / "examples" / "jax_quickstart.py"
