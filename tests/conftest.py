@@ -35,7 +35,27 @@ ROOT = Path(__file__).resolve().parent.parent
 # first, so that the processes of pytest-xdist end at about the same time.
 SLOWEST_FIRST = (
     "test_environments.py",
+    "test_kills.py",
+    "test_comparing.py",
+    "test_recovery.py",
     "test_search.py",
+    "test_backends.py",
+    "test_strategies.py",
+    "test_reuse.py",
+    "test_tune.py",
+    "test_examples.py",
+    "test_data_parallel.py",
+    "test_fairness.py",
+    "test_tf_keras_student.py",
+    "test_growing.py",
+    "test_commands.py",
+    "test_equality.py",
+    "test_training.py",
+    "test_teacher_source.py",
+    "test_readme.py",
+    "test_cached_training.py",
+    "test_planning.py",
+    "test_tfmot.py",
 )
 
 

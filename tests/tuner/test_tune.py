@@ -125,6 +125,7 @@ def test_a_search_killed_at_random_moments(root, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_chief_and_two_workers_find_what_one_process_finds(
     root, tmp_path, search_words
 ):

@@ -47,7 +47,8 @@ def test_one_teacher_pass_per_seed_for_all_methods(
     # One epoch of 60 images, 20 of validation and 60 of the test.
     assert once == 2 * (60 + 20 + 60)
     computed.clear()
-    keras_ft.compare(tmp_path / "plain", **toy | {"methods": ["none"]})
+    plain = toy | {"methods": ["none"], "seeds": 1}
+    keras_ft.compare(tmp_path / "plain", **plain)
     assert not computed
 
 
@@ -163,25 +164,25 @@ def test_bad_input_is_refused_before_training(tmp_path, toy, wrong, told):
     assert not list(tmp_path.glob("*-seed*"))
 
 
-def _kept_models(monkeypatch):
-    """What trained each method last."""
+def _kept_models(monkeypatch, train=True):
+    """What trained each method last, or would have."""
     made, build = {}, trainings.Trainings.build
 
     def built(self, method, *arguments):
         made[method] = build(self, method, *arguments)
+        if not train:
+            raise MemoryError("what it was given is known; it need not train")
         return made[method]
 
     monkeypatch.setattr(trainings.Trainings, "build", built)
     return made
 
 
-@pytest.mark.slow
 def test_the_published_weights_reach_the_terms(tmp_path, toy, monkeypatch):
-    made = _kept_models(monkeypatch)
+    made = _kept_models(monkeypatch, train=False)
     settings = toy | {"methods": METHODS, "seeds": 1}
     found = keras_ft.compare(tmp_path, **settings)
     assert [m.name for m in found.methods] == list(METHODS)
-    assert not found.failures
     weights = {
         name: {
             t.name: round(float(t.beta), 3)

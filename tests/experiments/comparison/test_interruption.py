@@ -23,6 +23,7 @@ def test_ctrl_c_passes_and_what_was_done_stays(tmp_path, toy, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_trainings_in_processes_of_their_own(tmp_path, toy):
     lines = []
     settings = toy | {"methods": ["none", "ft"], "seeds": 1}
