@@ -37,9 +37,9 @@ class BetaSuggestion:
 
     Example:
 
-    >>> print(suggestion)
-    beta 433.4: 2 times the task's gradient at the 63 weights before the tap
-    (task 1.15, factor 0.0053)
+    >>> print(keras_ft.suggest_beta(model, images, labels))
+    beta ...: 2 times the task's gradient at the ... weights before the tap
+    (task ..., factor ...)
     """
 
     beta: float

@@ -34,10 +34,10 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
     >>> checkpoint = EpochCheckpoint("runs/first/checkpoints/distil")
     >>> first = checkpoint.restore(model)
-    >>> model.fit(
+    >>> history = model.fit(
     ...     data.train_from(first),
     ...     initial_epoch=first,
-    ...     epochs=20,
+    ...     epochs=5,
     ...     steps_per_epoch=data.steps_per_epoch,
     ...     callbacks=[checkpoint],
     ... )

@@ -18,9 +18,9 @@ class InputError(ValueError):
 
     Example:
 
-    >>> raise InputError("rate", -1, "a number above 0", "Use rate=0.5.")
+    >>> keras_ft.Paraphraser(rate=-1)
     Traceback (most recent call last):
-    keras_ft.errors.InputError: Invalid `rate`. Received: -1. ...
+    keras_ft.InputError: Invalid `rate`. Received: -1. ...
     """
 
     def __init__(

@@ -20,7 +20,14 @@ RECONSTRUCTION_LOSSES = ("l1", "l2")
 
 
 def flatten(tensor: Any) -> Any:
-    """Flattens each example: (batch, ...) -> (batch, D) in float32."""
+    """Flattens each example: (batch, ...) -> (batch, D) in float32.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> keras.ops.shape(losses.flatten(np.ones((2, 8, 8, 32))))
+    (2, 2048)
+    """
     tensor = ops.cast(tensor, "float32")
     size = 1
     for length in tensor.shape[1:]:
@@ -49,8 +56,10 @@ def unit_vectors(factor: Any) -> Any:
 
     Example:
 
-    >>> unit_vectors(np.array([[3.0, 4.0], [0.0, 0.0]]))
-    [[0.6, 0.8], [0.0, 0.0]]
+    >>> from keras_ft import losses
+    >>> np.asarray(losses.unit_vectors(np.array([[3.0, 4.0], [0.0, 0.0]])))
+    array([[0.6, 0.8],
+           [0. , 0. ]], dtype=float32)
 
     Reference:
         Kim, Park and Kwak 2018, arXiv:1802.04977: the normalised factors of
@@ -96,8 +105,10 @@ def factor_distance(
 
     Example:
 
-    >>> factor_distance(np.array([[1.0, 0.0]]), np.array([[0.0, 5.0]]))
-    [1.0]
+    >>> from keras_ft import losses
+    >>> teacher, student = np.array([[1.0, 0.0]]), np.array([[0.0, 5.0]])
+    >>> np.asarray(losses.factor_distance(teacher, student))
+    array([1.], dtype=float32)
 
     Reference:
         arXiv:1802.04977; Jangho-Kim/Factor-Transfer-pytorch.
@@ -120,6 +131,12 @@ def attention_map(features: Any) -> Any:
 
     The activation map of Zagoruyko and Komodakis 2017 (arXiv:1612.03928),
     which RepDistiller also feeds to its version of factor transfer.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> np.asarray(losses.attention_map(np.array([[[[1.0, 3.0]]]])))
+    array([[5.]], dtype=float32)
     """
     features = ops.cast(features, "float32")
     return flatten(ops.mean(ops.square(features), axis=-1))
@@ -127,6 +144,14 @@ def attention_map(features: Any) -> Any:
 
 def attention_distance(teacher_features: Any, student_features: Any) -> Any:
     """Mean squared difference of unit attention maps, per example.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> left = np.array([1.0, 0.0]).reshape(1, 1, 2, 1)
+    >>> right = np.array([0.0, 7.0]).reshape(1, 1, 2, 1)
+    >>> np.asarray(losses.attention_distance(left, right))
+    array([1.], dtype=float32)
 
     Reference:
         arXiv:1612.03928; szagoruyko/attention-transfer `at_loss`.
@@ -151,6 +176,14 @@ def soft_target_divergence(
     Returns:
         Tensor (batch,), float32; the mean over further axes, if any.
 
+    Example:
+
+    >>> from keras_ft import losses
+    >>> sure, unsure = np.array([[100.0, 0.0]]), np.array([[0.0, 0.0]])
+    >>> divergence = losses.soft_target_divergence(sure, unsure, 1.0)
+    >>> np.asarray(divergence).round(3)  # log(2)
+    array([0.693], dtype=float32)
+
     Reference:
         Hinton, Vinyals and Dean 2015, arXiv:1503.02531.
     """
@@ -171,6 +204,13 @@ def reconstruction_error(
 
     The official code trains the paraphraser on the L1 mean; the paper's
     equation is the squared L2 norm, here divided by the number of entries.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> features = np.zeros((1, 8, 8, 4))
+    >>> np.asarray(losses.reconstruction_error(features, features + 2.0, "l2"))
+    array([4.], dtype=float32)
     """
     difference = flatten(features) - flatten(reconstruction)
     powers = ops.abs(difference) if loss == "l1" else ops.square(difference)
@@ -201,6 +241,13 @@ def batch_mean(per_example: Any, sample_weight: Any = None) -> Any:
 
     Raises:
         InputError: `sample_weight` is a dictionary or list.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> per_example = np.array([1.0, 3.0], "float32")
+    >>> float(losses.batch_mean(per_example, np.array([1.0, 0.0])))
+    0.5
     """
     if isinstance(sample_weight, (dict, list, tuple)):
         raise InputError(
@@ -216,7 +263,14 @@ def batch_mean(per_example: Any, sample_weight: Any = None) -> Any:
 
 
 def replicas() -> int:
-    """Replicas in sync of the current `tf.distribute` strategy, else 1."""
+    """Replicas in sync of the current `tf.distribute` strategy, else 1.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> losses.replicas()
+    1
+    """
     if keras.backend.backend() != "tensorflow":
         return 1
     import tensorflow as tf

@@ -22,7 +22,8 @@ class MethodResult:
 
     Example:
 
-    >>> [(m.title, m.mean("accuracy")) for m in comparison.methods]
+    >>> [(m.title, m.deviation("accuracy")) for m in comparison.methods]
+    [('plain', 0.01...), ('KD', 0.012...), ('FT', 0.0164...)]
     """
 
     name: str

@@ -28,7 +28,8 @@ class MethodSettings:
 
     >>> from keras_ft.comparison import MethodSettings
     >>> less = MethodSettings(at_beta=500.0)
-    >>> keras_ft.compare("runs/compare", method_settings=less, **settings)
+    >>> less.at_beta, less.kd_temperature
+    (500.0, 4.0)
 
     Reference:
         HobbitLong/RepDistiller b0722bc, scripts/run_cifar_distill.sh: KD with

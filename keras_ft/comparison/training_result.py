@@ -32,6 +32,7 @@ class TrainingResult:
     Example:
 
     >>> [r.accuracy for r in comparison.trainings if r.method == "ft"]
+    [0.894, 0.895, 0.923]
     """
 
     method: str

@@ -34,7 +34,10 @@ def strategy() -> Any:
 
     >>> strategy = keras_ft.multi_worker.strategy()
     >>> with strategy.scope():
-    ...     model = keras_ft.FactorTransfer(teacher(), student(), paraphraser)
+    ...     teacher = keras.models.load_model("teacher.keras", compile=False)
+    ...     student = keras.models.load_model("student.keras", compile=False)
+    ...     paraphraser = keras_ft.Paraphraser(rate=0.5)
+    ...     model = keras_ft.FactorTransfer(teacher, student, paraphraser)
     """
     check_config(os.environ.get("TF_CONFIG", ""))
     import tensorflow as tf

@@ -21,8 +21,14 @@ class WorkerLostError(RuntimeError):
 
     Example:
 
+    >>> import sys
+    >>> with keras_ft.multi_worker.strategy().scope():
+    ...     model = keras.models.load_model("student.keras", compile=False)
+    ...     model.compile("sgd", loss)
     >>> try:
-    ...     keras_ft.multi_worker.fit(model, data.train_from, ...)
+    ...     history = keras_ft.multi_worker.fit(
+    ...         model, data.train_from, steps_per_epoch=data.steps_per_epoch,
+    ...         epochs=5, checkpoint_dir="checkpoints")
     ... except keras_ft.multi_worker.WorkerLostError:
     ...     sys.exit(75)  # The launcher starts all workers again.
     """

@@ -44,7 +44,7 @@ class Recipe:
     >>> recipe.beta, recipe.distil.epochs, recipe.paraphrase.epochs
     (500.0, 164, 6)
     >>> model = recipe.distiller(teacher, student, paraphraser)
-    >>> model.compile(recipe.distil.optimizer(steps_per_epoch=391), ...)
+    >>> model.compile(recipe.distil.optimizer(steps_per_epoch=391), loss)
     """
 
     name: str

@@ -13,9 +13,12 @@ class SearchError(InputError, keras_tuner.errors.FatalError):
 
     Example:
 
-    >>> raise SearchError("objective", "val_loss", "val_accuracy", "Use it.")
+    >>> import keras_tuner
+    >>> tuner = keras_tuner.RandomSearch(
+    ...     hypermodel, objective="val_loss", directory="search")
+    >>> tuner.search()
     Traceback (most recent call last):
-    keras_ft.tuner.search_error.SearchError: Invalid `objective`. ...
+    keras_ft.tuner.SearchError: Invalid `objective`. ...
     """
 
     @classmethod

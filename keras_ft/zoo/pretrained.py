@@ -30,7 +30,7 @@ def pretrained(name: str) -> keras.Model:
     Example:
 
     >>> from keras_ft import zoo
-    >>> teacher = zoo.pretrained("fashion_mini")  # doctest: +SKIP
+    >>> teacher = zoo.pretrained("fashion_mini")
     """
     published = provenance(name)
     file = _weights() / f"{name}.keras"
@@ -63,7 +63,8 @@ def provenance(name: str) -> dict[str, Any]:
     Example:
 
     >>> from keras_ft import zoo
-    >>> zoo.provenance("fashion_mini")["sha256"]  # doctest: +SKIP
+    >>> zoo.provenance("fashion_mini")["network"]
+    'zoo.resnet20(classes=10, input_shape=(28, 28, 1))'
     """
     file = _weights() / f"{name}.json"
     installed = _installed()
