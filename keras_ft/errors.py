@@ -21,12 +21,9 @@ class InputError(ValueError):
 
     Example:
 
-    >>> raise InputError("rate", -1, "a number above 0", "Use rate=0.5.")
+    >>> keras_ft.Paraphraser(rate=-1)
     Traceback (most recent call last):
-    keras_ft.errors.InputError: Invalid `rate`. Received: -1. ...
-    >>> raise InputError("`--beta_ratio` needs `--beta=auto`.")
-    Traceback (most recent call last):
-    keras_ft.errors.InputError: `--beta_ratio` needs `--beta=auto`.
+    keras_ft.InputError: Invalid `rate`. Received: -1. ...
     """
 
     @overload

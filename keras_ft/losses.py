@@ -20,7 +20,14 @@ RECONSTRUCTION_LOSSES = ("l1", "l2")
 
 
 def flatten(tensor: Any) -> Any:
-    """Flatten each example: (batch, ...) -> (batch, D) in float32."""
+    """Flatten each example: (batch, ...) -> (batch, D) in float32.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> keras.ops.shape(losses.flatten(np.ones((2, 8, 8, 32))))
+    (2, 2048)
+    """
     tensor = ops.cast(tensor, "float32")
     size = 1
     for length in tensor.shape[1:]:
@@ -44,6 +51,13 @@ def unit_vectors(factor: Any) -> Any:
 
     Returns:
         Tensor (batch, D), float32, each row of length 1 or 0.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> np.asarray(losses.unit_vectors(np.array([[3.0, 4.0], [0.0, 0.0]])))
+    array([[0.6, 0.8],
+           [0. , 0. ]], dtype=float32)
 
     Reference:
         Kim, Park and Kwak 2018, arXiv:1802.04977: the normalized factors of
@@ -86,6 +100,13 @@ def factor_distance(
     Returns:
         Tensor (batch,), float32, at least 0, invariant to positive scaling
         of either factor.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> teacher, student = np.array([[1.0, 0.0]]), np.array([[0.0, 5.0]])
+    >>> np.asarray(losses.factor_distance(teacher, student))
+    array([1.], dtype=float32)
 
     Reference:
         arXiv:1802.04977; Jangho-Kim/Factor-Transfer-pytorch.
@@ -160,6 +181,13 @@ def reconstruction_error(
     The official code trains the paraphraser on the absolute one (`"l1"`). The
     paper's equation is the squared L2 norm; `"l2"` divides it by the number
     of entries.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> features = np.zeros((1, 8, 8, 4))
+    >>> np.asarray(losses.reconstruction_error(features, features + 2.0, "l2"))
+    array([4.], dtype=float32)
     """
     difference = flatten(features) - flatten(reconstruction)
     powers = ops.abs(difference) if loss == "l1" else ops.square(difference)
@@ -205,7 +233,14 @@ def batch_mean(per_example: Any, sample_weight: Any = None) -> Any:
 
 
 def replicas() -> int:
-    """Return the current strategy's replicas in sync, 1 without one."""
+    """Return the current strategy's replicas in sync, 1 without one.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> losses.replicas()
+    1
+    """
     if keras.backend.backend() != "tensorflow":
         return 1
     import tensorflow as tf

@@ -96,8 +96,10 @@ def compress(
     Example:
 
     >>> model = keras_ft.FactorTransfer(teacher, student, paraphraser)
-    >>> small = keras_ft.compression.compress(model, "qat", data.train)
-    >>> keras_ft.export.to_tflite(
+    >>> model.compile("sgd", loss)
+    >>> small = keras_ft.compression.compress(
+    ...     model, "qat", data.train, verbose=0)
+    >>> result = keras_ft.export.to_tflite(
     ...     small, "student.tflite", "int8", calibration=data.train,
     ...     normalization=data.normalization)
     """

@@ -35,7 +35,8 @@ class ImageData:
     Example:
 
     >>> data = keras_ft.data.load("fashion_mini")
-    >>> student.fit(data.train, validation_data=data.validation, epochs=2)
+    >>> history = student.fit(
+    ...     data.train, validation_data=data.validation, epochs=1)
     """
 
     name: str
@@ -69,8 +70,9 @@ class ImageData:
 
         Example:
 
-        >>> student.fit(data.train_from(7), initial_epoch=7, epochs=10,
-        ...             steps_per_epoch=data.steps_per_epoch)
+        >>> history = student.fit(
+        ...     data.train_from(7), initial_epoch=7, epochs=10,
+        ...     steps_per_epoch=data.steps_per_epoch)
         """
         if epoch < 0:
             raise InputError(

@@ -78,7 +78,8 @@ def load(
 
     Example:
 
-    >>> data = load("fashion_mini", batch_size=64, train_examples=1000)
+    >>> data = keras_ft.data.load(
+    ...     "fashion_mini", batch_size=64, train_examples=1000)
     >>> data.classes, data.input_shape, data.steps_per_epoch
     (10, (28, 28, 1), 16)
     """

@@ -42,8 +42,14 @@ class WorkerLostError(RuntimeError):
 
     Example:
 
+    >>> import sys
+    >>> with keras_ft.multi_worker.strategy().scope():
+    ...     model = keras.models.load_model("student.keras", compile=False)
+    ...     model.compile("sgd", loss)
     >>> try:
-    ...     keras_ft.multi_worker.fit(model, data.train_from, ...)
+    ...     history = keras_ft.multi_worker.fit(
+    ...         model, data.train_from, steps_per_epoch=data.steps_per_epoch,
+    ...         epochs=5, checkpoint_dir="checkpoints")
     ... except keras_ft.multi_worker.WorkerLostError:
     ...     sys.exit(75)  # The launcher starts all workers again.
     """
@@ -67,7 +73,10 @@ def strategy() -> Any:
 
     >>> strategy = keras_ft.multi_worker.strategy()
     >>> with strategy.scope():
-    ...     model = keras_ft.FactorTransfer(teacher(), student(), paraphraser)
+    ...     teacher = keras.models.load_model("teacher.keras", compile=False)
+    ...     student = keras.models.load_model("student.keras", compile=False)
+    ...     paraphraser = keras_ft.Paraphraser(rate=0.5)
+    ...     model = keras_ft.FactorTransfer(teacher, student, paraphraser)
     """
     check_config(os.environ.get("TF_CONFIG", ""))
     import tensorflow as tf

@@ -94,16 +94,19 @@ def fit(
     Example:
 
     >>> strategy = keras_ft.multi_worker.strategy()
-    >>> data = keras_ft.data.load("cifar10", drop_remainder=True)
+    >>> data = keras_ft.data.load(
+    ...     "fashion_mini", train_examples=1000, drop_remainder=True)
     >>> with strategy.scope():
-    ...     model = keras_ft.FactorTransfer(teacher(), student(), paraphraser)
-    ...     model.compile("sgd", loss, metrics=["accuracy"])
-    >>> keras_ft.multi_worker.fit(
-    ...     model,
+    ...     teacher = keras.models.load_model("teacher.keras", compile=False)
+    ...     paraphraser = keras_ft.Paraphraser(rate=0.5)
+    ...     phase1 = keras_ft.ParaphraserTrainer(teacher, paraphraser)
+    ...     phase1.compile("sgd")
+    >>> history = keras_ft.multi_worker.fit(
+    ...     phase1,
     ...     data.train_from,
     ...     steps_per_epoch=data.steps_per_epoch,
     ...     validation_data=data.validation,
-    ...     epochs=20,
+    ...     epochs=2,
     ...     checkpoint_dir="checkpoints",
     ... )
     """

@@ -15,9 +15,11 @@ class BridgeError(ExportError):
 
     Example:
 
-    >>> raise BridgeError("act", "hard_sigmoid differs", "Use sigmoid.")
+    >>> hard = keras.layers.Dense(3, "hard_sigmoid", name="gate")
+    >>> model = keras.Sequential([keras.Input((8,)), hard])
+    >>> keras_ft.export.to_tf_keras(model)
     Traceback (most recent call last):
-    keras_ft.export.BridgeError: Invalid `model`. Received: ...
+    keras_ft.export.BridgeError: Invalid `model`. Received: 'gate': ...
     """
 
     def __init__(self, layer: str, reason: str, remedy: str) -> None:

@@ -12,7 +12,12 @@ class QuantizationNotAppliedError(ExportError):
 
     Example:
 
-    >>> check_contents("tiny.tflite", "dynamic")
+    >>> images, labels = data.examples("test", 100)
+    >>> tiny = keras.Sequential([
+    ...     keras.Input((28, 28, 1)), keras.layers.AveragePooling2D(4),
+    ...     keras.layers.Flatten(), keras.layers.Dense(10)])
+    >>> keras_ft.export.to_tflite(
+    ...     tiny, "tiny.tflite", "dynamic", samples=images)
     Traceback (most recent call last):
     keras_ft.export.QuantizationNotAppliedError: Invalid `quantization`. ...
     """

@@ -29,7 +29,7 @@ class UnsupportedOpsError(ExportError):
 
     Example:
 
-    >>> raise UnsupportedOpsError(("BesselI0",))
+    >>> raise keras_ft.export.UnsupportedOpsError(("BesselI0",))
     Traceback (most recent call last):
     keras_ft.export.UnsupportedOpsError: Invalid `student`. Received: ...
     """

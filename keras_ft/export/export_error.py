@@ -11,8 +11,12 @@ class ExportError(InputError):
 
     Example:
 
+    >>> images, labels = data.examples("test", 100)
+    >>> needed = {"samples": images, "normalization": data.normalization}
     >>> try:
-    ...     to_tflite(student, "student.tflite", "int8", calibration=images)
-    ... except ExportError:
-    ...     to_tflite(student, "student.tflite", "dynamic", samples=images)
+    ...     result = keras_ft.export.to_tflite(
+    ...         student, "student.tflite", "int8", images, **needed)
+    ... except keras_ft.export.ExportError:
+    ...     result = keras_ft.export.to_tflite(
+    ...         student, "student.tflite", "dynamic", **needed)
     """

@@ -31,9 +31,12 @@ class ExportResult:
 
     Example:
 
-    >>> result = to_tflite(student, "student.tflite", samples=images)
-    >>> print(f"{result.bytes} bytes, agreement {result.agreement:.3f}")
-    1102020 bytes, agreement 1.000
+    >>> images, labels = data.examples("test", 100)
+    >>> result = keras_ft.export.to_tflite(
+    ...     student, "student.tflite", samples=images,
+    ...     normalization=data.normalization)
+    >>> print(f"agreement {result.agreement:.3f}, {result.bytes:,} bytes")
+    agreement 1.000, ... bytes
     """
 
     path: Path

@@ -27,8 +27,8 @@ def run_in_litert(path: Path, images: np.ndarray) -> np.ndarray:
     Example:
 
     >>> images, labels = data.examples("test", 100)
-    >>> probabilities = run_in_litert("student.tflite", images)
-    >>> np.mean(np.argmax(probabilities, axis=-1) == labels)
+    >>> probabilities = keras_ft.export.run_in_litert("student.tflite", images)
+    >>> accuracy = np.mean(np.argmax(probabilities, axis=-1) == labels)
     """
     from ai_edge_litert.interpreter import Interpreter
 

@@ -49,8 +49,12 @@ def classify_isolated(
 
     Example:
 
+    >>> from pathlib import Path
     >>> images, labels = data.examples("test", 100)
-    >>> answers = classify_isolated(Path("student.tflite"), images)
+    >>> answers = keras_ft.export.classify_isolated(
+    ...     Path("student.tflite"), images)
+    >>> answers.shape
+    (100, 10)
     """
     _, answers = _run(path, seconds, images=images)
     assert answers is not None

@@ -17,9 +17,11 @@ class ModelFileError(ExportError):
 
     Example:
 
-    >>> raise ModelFileError(Path("a.tflite"), "crashed", "SIGSEGV")
+    >>> from pathlib import Path
+    >>> size = Path("a.tflite").write_bytes(b"no flatbuffer at all")
+    >>> keras_ft.export.measure_latency("a.tflite")
     Traceback (most recent call last):
-    keras_ft.export.ModelFileError: Invalid `a.tflite`. Received: SIGSEGV. ...
+    keras_ft.export.ModelFileError: Invalid `a.tflite`. Received: ...
     """
 
     def __init__(

@@ -30,7 +30,8 @@ class ParityError(ExportError):
 
     Example:
 
-    >>> raise ParityError("agreement", 0.65, 0.95, 17, "...", "Use float16.")
+    >>> raise keras_ft.export.ParityError(
+    ...     "agreement", 0.65, 0.95, 17, "0 instead of 3", "Use float16.")
     Traceback (most recent call last):
     keras_ft.export.ParityError: Invalid `student`. Received: ...
     """

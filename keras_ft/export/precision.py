@@ -15,8 +15,9 @@ class PrecisionError(ExportError):
 
     Example:
 
-    >>> student.quantize("int8")
-    >>> in_float32(student)
+    >>> images, labels = data.examples("test", 100)
+    >>> student.get_layer("head").quantize("int8")
+    >>> keras_ft.export.to_tflite(student, "student.tflite", samples=images)
     Traceback (most recent call last):
     keras_ft.export.PrecisionError: Invalid `student`. Received: layer ...
     """

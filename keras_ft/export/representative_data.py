@@ -28,7 +28,8 @@ class RepresentativeDataError(ExportError):
 
     Example:
 
-    >>> pixel_images("samples", np.zeros((64, 32, 32, 3)), (32, 32, 3), None)
+    >>> black = np.zeros((64, 28, 28, 1))
+    >>> keras_ft.export.to_tflite(student, "student.tflite", samples=black)
     Traceback (most recent call last):
     keras_ft.export.RepresentativeDataError: Invalid `samples`. Received: ...
     """

@@ -47,8 +47,8 @@ class FeatureCache(CachedBatches):
 
     Example:
 
-    >>> cache = FeatureCache.build("cache", teacher, data, views=8)
-    feature cache: 8 views, 38,500 rows of stage3 as float16: ...
+    >>> cache = keras_ft.FeatureCache.build("cache", teacher, data, views=8)
+    feature cache: 8 views, ... rows of stage3 as float16: ...
     >>> x, labels = next(iter(cache.train_from(0)))
     >>> x["features"]["stage3"].shape
     TensorShape([128, 7, 7, 64])

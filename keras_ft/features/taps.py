@@ -70,9 +70,9 @@ def taps(model: keras.Model) -> _TapTable:
     Example:
 
     >>> print(keras_ft.taps(keras_ft.zoo.resnet20()))
-    tap                                               HxWxC stride  layer
+    tap                                    HxWxC stride  layer
     ...
-    stage3                                           8x8x64      4  <- default
+    stage3                                8x8x64      4  ReLU  <- default
     """
     graph.check_has_graph(model)
     outputs = {id(tensor) for tensor in model.outputs}

@@ -66,9 +66,9 @@ class Paraphraser(layers.Layer):
 
     >>> paraphraser = keras_ft.Paraphraser(rate=0.5)
     >>> features = np.ones((2, 8, 8, 64), "float32")
-    >>> paraphraser(features).shape
+    >>> keras.ops.shape(paraphraser(features))
     (2, 8, 8, 32)
-    >>> paraphraser.reconstruct(features).shape
+    >>> keras.ops.shape(paraphraser.reconstruct(features))
     (2, 8, 8, 64)
 
     Reference:

@@ -36,7 +36,7 @@ class Translator(layers.Layer):
     Example:
 
     >>> translator = keras_ft.Translator(channels=32)
-    >>> translator(np.ones((2, 8, 8, 64), "float32")).shape
+    >>> keras.ops.shape(translator(np.ones((2, 8, 8, 64), "float32")))
     (2, 8, 8, 32)
 
     Reference:

@@ -83,7 +83,7 @@ class Distiller(FrozenTeacherModel):
     ... )
     >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     >>> model.compile("sgd", loss)
-    >>> model.fit(images, labels, epochs=10)
+    >>> history = model.fit(images, labels, epochs=10)
     """
 
     def __init__(

@@ -63,7 +63,7 @@ class FactorTransfer(Distiller):
     ...     keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     ...     metrics=["accuracy"],
     ... )
-    >>> model.fit(images, labels, epochs=164)
+    >>> history = model.fit(images, labels, epochs=20)
     >>> model.student.save("student.keras")
 
     Reference:

@@ -47,7 +47,7 @@ class ParaphraserTrainer(FrozenTeacherModel):
     >>> paraphraser = keras_ft.Paraphraser(rate=0.5)
     >>> phase1 = keras_ft.ParaphraserTrainer(teacher, paraphraser)
     >>> phase1.compile(keras.optimizers.SGD(0.1, momentum=0.9))
-    >>> phase1.fit(images, epochs=6)
+    >>> history = phase1.fit(images, epochs=6)
 
     Reference:
         arXiv:1802.04977; Jangho-Kim/Factor-Transfer-pytorch.

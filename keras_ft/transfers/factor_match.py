@@ -54,8 +54,10 @@ class FactorMatch(Transfer):
     Example:
 
     >>> match = keras_ft.transfers.FactorMatch(paraphraser, beta=500.0)
-    >>> match(teacher_features, student_features).shape
-    (batch,)
+    >>> teacher_features = np.ones((4, 8, 8, 64), "float32")
+    >>> student_features = np.ones((4, 8, 8, 16), "float32")
+    >>> keras.ops.shape(match(teacher_features, student_features))
+    (4,)
 
     Reference:
         arXiv:1802.04977; Jangho-Kim/Factor-Transfer-pytorch. Form

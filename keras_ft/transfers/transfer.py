@@ -48,15 +48,16 @@ class Transfer(keras.layers.Layer):
 
     Example:
 
-    ```python
-    class CosineMatch(keras_ft.transfers.Transfer):
-        def call(self, teacher, student):
-            return -keras.losses.cosine_similarity(
-                keras.ops.mean(teacher, (1, 2)), keras.ops.mean(student, (1, 2))
-            )
-
-    model = keras_ft.Distiller(teacher, student, [CosineMatch(beta=10.0)])
-    ```
+    >>> class CosineMatch(keras_ft.transfers.Transfer):
+    ...     def call(self, teacher, student):
+    ...         # Keras' is negative: -1 where both point the same way.
+    ...         return 1.0 + keras.losses.cosine_similarity(
+    ...             keras.ops.mean(teacher, (1, 2)),
+    ...             keras.ops.mean(student, (1, 2)))
+    >>> model = keras_ft.Distiller(teacher, student, [CosineMatch(beta=10.0)])
+    >>> model.compile("sgd", loss)
+    >>> sorted(model.fit(images, labels).history)
+    ['loss', 'regularization_loss', 'task_loss', 'transfer_loss']
     """
 
     source = "features"

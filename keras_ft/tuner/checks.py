@@ -23,6 +23,14 @@ class SearchError(InputError, keras_tuner.errors.FatalError):
     keras-tuner catches what a trial raises and goes on with the next one,
     unless it is a `FatalError`. What would fail in every trial is one.
 
+    Example:
+
+    >>> import keras_tuner
+    >>> tuner = keras_tuner.RandomSearch(
+    ...     hypermodel, objective="val_loss", directory="search")
+    >>> tuner.search()
+    Traceback (most recent call last):
+    keras_ft.tuner.SearchError: Invalid `objective`. ...
     """
 
     @classmethod

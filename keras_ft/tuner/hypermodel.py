@@ -94,16 +94,18 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
 
     Example:
 
+    >>> import keras_tuner
     >>> hypermodel = keras_ft.tuner.FactorTransferHyperModel(
-    ...     teacher, "resnet8", data, "cache", rates=(0.25, 0.5, 1.0),
-    ...     betas=keras_ft.tuner.LogRange(50.0, 5000.0),
-    ...     recipe=keras_ft.Recipe.preset("official").short(2, 6),
+    ...     teacher, lambda hp: keras.models.clone_model(student), data,
+    ...     "cache", rates=(0.5,), betas=keras_ft.tuner.LogRange(50.0, 5000.0),
+    ...     recipe=keras_ft.Recipe.preset("official").short(1, 1),
+    ...     views=1, echo=None,
     ... )
     >>> tuner = keras_tuner.RandomSearch(
-    ...     hypermodel, objective="val_accuracy", max_trials=20, seed=1,
+    ...     hypermodel, objective="val_accuracy", max_trials=2, seed=1,
     ...     directory="search", overwrite=True,
     ... )
-    >>> tuner.search()
+    >>> tuner.search(verbose=0)
     >>> student = hypermodel.best_student(tuner)
     """
 

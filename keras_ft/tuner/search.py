@@ -58,8 +58,13 @@ def tune(
 
     Example:
 
-    >>> found = tune("runs/search", SearchSettings(recipe=recipe), echo=print)
-    >>> found["best"]["rate"]
+    >>> settings = keras_ft.tuner.SearchSettings(
+    ...     recipe=keras_ft.Recipe.preset("official").short(1, 1),
+    ...     rates=(0.5,), betas=(50.0, 500.0), views=1, train_examples=256,
+    ...     teacher="teacher.keras", student="student.keras")
+    >>> found = keras_ft.tuner.tune("runs/search", settings)
+    >>> found["best"]["beta"] in (50.0, 500.0)
+    True
     """
     if _is_worker():
         _forget_own_file(run_dir)

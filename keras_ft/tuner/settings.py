@@ -58,8 +58,8 @@ class SearchSettings:
 
     Example:
 
-    >>> recipe = Recipe.preset("official").short(2, 6)
-    >>> settings = SearchSettings(recipe=recipe, tuner="grid")
+    >>> recipe = keras_ft.Recipe.preset("official").short(2, 6)
+    >>> settings = keras_ft.tuner.SearchSettings(recipe=recipe, tuner="grid")
     """
 
     recipe: Recipe

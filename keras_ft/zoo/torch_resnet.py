@@ -69,8 +69,8 @@ def load_torch_resnet(
     Example:
 
     >>> from keras_ft import zoo
-    >>> zoo.load_torch_resnet("resnet56_cifar10.npz").name  # doctest: +SKIP
-    'resnet56'
+    >>> zoo.load_torch_resnet("resnet20_cifar10.npz").name
+    'resnet20'
     """
     arrays = _canonical(
         source if isinstance(source, Mapping) else _read(Path(source))

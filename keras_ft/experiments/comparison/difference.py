@@ -24,8 +24,9 @@ class Difference:
 
     Example:
 
-    >>> Difference.of({0: 0.91, 1: 0.92}, {0: 0.90, 1: 0.90}).mean
-    1.5
+    >>> found = Difference.of({0: 0.91, 1: 0.92}, {0: 0.90, 1: 0.90})
+    >>> print(found)
+    +1.5 pt, 95 % CI [-4.9, 7.9]
     """
 
     seeds: int

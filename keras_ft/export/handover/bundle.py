@@ -97,12 +97,13 @@ def bundle(
     Example:
 
     >>> images, labels = data.examples("test", 500)
-    >>> keras_ft.export.bundle(
+    >>> result = keras_ft.export.bundle(
     ...     student, "handover", calibration=data.train,
     ...     normalization=data.normalization, class_names=data.class_names,
     ...     samples=images, labels=labels,
     ...     card=keras_ft.export.ModelCard(author="Ann", license="Apache-2.0"))
-    BundleResult(folder=PosixPath('handover'), ...)
+    >>> "Classifier.kt" in result.files
+    True
     """
     folder = Path(folder).resolve()
     input_shape, _ = shapes_of(student)

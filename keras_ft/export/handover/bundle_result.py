@@ -22,9 +22,14 @@ class BundleResult:
 
     Example:
 
-    >>> result = bundle(student, "handover", ...)
-    >>> print(result.folder / "README.md", result.exported.accuracy)
-    handover/README.md 0.958
+    >>> images, labels = data.examples("test", 500)
+    >>> result = keras_ft.export.bundle(
+    ...     student, "handover", "dynamic", samples=images,
+    ...     normalization=data.normalization, class_names=data.class_names)
+    >>> result.exported.path.name, result.latencies[0].threads
+    ('student.tflite', 1)
+    >>> (result.folder / "README.md").is_file()
+    True
     """
 
     folder: Path

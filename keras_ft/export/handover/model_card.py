@@ -31,7 +31,8 @@ class ModelCard:
 
     Example:
 
-    >>> ModelCard(author="Ann", license="MIT", teacher="resnet56").license
+    >>> card = keras_ft.export.ModelCard(author="Ann", license="MIT")
+    >>> card.license
     'MIT'
     """
 
