@@ -18,6 +18,7 @@ _LABELS_ONLY = "labels only"
 _TITLES = {
     "ft": "Factor Transfer",
     "none": _LABELS_ONLY,
+    "student": _LABELS_ONLY,  # as metrics.json of an earlier version says
     "kd": "soft targets (KD)",
     "at": "attention transfer (AT)",
     "fitnet": "hints (FitNets)",

@@ -49,7 +49,7 @@ def test_a_run_is_handed_over(run_dir, metrics, capsys):
     assert told == {
         "teacher": metrics["teacher_accuracy"],
         "this student in Keras": metrics["ft_accuracy"],
-        "the same student, labels only": metrics["student_accuracy"],
+        "the same student, labels only": metrics["none_accuracy"],
         "the same student, soft targets (KD)": metrics["kd_accuracy"],
     }
     # All test images: what the run measured is what the bundle measured.

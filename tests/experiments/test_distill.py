@@ -23,7 +23,7 @@ FILES = {
     "paraphraser.keras",
     "translator.keras",
     "student.keras",
-    "student_alone.keras",
+    "student_none.keras",
     "student_kd.keras",
     "student.tflite",
     "student_dynamic.tflite",
@@ -60,7 +60,8 @@ def test_metrics(finished_run):
     assert set(metrics) == {
         "teacher_accuracy",
         "ft_accuracy",
-        "student_accuracy",
+        "none_accuracy",
+        "methods",
         "kd_accuracy",
         "tflite_bytes",
         "tflite_agreement",

@@ -12,7 +12,7 @@ def metrics(ft, student=None):
         "ft_accuracy": ft,
         "test_examples": 2000,
     }
-    return content | ({} if student is None else {"student_accuracy": student})
+    return content | ({} if student is None else {"none_accuracy": student})
 
 
 @pytest.mark.parametrize(
