@@ -42,11 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code.
-
-    Example:
-
-    >>> main(["taps", "--model=resnet20"])
-    0
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     # Before TensorFlow is imported by a command: it logs from C++, and it

@@ -23,11 +23,6 @@ def forward_flops(
 
     Returns:
         The number of operations.
-
-    Example:
-
-    >>> forward_flops(keras_ft.zoo.resnet20(), (32, 32, 3))
-    82122602
     """
     import tensorflow as tf
 

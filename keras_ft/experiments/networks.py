@@ -21,10 +21,6 @@ def load(path: artifacts.PathLike) -> keras.Model:
 
     Raises:
         InputError: The file is missing, damaged, or needs unsafe code.
-
-    Example:
-
-    >>> student = load("runs/first/student.keras")
     """
     path = Path(path)
     if not path.is_file():
@@ -68,7 +64,7 @@ def save(model: keras.Model, path: artifacts.PathLike) -> None:
 
 
 def build(source: str, loaded: Any) -> keras.Model:
-    """A student: a zoo network made for the dataset, or a `.keras` file.
+    """Build a zoo network for the dataset, or load a `.keras` file.
 
     Args:
         source: Zoo name or path.
@@ -84,7 +80,7 @@ def build(source: str, loaded: Any) -> keras.Model:
 
 
 def teacher(source: str) -> keras.Model:
-    """A finished teacher.
+    """Load a finished teacher.
 
     Args:
         source: A `.keras` file, a run folder, a PyTorch ResNet's arrays
@@ -101,7 +97,7 @@ def teacher(source: str) -> keras.Model:
 
 
 def teacher_normalization(source: str | None) -> Any:
-    """The normalization a teacher was trained with, or None.
+    """Return the normalization a teacher was trained with, or None.
 
     A run folder has noted it. Arrays of PyTorch networks do not tell; public
     ones for CIFAR (akamaster/pytorch_resnet_cifar10) were trained on

@@ -51,11 +51,6 @@ class RunFolder:
     Raises:
         InputError: On entering: another process holds the folder, a setting
             differs from the one it was started with, or `run.json` is damaged.
-
-    Example:
-
-    >>> with RunFolder("runs/first", {"seed": 0}) as run:
-    ...     run.once("labels", ["labels.txt"], write_labels)
     """
 
     def __init__(

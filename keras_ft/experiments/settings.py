@@ -52,12 +52,6 @@ class Settings:
 
     Raises:
         InputError: A name or number is outside what is listed above.
-
-    Example:
-
-    >>> recipe = Recipe.preset("official").short(2, 6)
-    >>> settings = Settings(recipe=recipe, dataset="fashion_mini",
-    ...                     teacher="fashion_mini", student="resnet8")
     """
 
     recipe: Recipe

@@ -201,7 +201,7 @@ def test_all_students_of_a_run_start_from_the_same_weights(tmp_path, photos):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"baselines": ("at",)}, "baselines"),
+        ({"methods": ("crd",)}, "methods"),
         ({"quantizations": ("int4",)}, "quantizations"),
         ({"teacher": None}, "exactly one of the two"),
         ({"seed": -1}, "seed"),
