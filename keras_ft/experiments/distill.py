@@ -28,6 +28,7 @@ from keras_ft.experiments.training import summary
 from keras_ft.experiments.training import train
 from keras_ft.export import ExportError
 from keras_ft.feature_cache import FeatureCache
+from keras_ft.optimizers import Schedule
 
 TEACHER_OUTPUTS = "teacher_outputs"
 
@@ -118,12 +119,6 @@ def distill(
         return _write_metrics(run, refused)
 
 
-def student_file(settings_methods: Iterable[str], method: str) -> str:
-    """Return the file of a method's student in a run of several methods."""
-    first = next(iter(settings_methods))
-    return "student.keras" if method == first else f"student_{method}.keras"
-
-
 def finished_teacher(
     run: RunFolder, settings: Settings, load: Any
 ) -> keras.Model:
@@ -197,16 +192,19 @@ def _train_students(
         )
         for method in chosen:
             methods.check(method, recipe, teacher, example, pairs)
-    source = _source(run, settings, data, teacher, pairs)
+
+    def online(schedule: Schedule) -> students.Source:
+        return lambda: (load(schedule.batch_size), teacher)
+
+    cached = None
+    if settings.views is not None:
+        cached = _cached(run, settings, data, teacher, pairs)
     paraphraser = None
     if any(method.has("ft") for method in chosen):
-        first = source
-        if settings.views is None:
-            first = lambda: (load(recipe.paraphrase.batch_size), teacher)  # noqa: E731
         paraphraser = students.train_paraphraser(
             run,
             recipe,
-            first,
+            cached or online(recipe.paraphrase),
             settings.seed,
             pairs["factor"][0].name,
             settings.acceleration,
@@ -236,15 +234,16 @@ def _train_students(
                 model.transfers[0].beta = found["beta"]
             return model
 
+        shipped = method == chosen[0]
         result = students.train_student(
             run,
             method.name,
-            student_file(settings.methods, method.name),
+            "student.keras" if shipped else f"student_{method.name}.keras",
             student=settings.student,
             seed=settings.seed,
             schedule=recipe.distill,
             data=data,
-            source=source if method.parts else lambda: (data, teacher),
+            source=(method.parts and cached) or online(recipe.distill),
             build=build,
         )
         run.echo(
@@ -254,23 +253,21 @@ def _train_students(
     shutil.rmtree(run.path / TEACHER_OUTPUTS, ignore_errors=True)
 
 
-def _source(
+def _cached(
     run: RunFolder,
     settings: Settings,
     data: Any,
     teacher: keras.Model,
     pairs: Any,
 ) -> students.Source:
-    """Return where students learn from: the teacher, or a cache of it.
+    """Return a source whose batches carry the teacher's outputs.
 
-    With `Settings.views` the teacher runs over that many epochs once, when a
-    training first asks; then batches carry its outputs.
+    The teacher runs over `Settings.views` epochs once, when a training first
+    asks.
     """
-    if settings.views is None:
-        return lambda: (data, teacher)
 
     @functools.cache
-    def cached() -> tuple[Any, keras.Model]:
+    def source() -> tuple[Any, keras.Model]:
         begun = time.monotonic()
         cache = FeatureCache.build(
             run.path / TEACHER_OUTPUTS,
@@ -287,7 +284,7 @@ def _source(
         run.note(name, round(before + time.monotonic() - begun, 1))
         return cache, cache.teacher
 
-    return cached
+    return source
 
 
 def views_of(settings: Settings, asked: int) -> int:
