@@ -17,8 +17,8 @@ from keras_ft.errors import InputError
 from keras_ft.experiments.exam import Exam
 from keras_ft.experiments.file_result import FileResult
 from keras_ft.experiments.file_result import pareto_optimal
-from keras_ft.export.isolated import SECONDS
 from keras_ft.export.latency import check_counts
+from keras_ft.export.litert import TIME_LIMIT as SECONDS
 from keras_ft.export.parity import same_class
 
 JSON = "benchmark.json"

@@ -5,11 +5,11 @@ from typing import Any
 
 import keras
 import numpy as np
+from scipy.special import softmax
 
 from keras_ft.experiments import models
-from keras_ft.export.expected import keras_logits
-from keras_ft.export.expected import softmax
-from keras_ft.export.precision import in_float32
+from keras_ft.export.student import in_float32
+from keras_ft.export.student import student_logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +68,6 @@ def make_exam(loaded: Any, student: keras.Model | None, count: int) -> Exam:
     if student is not None:
         models.check_fit(student, loaded, "student")
         scaling = loaded.normalization.scale_and_shift()
-        logits = keras_logits(in_float32(student), images, scaling)
-        expected = softmax(logits)
+        logits = student_logits(in_float32(student), images, scaling)
+        expected = softmax(logits, axis=-1)
     return Exam(loaded.name, images, labels, expected, loaded.classes)

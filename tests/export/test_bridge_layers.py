@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-
 from keras_ft.export.bridge_layers import ACTIVATIONS
 from keras_ft.export.bridge_layers import LAYERS
+
 from keras_ft.export.tf_keras_bridge import BridgeError
 from keras_ft.export.tf_keras_bridge import to_tf_keras
 

@@ -9,13 +9,13 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import encode
 from flatbuffers import number_types
 from flatbuffers import table
+from keras_ft.export.described import with_metadata
 
 from keras_ft.errors import InputError
 from keras_ft.export import described as described_file
 from keras_ft.export import metadata_tables
 from keras_ft.export import run_in_litert
 from keras_ft.export import to_tflite
-from keras_ft.export.described import with_metadata
 from keras_ft.export.metadata import Metadata
 
 NAMES = ("ankle boot", "bag", "coat", "dress", "pullover")

@@ -2,7 +2,6 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-
 from keras_ft.export.precision import PrecisionError
 from keras_ft.export.precision import in_float32
 

@@ -4,15 +4,15 @@ import importlib.util
 
 import numpy as np
 import pytest
+from keras_ft.export.logit_step import diagnosis
+from keras_ft.export.logit_step import logit_step
+from keras_ft.export.logit_step import median_margin
 
 from keras_ft.errors import InputError
 from keras_ft.export import ParityError
 from keras_ft.export import litert_quantizer
 from keras_ft.export import run_in_litert
 from keras_ft.export import to_tflite
-from keras_ft.export.logit_step import diagnosis
-from keras_ft.export.logit_step import logit_step
-from keras_ft.export.logit_step import median_margin
 
 needs_litert_quantizer = pytest.mark.skipif(
     importlib.util.find_spec("litert_quantizer") is None,

@@ -3,7 +3,6 @@ import sys
 import warnings
 
 import pytest
-
 from keras_ft.export.quiet import quiet
 
 

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from keras_ft.export.bridge_parity import check_same_outputs
 
 from keras_ft import zoo
-from keras_ft.export.bridge_parity import check_same_outputs
 from keras_ft.export.tf_keras_bridge import BridgeError
 from keras_ft.export.tf_keras_bridge import to_tf_keras
 

@@ -9,7 +9,7 @@ from keras_ft.experiments import models
 from keras_ft.experiments.comparison.bench import Bench
 from keras_ft.experiments.comparison.method import Method
 from keras_ft.experiments.comparison.outlets import outlet
-from keras_ft.export.preconditions import shapes_of
+from keras_ft.export.student import classifier_shapes
 from keras_ft.layers import Paraphraser
 from keras_ft.layers import Translator
 from keras_ft.models.distiller import Distiller
@@ -65,7 +65,7 @@ def check_methods(bench: Bench) -> None:
     settings = bench.plan.settings
     student = models.build(settings.student, bench.data)
     if bench.plan.exports:
-        shapes_of(student)
+        classifier_shapes(student)
     for method in bench.plan.methods:
         paraphraser = None
         if method.has("ft"):

@@ -3,10 +3,10 @@ import json
 import numpy as np
 import PIL.Image
 import pytest
-
-from keras_ft import export
 from keras_ft.export.handover.golden import chosen
 from keras_ft.export.handover.golden import tolerance
+
+from keras_ft import export
 
 
 def rows(*tops, classes=3, best=0.9):

@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
+from keras_ft.export.handover.whole_folder import check_folder
+from keras_ft.export.handover.whole_folder import whole_folder
 
 from keras_ft import artifacts
 from keras_ft.errors import InputError
-from keras_ft.export.handover.whole_folder import check_folder
-from keras_ft.export.handover.whole_folder import whole_folder
 
 MARK = "card.json"
 

@@ -1,4 +1,4 @@
-"""A folder that appears when all its files are in it, or not at all."""
+"""Write a folder that appears whole or not at all."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from keras_ft.errors import InputError
 _FIX = "Name another folder, or move what is in it."
 
 
-def check_folder(folder: Path, mark: str) -> None:
+def check_replaceable(folder: Path, mark: str) -> None:
     """Refuse a folder that holds anything but what was written there before.
 
     Args:
@@ -23,10 +23,6 @@ def check_folder(folder: Path, mark: str) -> None:
     Raises:
         InputError: It is a file, holds other files, or files that were changed
             since, such as a table someone has filled in.
-
-    Example:
-
-    >>> check_folder(Path("handover"), "model_card.json")
     """
     if not os.path.lexists(folder):
         return
@@ -59,21 +55,16 @@ def check_folder(folder: Path, mark: str) -> None:
 
 
 @contextlib.contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `folder` when the block succeeds.
 
-    What is there stays untouched until then. Call `check_folder` first.
+    What is there stays untouched until then. Call `check_replaceable` first.
 
     Args:
         folder: The folder to write. Its parent is made if it is missing.
 
     Yields:
         Where to write.
-
-    Example:
-
-    >>> with whole_folder(Path("handover")) as temporary:
-    ...     artifacts.write_text(temporary / "labels.txt", "shirt")
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(folder, artifacts.UNFINISHED)

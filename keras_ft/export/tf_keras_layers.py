@@ -1,6 +1,8 @@
-"""A Keras 3 layer's configuration in the words of tf_keras.
+"""Keras 3 layers as tf_keras layers, one by one, by their configurations.
 
-An option that tf_keras lacks is refused unless it asks for nothing special.
+Only layers that were compared are let through: tf_keras may know another
+layer or activation under the same name and compute something else. An option
+that tf_keras lacks is refused unless it asks for nothing special.
 """
 
 import inspect
@@ -8,11 +10,31 @@ from typing import Any
 
 import keras
 
-from keras_ft.export.bridge_error import BridgeError
-from keras_ft.export.bridge_layers import ACTIVATIONS
-from keras_ft.export.bridge_layers import LAYERS
-from keras_ft.export.bridge_layers import check_known
+from keras_ft.export.errors import BridgeError
 
+_1D_TO_3D = (
+    "AveragePooling Conv Cropping GlobalAveragePooling GlobalMaxPooling "
+    "MaxPooling SpatialDropout UpSampling ZeroPadding".split()
+)
+LAYERS = frozenset(
+    f"{kind}{rank}D" for kind in _1D_TO_3D for rank in (1, 2, 3)
+) | frozenset(
+    "Activation ActivityRegularization Add AlphaDropout Average "
+    "BatchNormalization Bidirectional CenterCrop Concatenate "
+    "Conv1DTranspose Conv2DTranspose Conv3DTranspose Dense DepthwiseConv1D "
+    "DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Flatten GRU "
+    "GaussianDropout GaussianNoise GroupNormalization Identity LSTM "
+    "LayerNormalization LeakyReLU Maximum Minimum MultiHeadAttention "
+    "Multiply Normalization PReLU Permute RandomBrightness RandomContrast "
+    "RandomFlip RandomRotation RandomTranslation RandomZoom ReLU "
+    "RepeatVector Rescaling Reshape Resizing SeparableConv1D "
+    "SeparableConv2D SimpleRNN Softmax Subtract TimeDistributed "
+    "UnitNormalization".split()
+)
+ACTIVATIONS = frozenset(
+    "elu exponential gelu leaky_relu linear log_softmax mish relu relu6 "
+    "selu sigmoid silu softmax softplus softsign tanh".split()
+)
 _REGULARIZERS = frozenset({"L1", "L2", "L1L2", "OrthogonalRegularizer"})
 _CONSTRAINTS = frozenset({"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"})
 _RENAMED = {("LeakyReLU", "negative_slope"): "alpha"}
@@ -25,8 +47,55 @@ _HARD_SIGMOID = (
 )
 
 
+_REPLACE = "Replace it by layers that tf_keras has, and train again."
+_REMEDIES = {
+    "Masking": "Give it sequences without padding.",
+    "RandomCrop": "Leave it to the data pipeline.",
+    "Lambda": "Write it with stock layers such as Rescaling, Add or Reshape.",
+    "RMSNormalization": "Use LayerNormalization, and train again.",
+    "SpectralNormalization": "Use the layer it wraps, with the weights as "
+    "they are after training.",
+    "AdaptiveAveragePooling2D": "Use AveragePooling2D with a fixed pool_size, "
+    "or GlobalAveragePooling2D.",
+}
+
+
+def check_layer(layer: Any) -> None:
+    """Refuse what is no stock layer that both packages have.
+
+    Raises:
+        BridgeError: It is not one of `LAYERS`.
+    """
+    kind = type(layer).__name__
+    if not isinstance(layer, keras.layers.Layer):
+        raise BridgeError(
+            layer.name,
+            f"an operation ({kind}) outside of a layer",
+            "Use the layer instead, such as Add, Multiply, ReLU, Reshape or "
+            "Rescaling. Masking and mask_zero add operations, too.",
+        )
+    if isinstance(layer, keras.Model):
+        raise BridgeError(
+            layer.name,
+            f"a subclassed model ({kind})",
+            "Rebuild it with the Functional API: keras.Model(inputs, outputs).",
+        )
+    if type(layer) is not getattr(keras.layers, kind, None):
+        raise BridgeError(
+            layer.name,
+            f"a custom layer ({kind})",
+            "Write it with stock Keras layers.",
+        )
+    if kind not in LAYERS:
+        raise BridgeError(
+            layer.name,
+            f"a {kind} layer, which tf_keras lacks or computes differently",
+            _REMEDIES.get(kind, _REPLACE),
+        )
+
+
 def tf_keras_layer(layer: Any, name: str, trainable: bool) -> Any:
-    """The tf_keras layer that does what a Keras 3 layer does.
+    """Build the tf_keras layer that does what a Keras 3 layer does.
 
     Args:
         layer: A Keras 3 layer that is no model.
@@ -38,25 +107,19 @@ def tf_keras_layer(layer: Any, name: str, trainable: bool) -> Any:
 
     Raises:
         BridgeError: There is none, or not with these options.
-
-    Example:
-
-    >>> tf_keras_layer(keras.layers.Dense(3), "head", True).units
-    3
     """
-    check_known(layer)
-    translation = _Translation(layer.name)
-    own = {"name": name, "trainable": trainable}
-    return translation.layer(type(layer), {**layer.get_config(), **own})
+    check_layer(layer)
+    config = {**layer.get_config(), "name": name, "trainable": trainable}
+    return _LayerBuilder(layer.name).build(type(layer), config)
 
 
-class _Translation:
-    """Of one layer, and of those that it wraps."""
+class _LayerBuilder:
+    """Build a layer and those that it wraps; errors name the outer one."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def layer(self, kind: Any, config: dict[str, Any]) -> Any:
+    def build(self, kind: Any, config: dict[str, Any]) -> Any:
         import tf_keras
 
         counterpart = getattr(tf_keras.layers, kind.__name__)
@@ -89,7 +152,7 @@ class _Translation:
         return options
 
     def _value(self, key: str, value: Any) -> Any:
-        """The option's value, in tf_keras' classes."""
+        """Return the option's value in tf_keras' classes."""
         if key == "dtype":
             return "float32"
         if key.endswith("_initializer"):
@@ -122,13 +185,13 @@ class _Translation:
         )
 
     def _object(self, key: str, value: dict[str, Any]) -> Any:
-        """What Keras wrote as a class and its configuration."""
+        """Build what Keras wrote as a class and its configuration."""
         import tf_keras
 
         name, config = value["class_name"], value["config"]
         is_stock = value.get("module") == "keras.layers" and name in LAYERS
         if key in ("layer", "backward_layer") and is_stock:
-            return self.layer(getattr(keras.layers, name), config)
+            return self.build(getattr(keras.layers, name), config)
         for suffix, module, known in (
             ("_regularizer", "regularizers", _REGULARIZERS),
             ("_constraint", "constraints", _CONSTRAINTS),
@@ -145,7 +208,7 @@ class _Translation:
 
 
 def _parameters(counterpart: Any) -> set[str]:
-    """Whatever a tf_keras class or one it is derived from takes."""
+    """Return all that a tf_keras class and its base classes take."""
     import tf_keras
 
     names = {
@@ -159,7 +222,7 @@ def _parameters(counterpart: Any) -> set[str]:
 
 
 def _is_default(kind: Any, key: str, value: Any) -> bool:
-    """Whether an option that tf_keras lacks asks for nothing special."""
+    """Return whether an option that tf_keras lacks asks for nothing."""
     if key == "seed":
         return True
     if key == "data_format":

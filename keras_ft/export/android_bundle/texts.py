@@ -1,11 +1,11 @@
-"""Fills the texts of the folder in."""
+"""The texts of a bundle, made of the templates beside this file."""
 
 import importlib.resources
 from typing import Any
 
 
 def render(name: str, content: dict[str, Any]) -> str:
-    """A template with the content put in.
+    """Fill a template in.
 
     Args:
         name: Of a file in `templates`, less `.jinja`.
@@ -13,15 +13,10 @@ def render(name: str, content: dict[str, Any]) -> str:
 
     Returns:
         The text; it ends with a line break.
-
-    Example:
-
-    >>> render("labels.txt", {"classes": ["cat", "cup"]})
-    'cat\\ncup\\n'
     """
     import jinja2  # Absent where there is no TensorFlow.
 
-    folder = importlib.resources.files("keras_ft.export.handover")
+    folder = importlib.resources.files("keras_ft.export.android_bundle")
     source = folder.joinpath("templates", f"{name}.jinja")
     environment = jinja2.Environment(
         # Markdown and Kotlin, not HTML.
@@ -38,7 +33,7 @@ def render(name: str, content: dict[str, Any]) -> str:
 
 
 def _cell(text: Any) -> str:
-    """Text for a Markdown table, on one line."""
+    """Return text for a Markdown table, on one line."""
     return " ".join(str(text).replace("|", "\\|").split()) or "not stated"
 
 

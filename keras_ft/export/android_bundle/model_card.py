@@ -1,7 +1,8 @@
-"""All that the model card says, as JSON values."""
+"""The model card: what was told about a student and what was measured."""
 
 import dataclasses
 import platform
+from collections.abc import Mapping
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
@@ -10,11 +11,54 @@ from keras_ft._version import __version__
 from keras_ft.export.conversion import INPUT
 from keras_ft.export.conversion import OUTPUT
 from keras_ft.export.conversion import SIGNATURE
-from keras_ft.export.export_result import ExportResult
-from keras_ft.export.handover.golden import Golden
-from keras_ft.export.handover.model_card import ModelCard
+from keras_ft.export.tflite import ExportResult
 
 _PACKAGES = ("keras", "tensorflow", "ai-edge-litert")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """Say where a student comes from and what one may do with it.
+
+    Everything may be left out; the card then says that it is not stated. What
+    can be measured is measured by `bundle` and is no part of this.
+
+    Args:
+        name: Of the model; by default the student's name.
+        description: One sentence on what it is for.
+        author: Who made it.
+        license: What one may do with it, such as `"Apache-2.0"`.
+        version: Of the model.
+        data: What it was trained on.
+        tested_on: Where the samples come from that it is measured on, such
+            as `"from the 10,000 test images of CIFAR-10"`.
+        teacher: What it learned from.
+        student: What kind of network it is.
+        method: How it learned.
+        settings: Settings of its training, by name.
+        accuracies: Top-1 accuracies, 0..1, of other networks to compare it
+            with, by name, such as `{"teacher": 0.93}`.
+        notes: Sentences one must know before quoting a number.
+
+    Example:
+
+    >>> ModelCard(author="Ann", license="MIT", teacher="resnet56").license
+    'MIT'
+    """
+
+    name: str = ""
+    description: str = ""
+    author: str = ""
+    license: str = ""
+    version: str = ""
+    data: str = ""
+    tested_on: str = ""
+    teacher: str = ""
+    student: str = ""
+    method: str = ""
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    accuracies: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def card_content(
@@ -23,7 +67,8 @@ def card_content(
     input_shape: tuple[int, ...],
     result: ExportResult,
     plain: ExportResult,
-    golden: Golden,
+    golden_images: int,
+    golden_tolerance: float,
 ) -> dict[str, Any]:
     """Put what was told and what was measured together.
 
@@ -33,16 +78,12 @@ def card_content(
         input_shape: (H, W, C).
         result: Of the file that is handed over.
         plain: Of the same student's float32 file, on the same samples.
-        golden: The images to check with.
+        golden_images: Number of images to check with.
+        golden_tolerance: By how much a phone's probabilities may differ.
 
     Returns:
         The content of `model_card.json`. The same student gives the same
         content: it has no dates and no times.
-
-    Example:
-
-    >>> card_content(card, names, (32, 32, 3), ...)["file"]["bytes"]
-    310968
     """
     height, width, channels = input_shape
     return {
@@ -89,8 +130,8 @@ def card_content(
         "file": {"name": "student.tflite", **_measured(result)},
         "float32": _measured(plain),
         "golden": {
-            "images": len(golden.images),
-            "tolerance": golden.tolerance,
+            "images": golden_images,
+            "tolerance": golden_tolerance,
         },
         "versions": _versions(),
     }

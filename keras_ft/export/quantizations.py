@@ -1,36 +1,38 @@
-"""The kinds of `.tflite` files, and what each of them is held to."""
+"""The quantizations a `.tflite` file may have, and how far each may stray.
+
+Importing this module imports neither Keras nor TensorFlow, so that the command
+line can name its choices at once.
+"""
 
 import dataclasses
 
 from keras_ft.errors import InputError
+from keras_ft.validation import needs
 
 
 @dataclasses.dataclass(frozen=True)
 class Quantization:
-    """What one kind of file holds, and how far it may stray from Keras.
+    """Describe one kind of file, and the limits it is held to.
 
     Args:
-        proof: The tensor type that shows that it took place; `None` for float.
-        min_agreement: Share, 0..1, of samples with the same top-1 class.
+        tensor_type: A type its tensors must have, as a proof that it was
+            applied; `None` for float.
+        min_agreement: Share, 0..1, of samples with Keras' top-1 class.
         max_accuracy_drop: Share, 0..1, of samples that may be lost.
         remedy: What to do when the file falls short.
         calibrated: Whether ranges of activations have to be measured.
         integer_io: Whether the app feeds and reads 8-bit integers.
-        recipe: Of litert-quantizer, where that package makes the file.
-
-    Example:
-
-    >>> QUANTIZATIONS["int8"].calibrated
-    True
+        litert_recipe: The recipe of litert-quantizer that makes the file;
+            `None` where TensorFlow's converter does.
     """
 
-    proof: str | None
+    tensor_type: str | None
     min_agreement: float
     max_accuracy_drop: float
     remedy: str
     calibrated: bool = False
     integer_io: bool = False
-    recipe: str | None = None
+    litert_recipe: str | None = None
 
 
 _MORE_IMAGES = (
@@ -68,24 +70,22 @@ QUANTIZATIONS = {
         "INT8", 0.95, 0.005, _MORE_IMAGES, calibrated=True, integer_io=True
     ),
     "dynamic_wi8": Quantization(
-        "INT8", 0.97, 0.005, _WIDE_WEIGHTS, recipe="dynamic_wi8_afp32"
+        "INT8", 0.97, 0.005, _WIDE_WEIGHTS, litert_recipe="dynamic_wi8_afp32"
     ),
     "dynamic_wi4": Quantization(
-        "INT4", 0.9, 0.03, _FEW_BITS, recipe="dynamic_wi4_afp32"
+        "INT4", 0.9, 0.03, _FEW_BITS, litert_recipe="dynamic_wi4_afp32"
     ),
 }
 
 
-def quantization_of(name: str, argument: str = "quantization") -> Quantization:
-    """What is known about a quantization.
+def check_quantization(
+    name: str, argument: str = "quantization"
+) -> Quantization:
+    """Return the quantization of that name, if it can be made here.
 
     Raises:
-        InputError: There is none of that name.
-
-    Example:
-
-    >>> quantization_of("dynamic").proof
-    'INT8'
+        InputError: There is none of that name, or litert-quantizer, which
+            makes it, is not installed.
     """
     if name not in QUANTIZATIONS:
         raise InputError(
@@ -94,4 +94,12 @@ def quantization_of(name: str, argument: str = "quantization") -> Quantization:
             f"one of {', '.join(QUANTIZATIONS)}",
             'Start with "dynamic" if size matters, "none" if not.',
         )
-    return QUANTIZATIONS[name]
+    quantization = QUANTIZATIONS[name]
+    if quantization.litert_recipe is not None:
+        needs.package(
+            "litert_quantizer",
+            f"{argument}={name!r}",
+            "litert-quantizer",
+            'Use quantization="dynamic", which needs nothing more.',
+        )
+    return quantization

@@ -1,4 +1,4 @@
-"""Does a bridged model say what the Keras 3 model says?"""
+"""Does a model in tf_keras compute what the Keras 3 model computes?"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,8 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_ft.export.bridge_error import BridgeError
-from keras_ft.export.bridge_graph import structures_of
+from keras_ft.export.errors import BridgeError
 
 # Of a sample's largest output. Both packages call the same TensorFlow kernels
 # in another order; trained zoo networks differ by about 1e-6.
@@ -35,11 +34,6 @@ def check_same_outputs(reference: keras.Model, bridged: Any) -> float:
     Raises:
         BridgeError: It is above 1e-4; names the first layer that differs,
             or the model where layers cannot be told apart.
-
-    Example:
-
-    >>> check_same_outputs(model, to_tf_keras(model))
-    4.1e-07
     """
     worst = 0.0
     for inputs in _random_inputs(reference):
@@ -84,11 +78,20 @@ def _random_inputs(model: keras.Model) -> Iterator[list[np.ndarray]]:
         yield inputs
 
 
+def input_structure(model: keras.Model) -> Any:
+    """Return a model's inputs as it takes them: one, a list or a dictionary."""
+    # A Sequential model's `input` is where it is called, if it is part of
+    # another model.
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0]
+    return model.input
+
+
 def _difference(
     reference: keras.Model, bridged: Any, inputs: list[np.ndarray]
 ) -> float:
-    """The largest of any output, as a share; infinity for other shapes."""
-    arguments = keras.tree.pack_sequence_as(structures_of(reference)[0], inputs)
+    """Return the largest of any output, as a share of its sample's."""
+    arguments = keras.tree.pack_sequence_as(input_structure(reference), inputs)
     expected = keras.tree.flatten(reference(arguments, training=False))
     received = keras.tree.flatten(bridged(arguments, training=False))
     return max(
@@ -117,7 +120,7 @@ def _relative(expected: np.ndarray, received: np.ndarray) -> float:
 def _first_difference(
     reference: keras.Model, bridged: Any, inputs: list[np.ndarray]
 ) -> str:
-    """The layer to blame, as far as it can be told."""
+    """Return the name of the layer to blame, as far as it can be told."""
     import tf_keras
 
     for layer in reference.layers:
