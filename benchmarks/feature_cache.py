@@ -36,8 +36,8 @@ from keras_ft.artifacts import write_text
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache import forward
 from keras_ft.feature_cache.shard_folder import ShardFolder
-from keras_ft.features import feature_taps
-from keras_ft.features import views
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import find_tap
 
 TOY = flags.DEFINE_boolean("toy", False, "Tiny sizes, to try the script out.")
 DATASET = flags.DEFINE_string("dataset", "cifar10", "See keras_ft.data.load.")
@@ -101,9 +101,11 @@ def ratios(times, others):
 
 def building(teacher, data, folder, rounds):
     """Seconds of a pass and of builds, by teacher; and their ratios."""
-    tap = feature_taps.find(teacher, None, "teacher")
+    tap = find_tap(teacher, None, "teacher")
     dtype = "bfloat16" if gains_from_bfloat16() else "float32"
-    folded = tf.function(fold(views.view(teacher, [tap]), dtype, keep=[0]))
+    folded = tf.function(
+        fold(feature_extractor(teacher, [tap]), dtype, keep=[0])
+    )
     passes = {
         "teacher": forward.live(teacher, [tap], False),
         "folded": lambda images: [folded(images)],

@@ -31,8 +31,8 @@ from keras_ft.acceleration.folded_teacher import fold
 from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.artifacts import write_json
 from keras_ft.artifacts import write_text
-from keras_ft.features import feature_taps
-from keras_ft.features import views
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import find_tap
 
 TOY = flags.DEFINE_boolean("toy", False, "Tiny sizes, to try the script out.")
 TEACHER = flags.DEFINE_string("teacher", "resnet56", "A network of the zoo.")
@@ -55,8 +55,8 @@ LABELS = {
 
 def variants(teacher):
     """Compiled passes by name; all but the first return features alone."""
-    tap = feature_taps.find(teacher, None, "teacher")
-    watched = views.view(teacher, [tap])
+    tap = find_tap(teacher, None, "teacher")
+    watched = feature_extractor(teacher, [tap])
     models = {
         "original": teacher,
         "cut": keras.Model(teacher.inputs[0], tap.tensor),

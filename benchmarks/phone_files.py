@@ -29,7 +29,7 @@ from keras_ft.export import ExportError
 from keras_ft.export import to_tflite
 from keras_ft.export.latency import machine
 from keras_ft.export.latency import measure_latency
-from keras_ft.features.feature_taps import find
+from keras_ft.features.taps import find_tap
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared TFDS folder.")
 TEACHER = flags.DEFINE_string("teacher", None, "CIFAR-10 ResNet, .npz arrays.")
@@ -107,7 +107,7 @@ def _prepare_public(network):
         ("translator", model.translator),
     ):
         tapped = teacher if name == "paraphraser" else student
-        shape = find(tapped, None, name).shape
+        shape = find_tap(tapped, None, name).shape
         whole = keras.Sequential([keras.Input(shape), layer])
         whole.save(home / f"{name}.keras")
     teacher.save(home / "teacher.keras")

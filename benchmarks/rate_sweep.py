@@ -29,7 +29,7 @@ import keras_ft
 from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache import forward as forwards
-from keras_ft.features import feature_taps
+from keras_ft.features.taps import find_tap
 
 RATES = flags.DEFINE_list(
     "rates", "0.25,0.375,0.5,0.625,0.75,1,1.5,2", "The paper's k."
@@ -118,7 +118,7 @@ def measure(kind, round, rate=None, rates=(), **settings):
 def teacher_pass(bench, rate, rates):
     start = time.perf_counter()
     teacher, data = bench.teacher, bench.data
-    taps = [feature_taps.find(teacher, None, "teacher")]
+    taps = [find_tap(teacher, None, "teacher")]
     steps = bench.settings["views"] * data.steps_per_epoch
     stream = data.train_from(0).take(steps)
     images, _ = next(iter(data.test))

@@ -7,9 +7,26 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_ft.errors import InputError
+from keras_ft.validation import parameters
+from keras_ft.validation.parameters import Interval
+from keras_ft.validation.parameters import OneOf
 
 SHAPES = ("step", "linear")
+
+_WEIGHT_DECAY = Interval(float, 0, fix="Use 5e-4, the official setting.")
+_MOMENTUM = Interval(
+    float, 0, 1, closed="left", fix="Use 0.9, the official setting."
+)
+_SCHEDULE = {
+    "epochs": Interval(int, 1, fix="Use 164, the official setting."),
+    "batch_size": Interval(int, 1, fix="Use 128, the official setting."),
+    "learning_rate": Interval(
+        float, 0, closed="neither", fix="Use 0.1, the official setting."
+    ),
+    "momentum": _MOMENTUM,
+    "weight_decay": _WEIGHT_DECAY,
+    "shape": OneOf(SHAPES, fix="Use 'step' with milestones, as published."),
+}
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
@@ -65,13 +82,7 @@ class CoupledSGD(keras.optimizers.SGD):
             name=name,
             **kwargs,
         )
-        if weight_decay < 0:
-            raise InputError(
-                "weight_decay",
-                weight_decay,
-                "a number of at least 0",
-                "Use 5e-4, the official setting.",
-            )
+        _WEIGHT_DECAY.check("weight_decay", weight_decay)
         self.coupled_weight_decay = float(weight_decay)
 
     def update_step(
@@ -149,28 +160,7 @@ class Schedule:
     shape: str = "step"
 
     def __post_init__(self) -> None:
-        for field, low in (("epochs", 1), ("batch_size", 1)):
-            if getattr(self, field) < low:
-                raise InputError(
-                    field,
-                    getattr(self, field),
-                    f"at least {low}",
-                    "Use a positive whole number.",
-                )
-        if not self.learning_rate > 0:
-            raise InputError(
-                "learning_rate",
-                self.learning_rate,
-                "a number above 0",
-                "Use 0.1, the official setting.",
-            )
-        if self.shape not in SHAPES:
-            raise InputError(
-                "shape",
-                repr(self.shape),
-                "'step' or 'linear'",
-                "Use 'step' with milestones, as published.",
-            )
+        parameters.check(_SCHEDULE, vars(self))
 
     def linear(self, epochs: int) -> "Schedule":
         """The same settings over `epochs`, the rate falling linearly to 0."""

@@ -45,7 +45,7 @@ ONLY = {
         "export",
     },
     "data": {"errors", "artifacts", "validation", "data"},
-    "layers": {"errors", "layers"},
+    "layers": {"errors", "validation", "layers"},
     "zoo": {"errors", "artifacts", "zoo"},
 }
 

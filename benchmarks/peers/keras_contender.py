@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 import keras_ft
-from keras_ft.features import feature_taps
-from keras_ft.features import views
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import find_tap
 
 BATCHES = 4
 
@@ -26,7 +26,7 @@ def build(task):
     student = network(task["student"])
     # Before Keras' Distiller freezes the teacher.
     parameters = [trainable(teacher), trainable(student)]
-    tap = feature_taps.find(teacher, None, "teacher")
+    tap = find_tap(teacher, None, "teacher")
     stream = batches(task["batch"], teacher, tap, options.get("cached"))
     model = MODELS[options["kind"]](teacher, student, options)
 
@@ -63,7 +63,7 @@ def batches(size, teacher, tap, cached):
     x = images
     if cached:
         # As a FeatureCache hands them out.
-        watched = views.view(teacher, [tap])
+        watched = feature_extractor(teacher, [tap])
         # Few images at once: this is not to decide about peak memory.
         flat = images.reshape(-1, *contenders.IMAGE)
         features = watched.predict(flat, batch_size=8, verbose=0)[0]
@@ -96,9 +96,7 @@ def plain(teacher, student, options):
 
 def stock(teacher, student, options):
     """Keras' Distiller on the taps that Factor Transfer would use."""
-    taps = [
-        feature_taps.find(model, None, "model") for model in (teacher, student)
-    ]
+    taps = [find_tap(model, None, "model") for model in (teacher, student)]
     if taps[0].shape != taps[1].shape:
         # FeatureDistillation has no projection; no pair here needs one.
         raise ValueError(f"features of {taps[0].shape} and {taps[1].shape}")

@@ -32,7 +32,7 @@ def fold(
 
     Args:
         network: A Functional or Sequential model, for example what
-            `views.view` returns. It is read and called, never changed.
+            `feature_extractor` returns. It is read and called, never changed.
         dtype: `"float32"`, or `"bfloat16"` for weights and activations in
             that type; see `gains_from_bfloat16`.
         keep: The outputs that are wanted, by their place in
@@ -56,7 +56,8 @@ def fold(
     Example:
 
     >>> teacher = keras_ft.zoo.resnet56()
-    >>> watched = view(teacher, [find(teacher, None, "teacher_layer")])
+    >>> tap = find_tap(teacher, None, "teacher_layer")
+    >>> watched = feature_extractor(teacher, [tap])
     >>> fast = fold(watched, keep=[0])  # features only, no head
     """
     if dtype not in ("float32", "bfloat16"):

@@ -19,7 +19,7 @@ from keras_ft.cli.help import command_help
 from keras_ft.cli.help import overview
 from keras_ft.cli.near_miss import explain_flag
 from keras_ft.errors import InputError
-from keras_ft.validation import needs
+from keras_ft.validation.installed import require_tensorflow
 
 COMMANDS = {
     "demo": "the whole job in minutes on data that comes along",
@@ -118,7 +118,7 @@ def _run(command: ModuleType, name: str, words: list[str]) -> int:
             "flags only",
             f"Write --flag=value; {PROGRAM} {name} --help lists the flags.",
         )
-    needs.tensorflow(
+    require_tensorflow(
         f"{PROGRAM} {name}",
         "Train from Python instead, as examples/jax_quickstart.py does.",
     )

@@ -37,7 +37,7 @@ def define(values: flags.FlagValues) -> None:
 def run(values: flags.FlagValues, command_line: list[str]) -> None:
     """Print the table."""
     with quiet_start():
-        from keras_ft.features.feature_taps import taps
+        from keras_ft.features.taps import taps
 
     for source in _sources(values):
         print(f"{source}\n{taps(_load(source))}\n")

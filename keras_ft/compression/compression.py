@@ -1,32 +1,55 @@
 """Smaller students: fewer weights, fewer values, fewer bits."""
 
-from collections.abc import Callable
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import keras
 
-from keras_ft.compression import clustering
-from keras_ft.compression import pruning
-from keras_ft.compression.activation_ranges import measure
+from keras_ft.compression.fine_tuning import DistillationLoss
 from keras_ft.compression.fine_tuning import fine_tune
-from keras_ft.compression.kept_kernels import KeptKernels
-from keras_ft.compression.kernels import are_clustered
-from keras_ft.compression.kernels import are_pruned
-from keras_ft.compression.kernels import kernels
-from keras_ft.compression.lesson import Lesson
-from keras_ft.compression.preconditions import METHODS
-from keras_ft.compression.preconditions import check_dataset
-from keras_ft.compression.preconditions import check_request
-from keras_ft.compression.preconditions import steps_of
-from keras_ft.compression.quantizing import quantizable
-from keras_ft.compression.starting_point import starting_point
+from keras_ft.compression.pruning_and_clustering import clusterable
+from keras_ft.compression.pruning_and_clustering import copy_network
+from keras_ft.compression.pruning_and_clustering import is_clustered
+from keras_ft.compression.pruning_and_clustering import is_pruned
+from keras_ft.compression.pruning_and_clustering import kernels
+from keras_ft.compression.pruning_and_clustering import prunable
+from keras_ft.compression.pruning_and_clustering import pruning_callbacks
+from keras_ft.compression.pruning_and_clustering import strip_clustering
+from keras_ft.compression.pruning_and_clustering import strip_pruning
+from keras_ft.compression.quantization_aware import keep_zeros_and_clusters
+from keras_ft.compression.quantization_aware import quantizable
+from keras_ft.compression.quantization_aware import set_activation_ranges
+from keras_ft.compression.stages import COMPRESSIONS
+from keras_ft.errors import InputError
+from keras_ft.export.tf_keras_bridge import to_tf_keras
 from keras_ft.models.teacher_pass import images_of
-from keras_ft.validation import preflight
+from keras_ft.validation import parameters
+from keras_ft.validation.data import data_size
+from keras_ft.validation.installed import require_tensorflow
+from keras_ft.validation.models import check_model
+from keras_ft.validation.parameters import Interval
+from keras_ft.validation.parameters import OneOf
 
 # Batches on which the ranges of activations are measured before they train.
 _MEASURED = 8
+_CONSTRAINTS = {
+    "method": OneOf(
+        tuple(COMPRESSIONS),
+        fix='Start with "qat", the smallest file for the least accuracy.',
+    ),
+    "epochs": Interval(int, 1, 10**6, fix="Use epochs=5."),
+    "learning_rate": Interval(
+        float, 0, 10, closed="neither", fix="Use learning_rate=1e-3."
+    ),
+    "steps_per_epoch": Interval(
+        int, 1, 10**9, optional=True, fix="Use steps_per_epoch=None."
+    ),
+    "sparsity": Interval(
+        float, 0, 1, closed="neither", fix="Use sparsity=0.5."
+    ),
+    "clusters": Interval(int, 3, 256, fix="Use clusters=16."),
+}
 
 
 def compress(
@@ -101,20 +124,42 @@ def compress(
     ...     small, "student.tflite", "int8", calibration=data.train,
     ...     normalization=data.normalization)
     """
-    check_request(method, epochs, learning_rate, sparsity, clusters)
-    for argument, data in (("train", train), ("validation", validation)):
-        if data is not None or argument == "train":
-            check_dataset(argument, data)
-    preflight.check_model("model", model)
-    steps = steps_of(train, steps_per_epoch)
-    lesson = Lesson(model, train)
-    lesson.check(train)
+    require_tensorflow(
+        "keras_ft.compression.compress",
+        "Save the student as .keras and compress it where TensorFlow is.",
+    )
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(
+            "KERAS_BACKEND",
+            keras.backend.backend(),
+            "tensorflow, which tfmot trains with",
+            "Save the student as .keras and compress it with "
+            "KERAS_BACKEND=tensorflow.",
+        )
+    parameters.check(
+        _CONSTRAINTS,
+        {
+            "method": method,
+            "epochs": epochs,
+            "learning_rate": learning_rate,
+            "steps_per_epoch": steps_per_epoch,
+            "sparsity": sparsity,
+            "clusters": clusters,
+        },
+    )
+    _check_dataset("train", train)
     if validation is not None:
-        lesson.check(validation)
-    network = starting_point(lesson.student, start, seed)
+        _check_dataset("validation", validation)
+    check_model("model", model)
+    steps = steps_per_epoch or _steps_per_epoch(train)
+    loss = DistillationLoss(model, train)
+    loss.check(train)
+    if validation is not None:
+        loss.check(validation)
+    network = _in_tf_keras(loss.student, start, seed)
     tune = partial(
         fine_tune,
-        lesson=lesson,
+        loss=loss,
         train=train,
         epochs=epochs,
         steps=steps,
@@ -122,62 +167,95 @@ def compress(
         validation=validation,
         verbose=verbose,
     )
-    stages: dict[str, Callable[[Any], tuple[Any, Any]]] = {
-        "prune": partial(_prune, tune, callbacks, sparsity, epochs * steps),
-        "cluster": partial(_cluster, tune, callbacks, clusters),
-        "quantize": partial(_quantize, tune, callbacks, METHODS[method], train),
-    }
+    stages = COMPRESSIONS[method]
     history = None
-    with lesson.borrowed():
-        for stage in METHODS[method]:
-            network, history = stages[stage](network)
-    lesson.compile(network)
+    with loss.transfers_put_back():
+        for stage in stages:
+            if stage == "prune" and not is_pruned(network, sparsity):
+                wrapped = prunable(network, sparsity, epochs * steps)
+                needed = pruning_callbacks()
+                history = tune(wrapped, callbacks=[*needed, *callbacks])
+                network = strip_pruning(wrapped)
+            if stage == "cluster" and not is_clustered(network, clusters):
+                wrapped = clusterable(network, clusters)
+                history = tune(wrapped, callbacks=callbacks)
+                network = strip_clustering(wrapped)
+            if stage == "quantize":
+                wrapped = quantizable(network)
+                set_activation_ranges(
+                    wrapped,
+                    network,
+                    (images_of(batch[0]) for batch in train.take(_MEASURED)),
+                )
+                restore = None
+                if len(stages) > 1:
+                    restore = keep_zeros_and_clusters(
+                        wrapped,
+                        kernels(network),
+                        zeros="prune" in stages,
+                        clusters="cluster" in stages,
+                    )
+                history = tune(wrapped, callbacks=callbacks, after_step=restore)
+                network = wrapped
+    loss.compile_for_evaluation(network)
     network.history = history
     return network
 
 
-def _prune(
-    tune: Callable[..., Any],
-    callbacks: Sequence[Any],
-    sparsity: float,
-    steps: int,
-    network: Any,
-) -> tuple[Any, Any]:
-    if are_pruned(network, sparsity):
-        return network, None
-    wrapped = pruning.prunable(network, sparsity, steps)
-    history = tune(wrapped, callbacks=[*pruning.callbacks(), *callbacks])
-    return pruning.stripped(wrapped), history
+def _check_dataset(argument: str, data: Any) -> None:
+    """Refuse anything but a dataset of pairs or triples."""
+    spec = getattr(data, "element_spec", None)
+    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+        raise InputError(
+            argument,
+            f"a {type(data).__name__}"
+            + ("" if spec is None else " without labels"),
+            "a tf.data.Dataset of batches (x, y) or (x, y, sample_weight)",
+            "Pass data.train, or "
+            "tf.data.Dataset.from_tensor_slices((x, y)).batch(128).",
+        )
 
 
-def _cluster(
-    tune: Callable[..., Any],
-    callbacks: Sequence[Any],
-    clusters: int,
-    network: Any,
-) -> tuple[Any, Any]:
-    if are_clustered(network, clusters):
-        return network, None
-    wrapped = clustering.clusterable(network, clusters)
-    history = tune(wrapped, callbacks=callbacks)
-    return clustering.stripped(wrapped), history
+def _steps_per_epoch(train: Any) -> int:
+    steps = data_size(train)
+    if steps is None:
+        raise InputError(
+            "The dataset `train` is of unknown or infinite size. Pass "
+            "steps_per_epoch=..., the number of batches per epoch."
+        )
+    return steps
 
 
-def _quantize(
-    tune: Callable[..., Any],
-    callbacks: Sequence[Any],
-    stages: Sequence[str],
-    train: Any,
-    network: Any,
-) -> tuple[Any, Any]:
-    quantized = quantizable(network)
-    batches = (images_of(batch[0]) for batch in train.take(_MEASURED))
-    measure(quantized, network, batches)
-    kept = KeptKernels(
-        quantized,
-        kernels(network),
-        zeros="prune" in stages,
-        clusters="cluster" in stages,
-    )
-    history = tune(quantized, callbacks=callbacks, after_step=kept.restore)
-    return quantized, history
+def _in_tf_keras(student: keras.Model, start: Any, seed: int) -> Any:
+    """Copy a student to a flat `tf_keras` network.
+
+    Args:
+        student: The Keras 3 student; mixed precision becomes float32.
+        start: A `tf_keras` network of the same layers, whose weights are
+            taken instead; or None.
+        seed: Of the dropout layers.
+
+    Raises:
+        InputError: `start` is another network, or a quantized one.
+    """
+    network = to_tf_keras(student, flat=True)
+    network = copy_network(network, seed=seed)
+    if start is not None:
+        if _weight_shapes(start) != _weight_shapes(network):
+            raise InputError(
+                "start",
+                repr(getattr(start, "name", start)),
+                f"a pruned or clustered '{student.name}' in tf_keras",
+                "Pass what compress() returned for this student; what was "
+                "quantized cannot be compressed further.",
+            )
+        network.set_weights(start.get_weights())
+    return network
+
+
+def _weight_shapes(network: Any) -> dict[str, list[tuple[int, ...]]]:
+    return {
+        layer.name: [tuple(weight.shape) for weight in layer.weights]
+        for layer in getattr(network, "layers", ())
+        if layer.weights
+    }

@@ -11,7 +11,7 @@ from keras_ft.data.dataset import ImageData
 from keras_ft.data.normalization import Normalization
 from keras_ft.data.settings import Settings
 from keras_ft.errors import InputError
-from keras_ft.validation import needs
+from keras_ft.validation.installed import require_tensorflow
 
 # Decoded images beyond this are read from disk again every epoch.
 MEMORY_LIMIT = 4 * 2**30
@@ -92,7 +92,7 @@ def load(
         train_examples=train_examples,
         drop_remainder=drop_remainder,
     )
-    needs.tensorflow(
+    require_tensorflow(
         "keras_ft.data.load",
         'Use keras_ft.data.arrays("fashion_mini"), or pass NumPy arrays, a '
         "keras.utils.PyDataset or a Grain dataset to fit().",

@@ -13,7 +13,9 @@ from keras_ft.distribution.cluster import is_chief
 from keras_ft.distribution.loop import Loop
 from keras_ft.errors import InputError
 from keras_ft.models.frozen_teacher import FrozenTeacherModel
-from keras_ft.validation import preflight
+from keras_ft.validation.data import check_data
+from keras_ft.validation.data import data_size
+from keras_ft.validation.in_graph import explained_errors
 from keras_ft.validation.strategy_checks import batches
 
 # They write files, which is the chief's part.
@@ -111,7 +113,7 @@ def fit(
     shown = int(chief) if verbose == "auto" else int(verbose) * chief
     with (
         worker_lost_error.explained(_remedy(checkpoint_dir)),
-        preflight.explained_errors(),
+        explained_errors(),
     ):
         # Only here in its scope: what makes a variable there, and saving a
         # file does, is a collective operation.
@@ -141,7 +143,7 @@ def _strategy(model: keras.Model) -> Any:
 
 
 def _steps(dataset: Any, steps_per_epoch: int | None) -> int:
-    steps = steps_per_epoch or preflight.data_size(dataset)
+    steps = steps_per_epoch or data_size(dataset)
     if steps is None or not hasattr(dataset, "element_spec"):
         raise InputError(
             "steps_per_epoch",
@@ -158,10 +160,10 @@ def _check(
     if isinstance(model, FrozenTeacherModel):
         model._check_models()
         model._check_data(dataset, None)
-    preflight.check_data(model, dataset)
+    check_data(model, dataset)
     batches.check_training({"x": dataset}, replicas)
     if validation_data is not None:
-        preflight.check_data(model, validation_data)
+        check_data(model, validation_data)
 
 
 def _callbacks(

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_ft.features.feature_taps import find
+from keras_ft.features.taps import find_tap
 from keras_ft.models.distiller import Distiller
 from keras_ft.models.teacher_pass import FEATURES
 from keras_ft.models.teacher_pass import IMAGES
@@ -30,7 +30,7 @@ class BatchesInMemory(keras.utils.PyDataset):
     def __init__(self, distiller: Distiller, dataset: Iterable[Any]) -> None:
         super().__init__()
         layer = distiller.transfers[0].teacher_layer_name
-        tap = find(distiller.teacher, layer, "teacher_layer_name")
+        tap = find_tap(distiller.teacher, layer, "teacher_layer_name")
         run = TeacherPass(distiller.teacher, [tap])
         self._batches = []
         for images, labels in dataset:

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras_ft import artifacts
 from keras_ft.compression import compress
-from keras_ft.compression.preconditions import check_export
+from keras_ft.compression.stages import check_export
 from keras_ft.experiments import models
 from keras_ft.experiments.balancing import beta_of
 from keras_ft.experiments.exporting import export_into

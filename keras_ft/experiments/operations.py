@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from keras_ft.experiments import costs
-from keras_ft.features.feature_taps import find
-from keras_ft.features.views import view
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import find_tap
 from keras_ft.models.distiller import Distiller
 
 Shape = tuple[int, ...]
@@ -80,6 +80,8 @@ def _tap_shapes(distiller: Distiller, image: Shape) -> tuple[Shape, Shape]:
 
 def _tap_shape(model: keras.Model, layer: str | None, image: Shape) -> Shape:
     """For images of one size, where the network takes any."""
-    tap = find(model, layer, "layer")
-    features: Any = view(model, [tap])(keras.KerasTensor((1, *image)))[0]
+    tap = find_tap(model, layer, "layer")
+    features: Any = feature_extractor(model, [tap])(
+        keras.KerasTensor((1, *image))
+    )[0]
     return tuple(features.shape[1:])

@@ -21,7 +21,7 @@ from keras_ft.experiments.run_folder import RunFolder
 from keras_ft.experiments.settings import Settings
 from keras_ft.experiments.teacher_source import TeacherSource
 from keras_ft.experiments.workbench import Workbench
-from keras_ft.features.feature_taps import find
+from keras_ft.features.taps import find_tap
 from keras_ft.layers import Paraphraser
 from keras_ft.models.distiller import Distiller
 
@@ -105,7 +105,7 @@ class Phases:
             )
             # A run killed after its last epoch never came to the end of fit.
             paraphraser.trained = True
-            shape = find(teacher, layer, "teacher_layer").shape
+            shape = find_tap(teacher, layer, "teacher_layer").shape
             self._save_layer(paraphraser, shape, name)
             return result
 
@@ -215,7 +215,7 @@ class Phases:
 
     def _save_translator(self, distiller: Distiller) -> list[str]:
         layer = self.settings.student_layer
-        shape = find(distiller.student, layer, "student_layer").shape
+        shape = find_tap(distiller.student, layer, "student_layer").shape
         translator = distiller.transfers[0].translator
         self._save_layer(translator, shape, "translator.keras")
         return ["translator.keras"]

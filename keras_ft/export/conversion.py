@@ -12,7 +12,7 @@ from keras import ops
 from keras_ft.export.errors import ExportError
 from keras_ft.export.errors import QuantizationNotAppliedError
 from keras_ft.export.errors import UnsupportedOpsError
-from keras_ft.export.litert import no_output
+from keras_ft.export.litert import suppressed_output
 from keras_ft.export.quantizations import QUANTIZATIONS
 
 SIGNATURE = "classify"
@@ -53,7 +53,7 @@ def convert(
     """
     recipe = QUANTIZATIONS[quantization].litert_recipe
     try:
-        with no_output(), tempfile.TemporaryDirectory() as folder:
+        with suppressed_output(), tempfile.TemporaryDirectory() as folder:
             _write_saved_model(student, input_shape, scaling, folder)
             converter = _converter(folder, quantization, calibration)
             content: bytes = converter.convert()

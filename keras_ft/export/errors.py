@@ -187,9 +187,9 @@ class ModelFileError(ExportError):
 
     Example:
 
-    >>> raise ModelFileError(Path("a.tflite"), "crashed", "SIGSEGV")
+    >>> raise ModelFileError(Path("a.tflite"), "crashed", "it ended in SIGSEGV")
     Traceback (most recent call last):
-    keras_ft.export.ModelFileError: LiteRT cannot run a.tflite: crashed ...
+    keras_ft.export.ModelFileError: LiteRT cannot run a.tflite: it ended ...
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class ModelFileError(ExportError):
         reason: str,
         fix: str = "Export it again: it is damaged or made for another use.",
     ) -> None:
-        super().__init__(f"LiteRT cannot run {path}: {kind}, {reason}. {fix}")
+        super().__init__(f"LiteRT cannot run {path}: {reason}. {fix}")
         self.path = path
         self.kind = kind
         self.reason = reason

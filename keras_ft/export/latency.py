@@ -15,7 +15,7 @@ from keras_ft.export.litert import run_isolated
 
 @dataclasses.dataclass(frozen=True)
 class Latency:
-    """Tell how long one image takes, without loading the file.
+    """Describe how long one image takes, without loading the file.
 
     Args:
         threads: LiteRT's number of threads.

@@ -54,7 +54,7 @@ def run_in_litert(path: PathLike, images: np.ndarray) -> np.ndarray:
     >>> probabilities = run_in_litert("student.tflite", images)
     >>> np.mean(np.argmax(probabilities, axis=-1) == labels)
     """
-    with no_output():
+    with suppressed_output():
         return litert_child.classify(str(path), images)
 
 
@@ -115,7 +115,7 @@ def run_isolated(
     """
     size = path.stat().st_size if path.is_file() else 0
     if not 0 < size <= _LARGEST_FILE:
-        reason = f"a file of {size:,} bytes" if size else "an empty or no file"
+        reason = f"it has {size:,} bytes" if size else "it is empty or no file"
         raise ModelFileError(path, "refused", reason)
     request = {
         "path": str(path.resolve()),
@@ -157,7 +157,7 @@ def _run_program(
             raise ModelFileError(
                 path,
                 "timed out",
-                f"not done after {seconds:g} s",
+                f"it was not done after {seconds:g} s",
                 "Ask for fewer runs and images, or give it more time.",
             ) from None
         if code != 0:
@@ -172,7 +172,8 @@ def _crash(code: int, log: str) -> str:
     except ValueError:
         what = f"exit code {code}"
     lines = [x for x in log.splitlines() if x and not x.startswith("INFO")]
-    return f"{what}, last words: {_one_line(lines[-1])}" if lines else what
+    said = f", last words: {_one_line(lines[-1])}" if lines else ""
+    return f"it crashed LiteRT ({what}{said})"
 
 
 def _one_line(text: str) -> str:
@@ -180,7 +181,7 @@ def _one_line(text: str) -> str:
 
 
 @contextlib.contextmanager
-def no_output() -> Iterator[None]:
+def suppressed_output() -> Iterator[None]:
     """Drop what is printed inside the block, by Python and by C++ alike.
 
     The converter and LiteRT log from C++ straight to the process's file

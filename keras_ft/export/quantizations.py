@@ -7,7 +7,7 @@ line can name its choices at once.
 import dataclasses
 
 from keras_ft.errors import InputError
-from keras_ft.validation import needs
+from keras_ft.validation.installed import require_package
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,7 @@ def check_quantization(
         )
     quantization = QUANTIZATIONS[name]
     if quantization.litert_recipe is not None:
-        needs.package(
+        require_package(
             "litert_quantizer",
             f"{argument}={name!r}",
             "litert-quantizer",

@@ -54,7 +54,7 @@ def is_tf_keras(model: Any) -> bool:
     return tf_keras is not None and isinstance(model, tf_keras.Model)
 
 
-def check_trained_for_8_bits(student: Any, quantization: str) -> None:
+def check_quantization_aware(student: Any, quantization: str) -> None:
     """Refuse to write a student of quantization-aware training otherwise.
 
     Args:

@@ -17,7 +17,8 @@ from keras_ft.export.tf_keras_layers import check_layer
 from keras_ft.export.tf_keras_layers import tf_keras_layer
 from keras_ft.export.tf_keras_parity import check_same_outputs
 from keras_ft.export.tf_keras_parity import input_structure
-from keras_ft.validation import needs
+from keras_ft.validation.installed import require_package
+from keras_ft.validation.installed import require_tensorflow
 
 
 def to_tf_keras(model: keras.Model, *, flat: bool = False) -> Any:
@@ -78,7 +79,7 @@ def to_tf_keras(model: keras.Model, *, flat: bool = False) -> Any:
 def _check_environment() -> None:
     what = "keras_ft.export.to_tf_keras"
     instead = "Save the model as .keras and go on where it is installed."
-    needs.tensorflow(what, instead)
+    require_tensorflow(what, instead)
     if keras.backend.backend() != "tensorflow":
         raise InputError(
             "KERAS_BACKEND",
@@ -86,7 +87,7 @@ def _check_environment() -> None:
             "tensorflow, which tf_keras runs on",
             "Save the model as .keras and go on with KERAS_BACKEND=tensorflow.",
         )
-    needs.package("tf_keras", what, "tf_keras", instead)
+    require_package("tf_keras", what, "tf_keras", instead)
 
 
 def _check_model(model: Any) -> None:
@@ -178,7 +179,7 @@ class _Bridge:
         kwargs: dict[str, Any],
         trainable: bool,
     ) -> list[Any]:
-        kwargs = _without_none(layer, args, kwargs)
+        kwargs = _call_keywords(layer, args, kwargs)
         is_model = isinstance(layer, keras.Model)
         if is_model and self._flat:
             inputs = _inputs_of(layer, args, kwargs)
@@ -205,7 +206,7 @@ class _Bridge:
         return list(keras.tree.flatten(outputs))
 
 
-def _without_none(
+def _call_keywords(
     layer: Any, args: Any, kwargs: dict[str, Any]
 ) -> dict[str, Any]:
     """Return a call's keywords that say something, or refuse the call."""
@@ -216,7 +217,8 @@ def _without_none(
             "Build the model without this argument.",
         )
     for leaf in keras.tree.flatten((args, kwargs)):
-        if isinstance(leaf, np.ndarray) or keras.ops.is_tensor(leaf):
+        # Symbolic tensors of tf_keras have no `numpy`.
+        if isinstance(leaf, np.ndarray) or hasattr(leaf, "numpy"):
             raise BridgeError(
                 layer.name,
                 "it is called with a constant array",

@@ -28,16 +28,16 @@ from keras_ft.export.parity import median_margin
 from keras_ft.export.quantizations import check_quantization
 from keras_ft.export.representative_data import pixel_images
 from keras_ft.export.representative_data import pixel_scaling
-from keras_ft.export.student import check_trained_for_8_bits
+from keras_ft.export.student import check_quantization_aware
 from keras_ft.export.student import classifier_shapes
 from keras_ft.export.student import in_float32
 from keras_ft.export.student import student_logits
-from keras_ft.validation import needs
+from keras_ft.validation.installed import require_tensorflow
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportResult:
-    """Tell about a written `.tflite` file and what was measured on it.
+    """Describe a written `.tflite` file and what was measured on it.
 
     Args:
         path: Where the file is.
@@ -170,7 +170,7 @@ def to_tflite(
     _check_environment()
     _check_request(path, quantization, fallback, calibration, samples, limits)
     for kind in filter(None, (quantization, fallback)):
-        check_trained_for_8_bits(student, kind)
+        check_quantization_aware(student, kind)
     input_shape, classes = classifier_shapes(student)
     about = None
     if class_names is not None:
@@ -283,7 +283,7 @@ def _accuracy(scores: np.ndarray, labels: np.ndarray | None) -> float | None:
 
 
 def _check_environment() -> None:
-    needs.tensorflow(
+    require_tensorflow(
         "keras_ft.export.to_tflite",
         "Save the student as .keras and export it where TensorFlow is.",
     )

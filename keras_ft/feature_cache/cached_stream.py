@@ -16,7 +16,7 @@ from keras_ft.feature_cache.shard import SPLITS
 from keras_ft.feature_cache.shard import Shard
 from keras_ft.feature_cache.shard_folder import ShardFolder
 from keras_ft.feature_cache.shard_memory import ShardMemory
-from keras_ft.validation.preflight import MARK
+from keras_ft.validation.in_graph import MARK
 
 _MISALIGNED = (
     f"{MARK}data|labels other than those the cache was built with|"

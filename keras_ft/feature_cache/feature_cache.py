@@ -10,7 +10,7 @@ import keras
 from keras_ft import artifacts
 from keras_ft.data.dataset import ImageData
 from keras_ft.feature_cache.cached_batches import CachedBatches
-from keras_ft.validation import needs
+from keras_ft.validation.installed import require_tensorflow
 
 if TYPE_CHECKING:
     # TensorFlow is imported where it is used: `import keras_ft` must not ask
@@ -224,6 +224,6 @@ def _request(*arguments: Any) -> "Request":
 
 
 def _need_tensorflow() -> None:
-    needs.tensorflow(
+    require_tensorflow(
         "keras_ft.FeatureCache", "Train with the teacher itself instead."
     )

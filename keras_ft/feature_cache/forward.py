@@ -14,8 +14,8 @@ from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.errors import InputError
 from keras_ft.feature_cache.agreement import FOLDED
 from keras_ft.feature_cache.layout import of_rows
-from keras_ft.features.feature_taps import Tap
-from keras_ft.features.views import view
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import Tap
 
 Forward = Callable[[Any], Sequence[Any]]
 
@@ -33,7 +33,7 @@ def live(teacher: keras.Model, taps: list[Tap], logits: bool) -> Forward:
             "a teacher whose one output are its logits",
             "Leave logits out, or cut the teacher to one output.",
         )
-    watched = view(teacher, taps)
+    watched = feature_extractor(teacher, taps)
     wanted = len(taps) + logits
     if keras.backend.backend() == "tensorflow":
         # What lies behind the last tap is pruned from the graph.
@@ -76,7 +76,9 @@ def chosen(
     precision = "bfloat16" if gains_from_bfloat16() else "float32"
     wanted = len(taps) + logits
     try:
-        folded = fold(view(teacher, taps), precision, keep=range(wanted))
+        folded = fold(
+            feature_extractor(teacher, taps), precision, keep=range(wanted)
+        )
     except NotFoldableError as error:
         return None, f"as it is: {error.reason}"
     run = _compiled(folded, wanted)

@@ -13,7 +13,7 @@ from keras_ft.feature_cache.cached_stream import CachedStream
 from keras_ft.feature_cache.request import Request
 from keras_ft.feature_cache.shard import Shard
 from keras_ft.feature_cache.shard_folder import ShardFolder
-from keras_ft.validation.preflight import MARK
+from keras_ft.validation.in_graph import MARK
 
 
 class LazyStream(CachedStream):

@@ -21,8 +21,8 @@ from keras_ft.feature_cache.request import check_data
 from keras_ft.feature_cache.request import find_taps
 from keras_ft.feature_cache.shard_folder import ShardFolder
 from keras_ft.feature_cache.survey import survey
-from keras_ft.features import feature_taps
-from keras_ft.validation import preflight
+from keras_ft.features.taps import taps as taps_of
+from keras_ft.validation.models import check_model
 
 
 def opened(
@@ -49,7 +49,7 @@ def opened(
     layout = stored_layout(store.content)
     names = asked.pop("taps", None)
     if teacher is not None:
-        preflight.check_model("teacher", teacher)
+        check_model("teacher", teacher)
         asked |= keys.of_teacher(teacher)
         if names is not None:
             asked["taps"] = [index for index, _ in find_taps(teacher, names)]
@@ -62,7 +62,7 @@ def opened(
     _check_complete(store)
     if teacher is None:
         return CachedStream(data, store, layout)
-    table = feature_taps.taps(teacher)
+    table = taps_of(teacher)
     taps = [table[index] for index in key["taps"]]
     # Keras numbers the names it gives: today's are the ones to go by.
     found = tuple(tap.name for tap in taps)

@@ -19,8 +19,12 @@ from keras_ft.feature_cache.layout import BYTES
 from keras_ft.feature_cache.layout import LOGITS
 from keras_ft.feature_cache.layout import Layout
 from keras_ft.feature_cache.survey import survey
-from keras_ft.features import feature_taps
-from keras_ft.validation import preflight
+from keras_ft.features.taps import Tap
+from keras_ft.features.taps import find_tap
+from keras_ft.features.taps import taps as taps_of
+from keras_ft.validation import data as data_checks
+from keras_ft.validation.models import check_finite
+from keras_ft.validation.models import check_model
 
 
 class Request:
@@ -125,9 +129,9 @@ class Request:
 
 def _check(teacher: Any, data: Any, views: Any, dtype: Any) -> None:
     check_data(data)
-    preflight.check_model("teacher", teacher)
-    preflight.check_finite("teacher", teacher)
-    preflight.check_data(teacher, data.validation)
+    check_model("teacher", teacher)
+    check_finite("teacher", teacher)
+    data_checks.check_data(teacher, data.validation)
     if dtype not in BYTES:
         raise InputError(
             "dtype", dtype, f"one of {', '.join(BYTES)}", "Use 'float16'."
@@ -152,16 +156,16 @@ def check_data(data: Any) -> None:
 
 def find_taps(
     teacher: keras.Model, taps: Sequence[str | None]
-) -> list[tuple[int, feature_taps.Tap]]:
+) -> list[tuple[int, Tap]]:
     """Place in the teacher and tap, for each name."""
     if isinstance(taps, str):
         raise InputError(
             "taps", repr(taps), "a sequence of names", f"Use ({taps!r},)."
         )
-    table = feature_taps.taps(teacher)
+    table = taps_of(teacher)
     found = []
     for name in taps:
-        tap = feature_taps.find(teacher, name, "taps")
+        tap = find_tap(teacher, name, "taps")
         index = next(i for i, t in enumerate(table) if t.tensor is tap.tensor)
         found.append((index, tap))
     if len({index for index, _ in found}) < len(found):

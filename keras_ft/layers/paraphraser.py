@@ -10,10 +10,21 @@ from keras import layers
 
 from keras_ft.errors import InputError
 from keras_ft.layers.conv_tower import ConvTower
+from keras_ft.validation import parameters
+from keras_ft.validation.parameters import Interval
+from keras_ft.validation.parameters import OneOf
 
 ROUNDINGS: dict[str, Callable[[float], int]] = {
     "round": round,
     "floor": math.floor,
+}
+_CONSTRAINTS = {
+    "rate": Interval(
+        float, 0, closed="neither", fix="Use rate=0.5, the official setting."
+    ),
+    "rounding": OneOf(
+        tuple(ROUNDINGS), fix="Leave it out for the official rule."
+    ),
 }
 
 
@@ -73,15 +84,10 @@ class Paraphraser(layers.Layer):
         negative_slope: float = 0.1,
         **kwargs: Any,
     ) -> None:
+        values = {"rate": rate, "rounding": rounding}
+        parameters.check(_CONSTRAINTS, values)
         super().__init__(**kwargs)
-        self.rate = _checked_rate(rate)
-        if rounding not in ROUNDINGS:
-            raise InputError(
-                "rounding",
-                repr(rounding),
-                "'round' or 'floor'",
-                "Leave it out for the official rule.",
-            )
+        self.rate = float(rate)
         self.rounding = rounding
         self.batch_normalization = batch_normalization
         self.negative_slope = negative_slope
@@ -161,15 +167,3 @@ def checked_channels(shape: tuple[int | None, ...], argument: str) -> int:
             "Tap a convolutional feature map; keras_ft.taps(model) lists them.",
         )
     return shape[-1]
-
-
-def _checked_rate(rate: float) -> float:
-    valid = isinstance(rate, (int, float)) and not isinstance(rate, bool)
-    if not valid or not math.isfinite(rate) or rate <= 0:
-        raise InputError(
-            "rate",
-            repr(rate),
-            "a finite number above 0",
-            "Use rate=0.5, the official setting.",
-        )
-    return float(rate)

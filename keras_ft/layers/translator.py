@@ -8,6 +8,11 @@ from keras import layers
 from keras_ft.errors import InputError
 from keras_ft.layers.conv_tower import ConvTower
 from keras_ft.layers.paraphraser import checked_channels
+from keras_ft.validation.parameters import Interval
+
+_CHANNELS = Interval(
+    int, 1, optional=True, fix="Leave it out to take the teacher factor's."
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
@@ -46,14 +51,8 @@ class Translator(layers.Layer):
         negative_slope: float = 0.1,
         **kwargs: Any,
     ) -> None:
+        _CHANNELS.check("channels", channels)
         super().__init__(**kwargs)
-        if channels is not None and channels < 1:
-            raise InputError(
-                "channels",
-                channels,
-                "None or an integer of at least 1",
-                "Leave it out to take the teacher factor's.",
-            )
         self.channels = channels
         self.batch_normalization = batch_normalization
         self.negative_slope = negative_slope

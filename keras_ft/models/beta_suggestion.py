@@ -11,7 +11,6 @@ from keras import ops
 
 from keras_ft import losses
 from keras_ft.errors import InputError
-from keras_ft.models import terms
 from keras_ft.models.distiller import Distiller
 from keras_ft.models.gradients import gradients
 
@@ -116,14 +115,12 @@ def suggest_beta(
         x, y, sample_weight = _first_batch(x)
     model._check_data(x, y)
 
-    def task_loss(predicted: Any) -> Any:
-        outputs, _ = terms.split(predicted)
+    def task_loss(outputs: Any, terms: dict[str, Any]) -> Any:
         whole = model._task_loss(x, y, outputs, sample_weight, True)
         return model.task_weight * (whole - sum(model.losses))
 
-    def term_loss(predicted: Any) -> Any:
-        _, values = terms.split(predicted)
-        return losses.batch_mean(values[transfer.name], sample_weight)
+    def term_loss(outputs: Any, terms: dict[str, Any]) -> Any:
+        return losses.batch_mean(terms[transfer.name], sample_weight)
 
     pulled = _gradients(model, x, term_loss, term)
     pushed = _gradients(model, x, task_loss, "task")
@@ -177,7 +174,7 @@ def _first_batch(data: Any) -> tuple[Any, Any, Any]:
 
 
 def _gradients(
-    model: Distiller, x: Any, loss: Callable[[Any], Any], name: str
+    model: Distiller, x: Any, loss: Callable[[Any, Any], Any], name: str
 ) -> list[np.ndarray]:
     """Of a loss with respect to the student's trainable weights, float64."""
     variables = model.student.trainable_variables
@@ -188,8 +185,8 @@ def _gradients(
 
         def scaled(values: list[Any], scale: float = scale) -> Any:
             mapping = list(zip(variables, values, strict=True))
-            with keras.StatelessScope(mapping), terms.requested():
-                return loss(model(x, training=True)) * scale
+            with keras.StatelessScope(mapping):
+                return loss(*model.outputs_and_terms(x, True)) * scale
 
         found = [
             np.asarray(ops.convert_to_numpy(gradient), np.float64) / scale

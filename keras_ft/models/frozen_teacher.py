@@ -8,11 +8,18 @@ import keras
 
 from keras_ft import losses
 from keras_ft.acceleration.acceleration import Acceleration
-from keras_ft.features.feature_taps import Tap
+from keras_ft.features.taps import Tap
 from keras_ft.models.teacher_pass import TeacherPass
-from keras_ft.validation import guards
-from keras_ft.validation import preflight
 from keras_ft.validation import strategy_checks
+from keras_ft.validation.data import check_data
+from keras_ft.validation.in_graph import agree_on_overflow
+from keras_ft.validation.in_graph import assert_finite
+from keras_ft.validation.in_graph import explained_errors
+from keras_ft.validation.in_graph import guard_batch
+from keras_ft.validation.in_graph import guard_stream
+from keras_ft.validation.in_graph import wait_for
+from keras_ft.validation.models import check_finite
+from keras_ft.validation.models import check_trainable
 
 WEIGHTS_FILE = "teacher.weights.h5"
 
@@ -116,9 +123,9 @@ class FrozenTeacherModel(keras.Model):
         if hasattr(x, "element_spec") and not args:
             # Keras warns that its own default, True, means nothing here.
             kwargs.setdefault("shuffle", False)
-        stream = guards.stream(x, self._guarded) if self.jit_compile else x
+        stream = guard_stream(x, self._guarded) if self.jit_compile else x
         with (
-            preflight.explained_errors(),
+            explained_errors(),
             strategy_checks.explained_errors(strategy),
         ):
             history = super().fit(stream, y, *args, **kwargs)
@@ -136,7 +143,7 @@ class FrozenTeacherModel(keras.Model):
             self._acceleration.prepare(self, strategy)
         strategy_checks.check_evaluate(self, strategy, x, y, *args, **kwargs)
         with (
-            preflight.explained_errors(),
+            explained_errors(),
             strategy_checks.explained_errors(strategy),
         ):
             return super().evaluate(x, y, *args, **kwargs)
@@ -154,7 +161,7 @@ class FrozenTeacherModel(keras.Model):
             self._acceleration.prepare(self, self._made_under())
         self._check_trainable()
         self._check_data(x, y)
-        with preflight.explained_errors():
+        with explained_errors():
             return super().train_on_batch(x, y, *args, **kwargs)
 
     def test_on_batch(
@@ -162,7 +169,7 @@ class FrozenTeacherModel(keras.Model):
     ) -> Any:
         """Keras' `test_on_batch`, after checking the batch."""
         self._check_data(x, y)
-        with preflight.explained_errors():
+        with explained_errors():
             return super().test_on_batch(x, y, *args, **kwargs)
 
     def train_step(self, *state_and_data: Any) -> Any:
@@ -190,11 +197,11 @@ class FrozenTeacherModel(keras.Model):
             scaled = self.optimizer.scale_loss(loss)
         # A step whose loss is not finite must change nothing: the backward pass
         # waits to begin. Waiting for each gradient would change their rounding.
-        finite = guards.finite(loss, "loss")
-        (start,) = guards.after([finite], [tf.ones_like(scaled)])
+        finite = assert_finite(loss, "loss")
+        (start,) = wait_for([finite], [tf.ones_like(scaled)])
         weights = self.trainable_weights
         gradients = tape.gradient(scaled, weights, output_gradients=start)
-        gradients = guards.overflow_for_all(self.optimizer, gradients)
+        gradients = agree_on_overflow(self.optimizer, gradients)
         self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
@@ -206,7 +213,7 @@ class FrozenTeacherModel(keras.Model):
 
     def _guarded(self, data: Any) -> Any:
         """A TensorFlow batch that waits for the checks of its values."""
-        return guards.checked_batch(data)
+        return guard_batch(data)
 
     def _after_fit(self) -> None:
         """What a completed `fit` means for the parts."""
@@ -218,17 +225,17 @@ class FrozenTeacherModel(keras.Model):
 
     def _check_models(self) -> None:
         strategy_checks.check_training(self, self._made_under())
-        preflight.check_finite("teacher", self.teacher)
+        check_finite("teacher", self.teacher)
 
     def _check_data(self, x: Any, y: Any) -> None:
-        preflight.check_data(self.teacher, x, y)
+        check_data(self.teacher, x, y)
         self._teacher_pass.check(x)
 
     def _check_trainable(self) -> None:
         # By identity: layers of nested models may have equal paths.
         now = {id(v): v.path for v in self.trainable_variables}
         before = self._traced() if self.train_function is not None else now
-        preflight.check_trainable(before, now)
+        check_trainable(before, now)
         # Keras would track a dictionary; a closure is left alone.
         self._traced = lambda: now
 

@@ -6,10 +6,11 @@ import keras
 
 from keras_ft import losses
 from keras_ft.errors import InputError
-from keras_ft.features.feature_taps import find
+from keras_ft.features.taps import find_tap
 from keras_ft.layers.paraphraser import Paraphraser
 from keras_ft.models.frozen_teacher import FrozenTeacherModel
-from keras_ft.validation import preflight
+from keras_ft.validation.models import check_model
+from keras_ft.validation.models import input_shape
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
@@ -56,7 +57,7 @@ class ParaphraserTrainer(FrozenTeacherModel):
         name: str | None = None,
         acceleration: str = "auto",
     ) -> None:
-        preflight.check_model("teacher", teacher)
+        check_model("teacher", teacher)
         if loss not in losses.RECONSTRUCTION_LOSSES:
             raise InputError(
                 "loss",
@@ -64,7 +65,7 @@ class ParaphraserTrainer(FrozenTeacherModel):
                 "'l1' or 'l2'",
                 "Use 'l1', the official setting.",
             )
-        tap = find(teacher, teacher_layer_name, "teacher_layer_name")
+        tap = find_tap(teacher, teacher_layer_name, "teacher_layer_name")
         super().__init__(
             teacher,
             [tap],
@@ -77,7 +78,7 @@ class ParaphraserTrainer(FrozenTeacherModel):
         self.reconstruction_loss = loss
         if not paraphraser.built:
             paraphraser.build((None, *tap.shape))
-        self.build(preflight.input_shape(teacher))
+        self.build(input_shape(teacher))
 
     def _parts(self) -> dict[str, keras.layers.Layer]:
         return {**super()._parts(), "paraphraser": self.paraphraser}

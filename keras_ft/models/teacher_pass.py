@@ -12,8 +12,8 @@ from keras_ft.acceleration.folded_teacher import refold
 from keras_ft.acceleration.not_foldable_error import NotFoldableError
 from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.errors import InputError
-from keras_ft.features.feature_taps import Tap
-from keras_ft.features.views import view
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import Tap
 
 # The parts of a batch's x that carries the teacher's outputs.
 IMAGES, FEATURES, LOGITS = "images", "features", "logits"
@@ -32,7 +32,7 @@ class TeacherPass:
 
     Example:
 
-    >>> teacher_pass = TeacherPass(teacher, [find(teacher, None, "layer")])
+    >>> teacher_pass = TeacherPass(teacher, [find_tap(teacher, None, "x")])
     >>> (features,), _ = teacher_pass(images)
     """
 
@@ -42,7 +42,9 @@ class TeacherPass:
         self.teacher = teacher
         self.taps = tuple(tap.name for tap in taps)
         self.outputs = outputs
-        self._watched = view(teacher, list(taps)) if taps else teacher
+        self._watched = (
+            feature_extractor(teacher, list(taps)) if taps else teacher
+        )
         self._folded: keras.Model | None = None
         self._said = ""
 

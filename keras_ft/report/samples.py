@@ -11,8 +11,8 @@ from PIL import Image
 
 from keras_ft.experiments import RunFolder
 from keras_ft.experiments.models import load_recorded
-from keras_ft.features.feature_taps import find
-from keras_ft.features.views import view
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import find_tap
 
 COUNT = 8
 
@@ -43,8 +43,10 @@ def samples(run: RunFolder, data: Any) -> list[dict[str, Any]]:
         network = load_recorded(run.path, file)
         factors, logits = None, network(inputs, training=False)
         if run.is_finished("distil"):
-            tap = find(network, about[f"{side}_layer"], f"{side}_layer")
-            features = view(network, [tap])(inputs, training=False)[0]
+            tap = find_tap(network, about[f"{side}_layer"], f"{side}_layer")
+            features = feature_extractor(network, [tap])(
+                inputs, training=False
+            )[0]
             layer = load_recorded(run.path, factor_file)
             factors = np.asarray(layer(features, training=False))
         for i, share in enumerate(np.asarray(keras.ops.softmax(logits))):

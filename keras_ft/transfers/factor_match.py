@@ -12,8 +12,17 @@ from keras_ft.layers.paraphraser import checked_channels
 from keras_ft.layers.translator import Translator
 from keras_ft.transfers import spatial
 from keras_ft.transfers.transfer import Transfer
+from keras_ft.validation import parameters
+from keras_ft.validation.parameters import OneOf
 
 FORMS = ("flat", "attention")
+_CHOICES = {
+    "p": OneOf((1, 2), fix="Use 1, the official setting."),
+    "reduction": OneOf(
+        losses.REDUCTIONS, fix="Use 'mean', the official setting."
+    ),
+    "form": OneOf(FORMS, fix="Use 'flat', the official setting."),
+}
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
@@ -64,7 +73,9 @@ class FactorMatch(Transfer):
         form: str = "flat",
         **kwargs: Any,
     ) -> None:
-        _check_choices(paraphraser, translator, p, reduction, form)
+        _check_networks(paraphraser, translator)
+        choices = {"p": p, "reduction": reduction, "form": form}
+        parameters.check(_CHOICES, choices)
         super().__init__(beta=beta, **kwargs)
         self.paraphraser = paraphraser
         self.translator = translator or Translator(dtype=self.dtype_policy)
@@ -165,9 +176,7 @@ class FactorMatch(Transfer):
         return cls(**config)
 
 
-def _check_choices(
-    paraphraser: Any, translator: Any, p: Any, reduction: Any, form: Any
-) -> None:
+def _check_networks(paraphraser: Any, translator: Any) -> None:
     if not isinstance(paraphraser, Paraphraser):
         raise InputError(
             "paraphraser",
@@ -182,16 +191,3 @@ def _check_choices(
             "a keras_ft.Translator or None",
             "Leave it out and one that fits is made.",
         )
-    choices = (
-        ("p", p, (1, 2)),
-        ("reduction", reduction, losses.REDUCTIONS),
-        ("form", form, FORMS),
-    )
-    for argument, value, allowed in choices:
-        if value not in allowed:
-            raise InputError(
-                argument,
-                repr(value),
-                f"one of {', '.join(map(repr, allowed))}",
-                f"Use {allowed[0]!r}, the official setting.",
-            )

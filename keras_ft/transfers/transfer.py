@@ -1,12 +1,21 @@
 """The base class of all distillation terms."""
 
-import math
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_ft.errors import InputError
+from keras_ft.features.taps import Tap
+from keras_ft.features.taps import find_tap
+from keras_ft.validation.models import output_shape
+from keras_ft.validation.parameters import Interval
+
+_BETA = Interval(
+    float,
+    0,
+    fix="Use 500.0, the official weight for factors of 32x8x8 entries; 0 turns "
+    "the term off.",
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
@@ -60,6 +69,7 @@ class Transfer(keras.layers.Layer):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
+        _BETA.check("beta", beta)
         # Autocasting would round float32 logits to a mixed policy's float16.
         super().__init__(name=name or self.term, autocast=False, **kwargs)
         self.teacher_layer_name = teacher_layer_name
@@ -68,7 +78,7 @@ class Transfer(keras.layers.Layer):
         self._beta = self.add_weight(
             name="beta",
             shape=(),
-            initializer=keras.initializers.Constant(checked_beta(beta)),
+            initializer=keras.initializers.Constant(float(beta)),
             dtype="float32",
             trainable=False,
         )
@@ -80,7 +90,8 @@ class Transfer(keras.layers.Layer):
 
     @beta.setter
     def beta(self, value: float) -> None:
-        self._beta.assign(checked_beta(value))
+        _BETA.check("beta", value)
+        self._beta.assign(float(value))
 
     def build(
         self,
@@ -101,6 +112,33 @@ class Transfer(keras.layers.Layer):
         """Sublayers whose weights this term uses but never trains."""
         return []
 
+    def find_taps(
+        self, teacher: keras.Model, student: keras.Model
+    ) -> tuple[Tap, Tap] | None:
+        """Return the two taps to compare; None where outputs are compared.
+
+        Raises:
+            InputError: There is no such layer, or the term cannot compare
+                these models.
+        """
+        self.check_models(teacher, student)
+        if self.source != "features":
+            return None
+        return (
+            find_tap(teacher, self.teacher_layer_name, "teacher_layer_name"),
+            find_tap(student, self.student_layer_name, "student_layer_name"),
+        )
+
+    def connect(self, teacher: keras.Model, student: keras.Model) -> None:
+        """Create the weights for two models; refuse as `find_taps`."""
+        taps = self.find_taps(teacher, student)
+        if self.built:
+            return
+        if taps is None:
+            self.build(output_shape(teacher), output_shape(student))
+        else:
+            self.build(*((None, *tap.shape) for tap in taps))
+
     def check_models(self, teacher: keras.Model, student: keras.Model) -> None:
         """Refuses models this term cannot compare, at construction."""
 
@@ -114,17 +152,3 @@ class Transfer(keras.layers.Layer):
             "teacher_layer_name": self.teacher_layer_name,
             "student_layer_name": self.student_layer_name,
         }
-
-
-def checked_beta(beta: float) -> float:
-    """Returns beta, or explains why it is no weight."""
-    number = isinstance(beta, (int, float)) and not isinstance(beta, bool)
-    if not number or not math.isfinite(beta) or beta < 0:
-        raise InputError(
-            "beta",
-            repr(beta),
-            "a finite number of at least 0",
-            "Use 500.0, the official weight for factors of 32x8x8 entries; "
-            "0 turns the term off.",
-        )
-    return float(beta)

@@ -9,7 +9,7 @@ import numpy as np
 from keras_ft.data.dataset import ImageData
 from keras_ft.errors import InputError
 from keras_ft.tuner.search_error import SearchError
-from keras_ft.validation import preflight
+from keras_ft.validation.models import check_model
 
 OBJECTIVES = {"val_accuracy": "max", "val_task_loss": "min"}
 _SOME = 16  # images that tell two splits apart
@@ -24,7 +24,7 @@ def check_arguments(teacher: Any, data: ImageData, seed: int) -> None:
         InputError: The teacher has no graph, the seed is below 0, or the
             search would choose by the test images.
     """
-    preflight.check_model("teacher", teacher)
+    check_model("teacher", teacher)
     if seed < 0:
         raise InputError("seed", seed, "0 or more", "Use 0.")
     mine, known = (

@@ -12,7 +12,7 @@ from keras_ft.experiments.training import remove_checkpoint
 from keras_ft.experiments.training import train
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache.key import digest
-from keras_ft.features.feature_taps import find
+from keras_ft.features.taps import find_tap
 from keras_ft.layers import Paraphraser
 from keras_ft.recipes import Recipe
 from keras_ft.tuner.lock import locked
@@ -86,7 +86,7 @@ class Paraphrasers:
         keras.utils.set_random_seed(self.seed)
         paraphraser = recipe.paraphraser()
         teacher = self.cache.teacher
-        tap = find(teacher, self.teacher_layer_name, "teacher_layer_name")
+        tap = find_tap(teacher, self.teacher_layer_name, "teacher_layer_name")
         whole = keras.Sequential([keras.Input(tap.shape), paraphraser])
         # One that was deleted, say because it was damaged, is trained again.
         there = (folder / _FILE).is_file()

@@ -4,10 +4,11 @@ import keras
 import keras_tuner
 
 from keras_ft.errors import InputError
-from keras_ft.features import feature_taps
+from keras_ft.features.taps import find_tap
+from keras_ft.features.taps import taps as taps_of
 from keras_ft.tuner import space
 from keras_ft.tuner.trials import Trials
-from keras_ft.validation.label_checks import check_labels_fit
+from keras_ft.validation.labels import check_labels_fit
 
 
 def rehearse(trials: Trials, teacher: keras.Model) -> None:
@@ -55,8 +56,7 @@ def _check_tap(trials: Trials, student: keras.Model) -> None:
         return
     another = trials.student(keras_tuner.HyperParameters())
     tables = [
-        [tap.name for tap in feature_taps.taps(model)]
-        for model in (student, another)
+        [tap.name for tap in taps_of(model)] for model in (student, another)
     ]
     if all(name in table for table in tables):
         return
@@ -68,4 +68,4 @@ def _check_tap(trials: Trials, student: keras.Model) -> None:
             "a name that the layer has in every student",
             "Give it one in your function: Conv2D(..., name='features').",
         )
-    feature_taps.find(student, name, argument)
+    find_tap(student, name, argument)

@@ -13,7 +13,8 @@ from keras_ft.data.dataset import ImageData
 from keras_ft.experiments import models
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache import key as keys
-from keras_ft.features import feature_taps
+from keras_ft.features.taps import find_tap
+from keras_ft.features.taps import taps as taps_of
 from keras_ft.layers import Paraphraser
 from keras_ft.models.distiller import Distiller
 from keras_ft.recipes import Recipe
@@ -164,8 +165,8 @@ class Trials:
         if known not in self._student_keys:
             student = self.student(hp.copy(), execution)
             name, argument = self.student_layer_name, "student_layer_name"
-            tap = feature_taps.find(student, name, argument)
-            place = [t.name for t in feature_taps.taps(student)].index(tap.name)
+            tap = find_tap(student, name, argument)
+            place = [t.name for t in taps_of(student)].index(tap.name)
             self._student_keys[known] = keys.of_student(student, place)
         return self._student_keys[known]
 

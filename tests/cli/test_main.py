@@ -114,16 +114,16 @@ def test_a_defect_is_not_hidden(monkeypatch):
 
 def test_words_kept_for_speed_agree_with_the_library():
     from keras_ft import losses
-    from keras_ft.compression import preconditions
+    from keras_ft.compression.stages import COMPRESSIONS
     from keras_ft.experiments import settings
-    from keras_ft.export import quantization
+    from keras_ft.export.quantizations import QUANTIZATIONS
     from keras_ft.models import beta_suggestion
     from keras_ft.recipes import Recipe
 
     assert common.RECIPES == Recipe.names()
     assert common.QUANTIZATIONS == settings.QUANTIZATIONS
-    assert common.QUANTIZATIONS == tuple(quantization.QUANTIZATIONS)
-    assert common.COMPRESSIONS == tuple(preconditions.METHODS)
+    assert common.QUANTIZATIONS == tuple(QUANTIZATIONS)
+    assert common.COMPRESSIONS == tuple(COMPRESSIONS)
     assert common.BASELINES == settings.BASELINES
     assert common.REDUCTIONS == losses.REDUCTIONS
     assert common.BETA_RATIO == beta_suggestion.RATIO

@@ -116,9 +116,9 @@ def shards_of():
 def counting(teacher):
     """The teacher as `forward`, which counts and can be made to fail."""
     from keras_ft.feature_cache import forward
-    from keras_ft.features import feature_taps
+    from keras_ft.features.taps import find_tap
 
-    run = forward.live(teacher, [feature_taps.find(teacher, None, "taps")], 0)
+    run = forward.live(teacher, [find_tap(teacher, None, "taps")], 0)
 
     class Counting:
         calls = 0

@@ -13,8 +13,8 @@ from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache import agreement
 from keras_ft.feature_cache import forward
 from keras_ft.feature_cache import layout
-from keras_ft.features import feature_taps
-from keras_ft.features.views import view
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import find_tap
 
 
 @keras.saving.register_keras_serializable(package="test_folding")
@@ -89,10 +89,8 @@ def test_none_folds_nothing(teacher, data, build, said):
 def test_every_image_is_near_enough_in_bfloat16():
     """Some are farther off than storing may cost, which is a smaller limit."""
     teacher = zoo.pretrained("fashion_mini")
-    stages = [
-        feature_taps.find(teacher, f"stage{n}", "taps") for n in (1, 2, 3)
-    ]
-    watched = view(teacher, stages)
+    stages = [find_tap(teacher, f"stage{n}", "taps") for n in (1, 2, 3)]
+    watched = feature_extractor(teacher, stages)
     folded = fold(watched, "bfloat16")
     for images, _ in load("fashion_mini", 128).test:
         pairs = zip(watched(images), folded(images), strict=True)

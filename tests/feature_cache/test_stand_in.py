@@ -12,7 +12,8 @@ import pytest
 import keras_ft
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
-from keras_ft.features import feature_taps
+from keras_ft.features.taps import find_tap
+from keras_ft.features.taps import taps as taps_of
 from keras_ft.transfers import SoftTargets
 
 
@@ -90,11 +91,11 @@ def test_it_has_the_taps_the_input_and_the_output(teacher, data, build):
     model = cache.teacher
     assert model.input_shape == teacher.input_shape
     assert model.output_shape == teacher.output_shape
-    table = feature_taps.taps(model)
+    table = taps_of(model)
     assert [tap.name for tap in table] == ["conv", "features"]
     for name in ("conv", "features", None):
-        mine = feature_taps.find(model, name, "")
-        theirs = feature_taps.find(teacher, name, "")
+        mine = find_tap(model, name, "")
+        theirs = find_tap(teacher, name, "")
         assert (mine.name, mine.shape) == (theirs.name, theirs.shape)
         assert (mine.stride, mine.default) == (theirs.stride, theirs.default)
 
@@ -173,4 +174,4 @@ def test_an_opened_cache_has_it_too(folder, teacher, data):
     del teacher
     cache = FeatureCache.open(folder, None, data, teacher_digest=digest)
     assert cache.teacher.output_shape == (None, 4)
-    assert feature_taps.find(cache.teacher, None, "").name == "features"
+    assert find_tap(cache.teacher, None, "").name == "features"

@@ -11,14 +11,16 @@ import pytest
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache import forward
-from keras_ft.features import feature_taps
-from keras_ft.features.views import view
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import find_tap
 
 
 def _live(teacher, images):
     """Features and logits as Keras computes them."""
-    tap = feature_taps.find(teacher, None, "taps")
-    return view(teacher, [tap]).predict_on_batch(np.asarray(images))
+    tap = find_tap(teacher, None, "taps")
+    return feature_extractor(teacher, [tap]).predict_on_batch(
+        np.asarray(images)
+    )
 
 
 def _batches(stream, count):
@@ -115,8 +117,8 @@ def test_several_taps_have_their_names(teacher, data, build):
     cache = build(None, teacher, data, taps=("conv", None))
     x, _ = next(iter(cache.validation))
     assert list(x["features"]) == list(cache.taps) == ["conv", "features"]
-    watched = view(
-        teacher, [feature_taps.find(teacher, "conv", "taps")]
+    watched = feature_extractor(
+        teacher, [find_tap(teacher, "conv", "taps")]
     ).predict_on_batch(np.asarray(x["images"]))
     np.testing.assert_allclose(x["features"]["conv"], watched[0], atol=1e-2)
 
@@ -201,7 +203,7 @@ def test_a_wrong_faster_teacher_is_refused(teacher, data, build, counting):
 def test_the_limits_of_a_faster_teacher(
     cosine, all_rows, refused, teacher, full_batches, build
 ):
-    tap = [feature_taps.find(teacher, None, "taps")]
+    tap = [find_tap(teacher, None, "taps")]
     run = forward.live(teacher, tap, False)
 
     def turned(images):

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_ft.features.feature_taps import Tap
-from keras_ft.features.views import view
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import Tap
 
 
 def with_outlets(teacher: keras.Model, taps: dict[str, Tap]) -> keras.Model:
@@ -40,7 +40,7 @@ def with_outlets(teacher: keras.Model, taps: dict[str, Tap]) -> keras.Model:
     if not taps:
         return teacher
     chosen = list({tap.name: tap for tap in taps.values()}.values())
-    watched = view(teacher, chosen)
+    watched = feature_extractor(teacher, chosen)
     *features, output = watched.outputs
     by_tap = dict(zip((tap.name for tap in chosen), features, strict=True))
     named = [_outlet(name)(by_tap[tap.name]) for name, tap in taps.items()]

@@ -7,8 +7,9 @@ import keras
 
 from keras_ft.errors import InputError
 from keras_ft.experiments.comparison.method import Method
-from keras_ft.features import feature_taps
-from keras_ft.features.feature_taps import Tap
+from keras_ft.features.taps import Tap
+from keras_ft.features.taps import find_tap
+from keras_ft.features.taps import taps as taps_of
 
 Pair = tuple[Tap, Tap]
 _STAGE = re.compile(r"stage\d+")
@@ -54,8 +55,8 @@ class TapPairs:
         pairs: dict[str, Pair] = {}
         if "ft" in wanted:
             pairs["factor"] = (
-                feature_taps.find(teacher, teacher_layer, "teacher_layer"),
-                feature_taps.find(student, student_layer, "student_layer"),
+                find_tap(teacher, teacher_layer, "teacher_layer"),
+                find_tap(student, student_layer, "student_layer"),
             )
         if wanted & {"at", "fitnet"}:
             stages = _stages(teacher, student)
@@ -84,7 +85,7 @@ def _stages(teacher: keras.Model, student: keras.Model) -> list[Pair]:
 
 
 def _last_of_each_size(model: keras.Model) -> dict[tuple[int, int], Tap]:
-    taps = feature_taps.taps(model)
+    taps = taps_of(model)
     named = [tap for tap in taps if _STAGE.fullmatch(tap.name)]
     # Padding makes a size of its own, which is no stage.
     others = [tap for tap in taps if tap.layer != "ZeroPadding2D"]

@@ -22,7 +22,7 @@ from keras_ft.experiments.training import read_history
 from keras_ft.experiments.workbench import Workbench
 from keras_ft.export import ExportError
 from keras_ft.layers import Paraphraser
-from keras_ft.validation import preflight
+from keras_ft.validation.models import check_finite
 
 PARAPHRASER = "paraphraser"
 QUANTIZATION = "int8"
@@ -131,7 +131,7 @@ class Trainings:
         if forgot and (memory := peak_memory.measured()) is not None:
             result["memory_bytes"], result["memory_of"] = memory
         # The last step of all may be the one that breaks it.
-        preflight.check_finite("student", student)
+        check_finite("student", student)
         workbench.save(student, "student.keras")
         rows = read_history(folder, "student")
         result |= began | _last_and_best(rows)

@@ -13,8 +13,6 @@ from keras_ft.export.student import classifier_shapes
 from keras_ft.layers import Paraphraser
 from keras_ft.layers import Translator
 from keras_ft.models.distiller import Distiller
-from keras_ft.models.terms import build as build_terms
-from keras_ft.models.terms import taps_of
 from keras_ft.transfers.transfer import Transfer
 
 
@@ -71,15 +69,9 @@ def check_methods(bench: Bench) -> None:
         if method.has("ft"):
             paraphraser = settings.recipe.paraphraser()
             paraphraser.build((None, *bench.pairs.pairs["factor"][0].shape))
-        made = _terms(method, bench, paraphraser)
-        for term in made:
+        for term in _terms(method, bench, paraphraser):
             term.check_models(bench.teacher, student)
-        taps = [
-            taps_of(bench.outputs.teacher, student, term)
-            for term in made
-            if term.source == "features"
-        ]
-        build_terms(made, taps, bench.teacher, student)
+            term.connect(bench.outputs.teacher, student)
 
 
 def _terms(

@@ -54,7 +54,7 @@ _KOTLIN = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class BundleResult:
-    """Tell about a folder for an Android developer, and what was measured.
+    """Describe a folder for an Android developer and what was measured.
 
     Args:
         folder: Where it is.

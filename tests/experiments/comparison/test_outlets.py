@@ -6,8 +6,8 @@ from keras_ft import zoo
 from keras_ft.acceleration.folded_teacher import fold
 from keras_ft.experiments.comparison.outlets import outlet
 from keras_ft.experiments.comparison.outlets import with_outlets
-from keras_ft.features import feature_taps
-from keras_ft.features.views import view
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import find_tap
 from keras_ft.transfers import AttentionTransfer
 
 
@@ -25,14 +25,15 @@ def images():
 
 def taps(teacher, **wanted):
     return {
-        name: feature_taps.find(teacher, layer, "taps")
-        for name, layer in wanted.items()
+        name: find_tap(teacher, layer, "taps") for name, layer in wanted.items()
     }
 
 
 def features(model, name, images):
-    found = feature_taps.find(model, name, "taps")
-    return np.asarray(view(model, [found])(images, training=False)[0])
+    found = find_tap(model, name, "taps")
+    return np.asarray(
+        feature_extractor(model, [found])(images, training=False)[0]
+    )
 
 
 def test_the_output_and_the_weights_are_the_teachers(teacher, images):
@@ -88,6 +89,6 @@ def test_taps_of_a_nested_teacher(teacher, images):
 def test_it_can_be_folded(teacher, dtype):
     wanted = taps(teacher, factor="stage3", attention_1="stage1")
     model = with_outlets(teacher, wanted)
-    chosen = [feature_taps.find(model, outlet(n), "taps") for n in wanted]
-    folded = fold(view(model, chosen), dtype)
+    chosen = [find_tap(model, outlet(n), "taps") for n in wanted]
+    folded = fold(feature_extractor(model, chosen), dtype)
     assert not any("_bn" in layer.name for layer in folded.layers)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_ft.errors import InputError
-from keras_ft.validation import preflight
+from keras_ft.validation.data import element_shapes
 
 Shape = tuple[int | None, ...]
 
@@ -64,7 +64,7 @@ def check_labels_fit(student: keras.Model, loss: Any, x: Any, y: Any) -> None:
     if sparse is None or not classes(student):
         return
     _check_logits(student, loss)
-    _, labels = preflight.element_shapes(x, y)
+    _, labels = element_shapes(x, y)
     if labels is not None:
         _check_shape(labels, student.output_shape, sparse)
     if sparse and y is not None:
@@ -72,7 +72,7 @@ def check_labels_fit(student: keras.Model, loss: Any, x: Any, y: Any) -> None:
 
 
 def _check_present(loss: Any, x: Any, y: Any) -> None:
-    images, labels = preflight.element_shapes(x, y)
+    images, labels = element_shapes(x, y)
     if loss is None or images is None or labels is not None or y is not None:
         return
     if hasattr(x, "element_spec"):

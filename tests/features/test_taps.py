@@ -8,8 +8,8 @@ from keras import layers
 from keras_ft import InputError
 from keras_ft import taps
 from keras_ft import zoo
-from keras_ft.features.feature_taps import find
-from keras_ft.features.views import view
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import find_tap
 
 
 def nested_model():
@@ -37,9 +37,9 @@ def test_a_map_of_one_position_or_an_output_is_no_default():
     x = layers.Conv2D(4, 3, name="features")(image)
     pooled = layers.GlobalAveragePooling2D(keepdims=True, name="pooled")(x)
     model = keras.Model(image, pooled)
-    assert find(model, None, "tap").name == "features"
+    assert find_tap(model, None, "tap").name == "features"
     mask = layers.Conv2D(2, 1, name="mask")(x)
-    assert find(keras.Model(image, mask), None, "tap").name == "features"
+    assert find_tap(keras.Model(image, mask), None, "tap").name == "features"
 
 
 def test_layers_inside_a_nested_backbone_are_found_and_viewed():
@@ -49,14 +49,17 @@ def test_layers_inside_a_nested_backbone_are_found_and_viewed():
         "backbone/conv",
         "backbone/relu",
     ]
-    chosen = [find(model, None, "tap"), find(model, "backbone/conv", "tap")]
+    chosen = [
+        find_tap(model, None, "tap"),
+        find_tap(model, "backbone/conv", "tap"),
+    ]
     assert chosen[0].name == "backbone/relu"
     images = np.random.default_rng(0).normal(size=(2, 16, 16, 3))
-    relu, conv, outputs = view(model, chosen)(images)
+    relu, conv, outputs = feature_extractor(model, chosen)(images)
     np.testing.assert_array_equal(relu, np.maximum(conv, 0))
     np.testing.assert_array_equal(outputs, model(images))
     shared = {id(v) for v in model.variables}
-    assert {id(v) for v in view(model, chosen).variables} == shared
+    assert {id(v) for v in feature_extractor(model, chosen).variables} == shared
 
 
 def test_a_sequential_model_around_a_backbone_is_viewed():
@@ -70,7 +73,9 @@ def test_a_sequential_model_around_a_backbone_is_viewed():
         ]
     )
     images = np.ones((1, 16, 16, 3), "float32")
-    features, outputs = view(model, [find(model, None, "tap")])(images)
+    features, outputs = feature_extractor(
+        model, [find_tap(model, None, "tap")]
+    )(images)
     assert features.shape == (1, 16, 16, 8)
     np.testing.assert_array_equal(outputs, model(images))
 
@@ -78,14 +83,14 @@ def test_a_sequential_model_around_a_backbone_is_viewed():
 def test_viewing_leaves_the_model_as_it_was(tmp_path):
     model = nested_model()
     before = model.to_json()
-    view(model, [find(model, None, "tap")])
+    feature_extractor(model, [find_tap(model, None, "tap")])
     assert model.to_json() == before
-    assert find(model, None, "tap").name == "backbone/relu"
+    assert find_tap(model, None, "tap").name == "backbone/relu"
 
 
 def test_unknown_names_are_answered_with_near_misses():
     with pytest.raises(InputError) as caught:
-        find(nested_model(), "backbone/rellu", "teacher_layer_name")
+        find_tap(nested_model(), "backbone/rellu", "teacher_layer_name")
     message = str(caught.value)
     assert "teacher_layer_name" in message
     assert "Did you mean 'backbone/relu'" in message
@@ -97,7 +102,7 @@ def test_a_layer_called_twice_is_ambiguous():
     conv = layers.Conv2D(3, 3, padding="same", name="twice")
     model = keras.Model(image, layers.ReLU(name="relu")(conv(conv(image))))
     with pytest.raises(InputError, match="called 2 times"):
-        find(model, "twice", "student_layer_name")
+        find_tap(model, "twice", "student_layer_name")
 
 
 def test_models_without_a_graph_are_refused():
@@ -117,4 +122,4 @@ def test_models_without_a_graph_are_refused():
 def test_a_model_without_feature_maps_is_refused():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
     with pytest.raises(InputError, match="no spatial feature map"):
-        find(model, None, "teacher_layer_name")
+        find_tap(model, None, "teacher_layer_name")

@@ -1,4 +1,4 @@
-"""A folder handed over once, for tests that only look at it."""
+"""A bundle written once, for tests that only look at it."""
 
 import keras
 import numpy as np
@@ -10,28 +10,30 @@ from keras_ft import export
 CLASSES = ("bus", "cat|dog", "cup", "fern", "shoe")
 
 
-class HalfScale:
-    """Pixels to -1..1."""
+@pytest.fixture(scope="session")
+def make_tiny():
+    """A function that builds a small network with spread logits."""
 
-    def scale_and_shift(self):
-        return np.full(3, 1 / 127.5, np.float32), np.full(3, -1, np.float32)
+    def make(stddev=0.5):
+        keras.utils.set_random_seed(5)
+        spread = keras.initializers.RandomNormal(stddev=stddev)
+        return keras.Sequential(
+            [
+                keras.Input((16, 16, 3)),
+                layers.Conv2D(16, 3, strides=2, activation="relu"),
+                layers.Conv2D(16, 3, strides=2, activation="relu"),
+                layers.Flatten(),
+                layers.Dense(5, kernel_initializer=spread),
+            ],
+            name="tiny",
+        )
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def tiny():
-    """A small network with spread logits."""
-    keras.utils.set_random_seed(5)
-    spread = keras.initializers.RandomNormal(stddev=0.5)
-    return keras.Sequential(
-        [
-            keras.Input((16, 16, 3)),
-            layers.Conv2D(16, 3, strides=2, activation="relu"),
-            layers.Conv2D(16, 3, strides=2, activation="relu"),
-            layers.Flatten(),
-            layers.Dense(5, kernel_initializer=spread),
-        ],
-        name="tiny",
-    )
+def tiny(make_tiny):
+    return make_tiny()
 
 
 @pytest.fixture(scope="session")
@@ -49,13 +51,13 @@ def labels(top1):
 
 
 @pytest.fixture(scope="session")
-def make_bundle(tiny, images, labels):
-    """Hands the student over; arguments may be changed."""
+def make_bundle(tiny, images, labels, normalization):
+    """A function that bundles the student; arguments may be changed."""
 
-    def make(folder, quantization="int8", **changes):
+    def make(folder, quantization="int8", student=tiny, **changes):
         arguments = {
             "calibration": images,
-            "normalization": HalfScale(),
+            "normalization": normalization,
             "class_names": CLASSES,
             "labels": labels,
             "card": export.ModelCard(
@@ -71,12 +73,14 @@ def make_bundle(tiny, images, labels):
             "golden": 6,
             "max_accuracy_drop": 0.2,
         }
-        return export.bundle(tiny, folder, quantization, **arguments | changes)
+        return export.bundle(
+            student, folder, quantization, **arguments | changes
+        )
 
     return make
 
 
 @pytest.fixture(scope="session")
-def handed_over(make_bundle, tmp_path_factory):
+def bundled(make_bundle, tmp_path_factory):
     """What `bundle` returned for a folder that tests must not change."""
-    return make_bundle(tmp_path_factory.mktemp("handed") / "things")
+    return make_bundle(tmp_path_factory.mktemp("bundled") / "things")

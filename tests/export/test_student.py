@@ -2,8 +2,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from keras_ft.export.precision import PrecisionError
-from keras_ft.export.precision import in_float32
+
+from keras_ft.export import PrecisionError
+from keras_ft.export.student import in_float32
 
 
 def test_a_float32_student_is_left_alone(student):

@@ -3,10 +3,11 @@ import json
 import numpy as np
 import PIL.Image
 import pytest
-from keras_ft.export.handover.golden import chosen
-from keras_ft.export.handover.golden import tolerance
 
 from keras_ft import export
+from keras_ft.export.android_bundle.golden_images import choose_golden
+from keras_ft.export.android_bundle.golden_images import tolerance
+from keras_ft.export.android_bundle.golden_images import write_golden
 
 
 def rows(*tops, classes=3, best=0.9):
@@ -16,43 +17,31 @@ def rows(*tops, classes=3, best=0.9):
     return found
 
 
-def numbered(count, channels=3):
-    """Images whose pixels are their number."""
-    ones = np.ones((count, 2, 2, channels), np.uint8)
-    return ones * np.arange(count, dtype=np.uint8)[:, None, None, None]
-
-
 def test_every_class_has_its_turn_in_the_order_of_the_images():
     answers = rows(0, 0, 0, 2, 1, 2)
-    golden = chosen(numbered(6), answers, "int8", 5)
-    assert golden.images[:, 0, 0, 0].tolist() == [0, 4, 3, 1, 5]
-    np.testing.assert_array_equal(
-        golden.probabilities, answers[[0, 4, 3, 1, 5]]
-    )
+    assert choose_golden(answers, "int8", 5) == [0, 4, 3, 1, 5]
 
 
 def test_near_ties_are_left_out():
     answers = rows(0, 1, 2)
     answers[1] = 0.35, 0.35 + 1.9 * tolerance("int8"), 0.26
-    golden = chosen(numbered(3), answers, "int8", 9)
-    assert golden.images[:, 0, 0, 0].tolist() == [0, 2]
+    assert choose_golden(answers, "int8", 9) == [0, 2]
 
 
 def test_nothing_but_ties_is_refused():
     answers = np.full((40, 3), 1 / 3, np.float32)
     with pytest.raises(export.ExportError, match="never more than 0.04 apart"):
-        chosen(numbered(40), answers, "int8", 4)
+        choose_golden(answers, "int8", 4)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_keep_every_pixel(tmp_path, channels):
-    images = np.random.default_rng(0).integers(0, 256, (3, 5, 4, channels))
-    answers = rows(2, 0, 1)
-    golden = chosen(images.astype(np.uint8), answers, "none", 3)
-    golden.write(tmp_path, ("a", "b", "c"))
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (3, 5, 4, channels), np.uint8)
+    write_golden(tmp_path, images, rows(0, 1, 2), "none", ("a", "b", "c"))
     content = json.loads((tmp_path / "golden" / "golden.json").read_text())
     assert content["tolerance"] == 1e-4
-    for known, image in zip(content["images"], golden.images, strict=True):
+    for known, image in zip(content["images"], images, strict=True):
         with PIL.Image.open(tmp_path / "golden" / known["file"]) as picture:
             pixels = np.asarray(picture).reshape(5, 4, channels)
         np.testing.assert_array_equal(pixels, image)

@@ -1,27 +1,31 @@
-"""Checks inside TensorFlow's steps, before anything is updated.
+"""Check batches and losses inside TensorFlow's steps, before any update.
 
 A stream can only be checked as it flows. Each check is an assertion that the
 tensors behind it wait for, so that a batch that fails changes nothing;
-`preflight.explained_errors` turns the failure into an `InputError`.
+`explained_errors` turns the failure into an `InputError`.
 
 XLA drops assertions. For a step compiled with `jit_compile=True` the stream
 itself carries the check of the batch (`FrozenTeacherModel.fit`); a loss that is
 not finite goes unnoticed there, as in Keras.
 """
 
+import contextlib
+import re
 from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from keras_ft import losses
-from keras_ft.validation import label_checks
-from keras_ft.validation.preflight import MARK
+from keras_ft.errors import InputError
+from keras_ft.validation import labels as label_checks
 
+MARK = "keras_ft: "
 FINITE = "a value that is NaN or infinite|finite values"
 
 
-def checked_batch(
+def guard_batch(
     data: Any, loss: Any = None, student: keras.Model | None = None
 ) -> Any:
     """A batch whose images wait for the checks of images and labels.
@@ -43,11 +47,11 @@ def checked_batch(
     if y is not None and classes and label_checks.is_sparse(loss):
         ignored = label_checks.ignored(loss)
         assertions.append(_labels_in_range(y, classes, ignored))
-    waiting = keras.tree.pack_sequence_as(x, after(assertions, leaves))
+    waiting = keras.tree.pack_sequence_as(x, wait_for(assertions, leaves))
     return keras.utils.pack_x_y_sample_weight(waiting, y, sample_weight)
 
 
-def stream(x: Any, guard: Callable[[Any], Any]) -> Any:
+def guard_stream(x: Any, guard: Callable[[Any], Any]) -> Any:
     """A `tf.data` stream whose batches wait for their checks; else x itself.
 
     XLA drops the assertions of a step without a word: a compiled step needs
@@ -79,7 +83,7 @@ def _own(share: Any) -> Any:
     return tf.raw_ops.DeepCopy(x=share)
 
 
-def finite(value: Any, name: str) -> Any:
+def assert_finite(value: Any, name: str) -> Any:
     """An assertion that a scalar loss is neither NaN nor infinite."""
     import tensorflow as tf
 
@@ -90,7 +94,7 @@ def finite(value: Any, name: str) -> Any:
     return tf.debugging.Assert(tf.math.is_finite(value), [message])
 
 
-def after(assertions: list[Any], tensors: list[Any]) -> list[Any]:
+def wait_for(assertions: list[Any], tensors: list[Any]) -> list[Any]:
     """The same tensors, available only once every assertion held."""
     import tensorflow as tf
 
@@ -100,7 +104,7 @@ def after(assertions: list[Any], tensors: list[Any]) -> list[Any]:
         return [tf.identity(tensor) for tensor in tensors]
 
 
-def overflow_for_all(
+def agree_on_overflow(
     optimizer: keras.optimizers.Optimizer, gradients: list[Any]
 ) -> list[Any]:
     """For loss scaling: gradients finite on every replica, or on none.
@@ -156,3 +160,21 @@ def _labels_in_range(labels: Any, classes: int, ignored: int | None) -> Any:
     if ignored is not None:
         inside |= labels == ignored
     return tf.debugging.Assert(tf.reduce_all(inside), [message])
+
+
+@contextlib.contextmanager
+def explained_errors() -> Iterator[None]:
+    """Turns a failed check inside a TensorFlow graph into an `InputError`.
+
+    The graph can only say what it found in one string, which starts with our
+    mark; TensorFlow's own trace around it is dropped.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = re.search(
+            re.escape(MARK) + r"(\w+)\|(.*?)\|(.*?)\|(.*?)\|", str(error), re.S
+        )
+        if type(error).__name__ != "InvalidArgumentError" or not found:
+            raise
+        raise InputError(*found.groups()) from None

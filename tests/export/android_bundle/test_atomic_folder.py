@@ -1,17 +1,17 @@
 from pathlib import Path
 
 import pytest
-from keras_ft.export.handover.whole_folder import check_folder
-from keras_ft.export.handover.whole_folder import whole_folder
 
 from keras_ft import artifacts
 from keras_ft.errors import InputError
+from keras_ft.export.android_bundle.atomic_folder import atomic_folder
+from keras_ft.export.android_bundle.atomic_folder import check_replaceable
 
 MARK = "card.json"
 
 
 def write(folder, text):
-    with whole_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         artifacts.write_text(temporary / MARK, text)
         (temporary / "deep").mkdir()
         artifacts.write_text(temporary / "deep" / "er.txt", text)
@@ -30,10 +30,10 @@ def test_a_folder_appears_with_its_manifest(tmp_path):
 
 def test_an_earlier_one_is_replaced_whole(tmp_path):
     folder = tmp_path / "b"
-    with whole_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         artifacts.write_text(temporary / MARK, "old")
         artifacts.write_text(temporary / "old.txt", "old")
-    check_folder(folder, MARK)
+    check_replaceable(folder, MARK)
     write(folder, "new")
     assert names(tmp_path) == ["b"]
     assert names(folder) == [MARK, "deep", "manifest.json"]
@@ -43,7 +43,7 @@ def test_an_earlier_one_is_replaced_whole(tmp_path):
 def test_an_error_leaves_what_was_there(tmp_path):
     folder = tmp_path / "b"
     write(folder, "old")
-    with pytest.raises(ZeroDivisionError), whole_folder(folder) as temporary:
+    with pytest.raises(ZeroDivisionError), atomic_folder(folder) as temporary:
         artifacts.write_text(temporary / MARK, "new")
         raise ZeroDivisionError
     assert names(tmp_path) == ["b"]
@@ -70,7 +70,7 @@ def test_a_rename_that_fails_brings_the_old_one_back(tmp_path, monkeypatch):
 
 def test_an_empty_folder_may_be_filled(tmp_path):
     (tmp_path / "b").mkdir()
-    check_folder(tmp_path / "b", MARK)
+    check_replaceable(tmp_path / "b", MARK)
     write(tmp_path / "b", "one")
     assert (tmp_path / "b" / MARK).read_text() == "one"
 
@@ -78,37 +78,37 @@ def test_an_empty_folder_may_be_filled(tmp_path):
 def test_other_things_are_never_replaced(tmp_path):
     (tmp_path / "thesis.tex").write_text("years")
     with pytest.raises(InputError, match="which holds thesis.tex"):
-        check_folder(tmp_path, MARK)
+        check_replaceable(tmp_path, MARK)
     with pytest.raises(InputError, match="Expected: a folder"):
-        check_folder(tmp_path / "thesis.tex", MARK)
+        check_replaceable(tmp_path / "thesis.tex", MARK)
     write(tmp_path / "b", "one")
     (tmp_path / "b" / "notes").mkdir()
     (tmp_path / "b" / "notes" / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="which holds notes/mine.txt"):
-        check_folder(tmp_path / "b", MARK)
+        check_replaceable(tmp_path / "b", MARK)
 
 
 def test_folders_of_others_with_a_manifest_are_not_taken(tmp_path):
     (tmp_path / "run.json").write_text("{}")
     artifacts.record(tmp_path, ["run.json"])
     with pytest.raises(InputError, match="written by this function"):
-        check_folder(tmp_path, MARK)
+        check_replaceable(tmp_path, MARK)
 
 
 def test_what_was_filled_in_by_hand_is_kept(tmp_path):
     write(tmp_path / "b", "one")
     (tmp_path / "b" / "deep" / "er.txt").write_text("my phone: 3 ms")
     with pytest.raises(InputError, match="deep/er.txt was changed by hand"):
-        check_folder(tmp_path / "b", MARK)
+        check_replaceable(tmp_path / "b", MARK)
 
 
 def test_a_link_to_a_folder_is_looked_through(tmp_path):
     write(tmp_path / "b", "one")
     (tmp_path / "link").symlink_to(tmp_path / "b")
-    check_folder(tmp_path / "link", MARK)
+    check_replaceable(tmp_path / "link", MARK)
     (tmp_path / "b" / "link").symlink_to("/nowhere")
     with pytest.raises(InputError, match="which holds link"):
-        check_folder(tmp_path / "b", MARK)
+        check_replaceable(tmp_path / "b", MARK)
 
 
 def test_a_killed_writer_s_folder_is_removed_like_a_file(tmp_path):

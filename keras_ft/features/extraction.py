@@ -8,13 +8,13 @@ from typing import Any
 
 import keras
 
-from keras_ft.features.feature_taps import Tap
+from keras_ft.features.taps import Tap
 
 # (x, training) -> (features, outputs)
 Run = Callable[[Any, bool | None], tuple[list[Any], Any]]
 
 
-def view(model: keras.Model, chosen: list[Tap]) -> keras.Model:
+def feature_extractor(model: keras.Model, chosen: list[Tap]) -> keras.Model:
     """A model on the same layers that returns taps and outputs.
 
     Args:
@@ -29,10 +29,10 @@ def view(model: keras.Model, chosen: list[Tap]) -> keras.Model:
     if not nested:
         tensors = [tap.tensor for tap in chosen]
         return keras.Model(_input(model), [*tensors, *model.outputs])
-    return _nested_view(model, chosen)
+    return _nested_extractor(model, chosen)
 
 
-def runner(model: keras.Model, chosen: list[Tap]) -> Run:
+def feature_function(model: keras.Model, chosen: list[Tap]) -> Run:
     """How to run a model once for both its taps and its outputs.
 
     Args:
@@ -46,14 +46,14 @@ def runner(model: keras.Model, chosen: list[Tap]) -> Run:
 
     Example:
 
-    >>> run = runner(detector, [find(detector, None, "layer")])
+    >>> run = feature_function(detector, [find_tap(detector, None, "layer")])
     >>> (features,), outputs = run(images, training=True)
     >>> outputs["boxes"].shape
     (32, 16, 16, 4)
     """
     if not chosen:
         return lambda x, training: ([], model(x, training=training))
-    watched = view(model, chosen)
+    watched = feature_extractor(model, chosen)
     structure = model.compute_output_spec(_input(model))
     count = len(chosen)
 
@@ -65,7 +65,7 @@ def runner(model: keras.Model, chosen: list[Tap]) -> Run:
     return run
 
 
-def _nested_view(model: keras.Model, chosen: list[Tap]) -> keras.Model:
+def _nested_extractor(model: keras.Model, chosen: list[Tap]) -> keras.Model:
     """Replays the outer graph with each tapped inner model opened.
 
     The tensors of a nested model belong to its own graph, so the outer graph
@@ -85,7 +85,7 @@ def _nested_view(model: keras.Model, chosen: list[Tap]) -> keras.Model:
         if opened is None:
             result = layer(*args, **kwargs)
         else:
-            results = view(layer, opened)(*args, **kwargs)
+            results = feature_extractor(layer, opened)(*args, **kwargs)
             features = results[: len(opened)]
             for tap, feature in zip(opened, features, strict=True):
                 seen[f"{layer.name}/{tap.name}"] = feature

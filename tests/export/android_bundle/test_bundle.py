@@ -2,6 +2,7 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -36,8 +37,8 @@ TIMED = {"latency.json", "latency.md", "manifest.json"}
 
 
 @pytest.fixture
-def folder(handed_over):
-    return handed_over.folder
+def folder(bundled):
+    return bundled.folder
 
 
 @pytest.fixture
@@ -67,8 +68,8 @@ def litert(content, images):
     return np.stack(rows)
 
 
-def test_everything_is_there_and_recorded(handed_over, folder):
-    assert set(present(folder)) == FILES == set(handed_over.files)
+def test_everything_is_there_and_recorded(bundled, folder):
+    assert set(present(folder)) == FILES == set(bundled.files)
     for name in FILES - {"manifest.json"}:
         artifacts.verify(folder, name)
     # And nothing beside it, such as a temporary folder.
@@ -153,16 +154,21 @@ def check_on_a_computer(folder):
     )
 
 
-def test_the_readme_s_check_passes_and_can_fail(folder, tmp_path, make_bundle):
+@pytest.fixture
+def copy(folder, tmp_path):
+    """The bundle, for tests that change it."""
+    return shutil.copytree(folder, tmp_path / "a")
+
+
+def test_the_readme_s_check_passes_and_can_fail(folder, copy):
     done = check_on_a_computer(folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "as expected: 6 images\n"
-    spoilt = make_bundle(tmp_path / "spoilt").folder
-    path = spoilt / "golden" / "golden.json"
+    path = copy / "golden" / "golden.json"
     golden = json.loads(path.read_text())
     golden["images"][5]["probabilities"].reverse()
     path.write_text(json.dumps(golden))
-    done = check_on_a_computer(spoilt)
+    done = check_on_a_computer(copy)
     assert done.returncode != 0
     assert "AssertionError" in done.stderr
 
@@ -181,9 +187,9 @@ def test_texts_are_for_this_student(folder):
     assert 'noCompress += "tflite"' in gradle
 
 
-def test_latencies_name_the_machine(handed_over, folder):
+def test_latencies_name_the_machine(bundled, folder):
     times = json.loads((folder / "latency.json").read_text())
-    assert times["machine"] == handed_over.machine == export.machine()
+    assert times["machine"] == bundled.machine == export.machine()
     assert [row["threads"] for row in times["latencies"]] == [1, 2]
     text = (folder / "latency.md").read_text()
     assert times["machine"] in text
@@ -193,22 +199,22 @@ def test_latencies_name_the_machine(handed_over, folder):
         assert line.endswith("| |"), "the phone's column is not empty"
 
 
-def test_the_same_student_gives_the_same_bytes(folder, make_bundle, tmp_path):
-    again = make_bundle(tmp_path / "elsewhere").folder
-    first, second = present(folder), present(again)
+def test_the_same_student_and_an_iterator_give_the_same_bytes(
+    folder, make_bundle, images, tmp_path
+):
+    batches = (batch for batch in np.split(images, 6))
+    again = make_bundle(tmp_path / "elsewhere", calibration=batches)
+    assert again.exported.samples == 48
+    first, second = present(folder), present(again.folder)
     assert first.keys() == second.keys()
     for name in first.keys() - TIMED:
         assert first[name] == second[name], name
 
 
-def test_an_iterator_of_images_is_enough(make_bundle, images, tmp_path):
-    batches = (batch for batch in np.split(images, 6))
-    result = make_bundle(tmp_path / "a", calibration=batches)
-    assert result.exported.samples == 48
-
-
-def test_without_labels_no_accuracy_is_told(make_bundle, tmp_path):
-    result = make_bundle(tmp_path / "a", "none", labels=None, card=None)
+def test_without_labels_no_accuracy_is_told(make_bundle, copy):
+    # In the place of an earlier bundle, which had six golden images.
+    result = make_bundle(copy, "none", labels=None, card=None, golden=2)
+    assert not (copy / "golden" / "05.png").exists()
     assert set(result.card["accuracy"].values()) == {None}
     text = (result.folder / "model_card.md").read_text()
     assert text.count("not measured") == 3
@@ -238,24 +244,15 @@ def test_a_fallback_is_told(make_bundle, too_dark, tmp_path):
 
 
 def test_an_earlier_folder_outlives_a_failure(
-    make_bundle, tmp_path, monkeypatch
+    make_bundle, make_tiny, copy, tmp_path
 ):
-    folder = make_bundle(tmp_path / "a").folder
-    before = present(folder)
-
-    def broken(path):
-        raise export.ModelFileError(path, "timeout", "time is up")
-
-    monkeypatch.setattr(
-        "keras_ft.export.handover.bundle.measure_latency", broken
-    )
-    with pytest.raises(export.ModelFileError):
-        make_bundle(folder)
-    assert present(folder) == before
+    before = present(copy)
+    # Good files, but no image that would tell a phone is wrong.
+    undecided = make_tiny(stddev=1e-6)
+    with pytest.raises(export.ExportError, match="never more than"):
+        make_bundle(copy, "none", undecided, labels=None)
+    assert present(copy) == before
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    monkeypatch.undo()
-    make_bundle(folder, golden=2)
-    assert not (folder / "golden" / "05.png").exists()
 
 
 @pytest.mark.parametrize(

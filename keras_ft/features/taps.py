@@ -98,7 +98,7 @@ def taps(model: keras.Model) -> _TapTable:
     )
 
 
-def find(model: keras.Model, layer_name: str | None, argument: str) -> Tap:
+def find_tap(model: keras.Model, layer_name: str | None, argument: str) -> Tap:
     """Finds a tap by name, or the default one for None.
 
     Args:

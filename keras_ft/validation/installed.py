@@ -5,7 +5,7 @@ import importlib.util
 from keras_ft.errors import InputError
 
 
-def tensorflow(what: str, instead: str) -> None:
+def require_tensorflow(what: str, instead: str) -> None:
     """Refuses a call that cannot work because TensorFlow is not installed.
 
     The JAX and torch backends train without it; `tf.data` pipelines and the
@@ -20,7 +20,7 @@ def tensorflow(what: str, instead: str) -> None:
 
     Example:
 
-    >>> tensorflow("keras_ft.data.load", "Pass NumPy arrays to fit().")
+    >>> require_tensorflow("keras_ft.data.load", "Pass NumPy arrays to fit().")
     """
     if importlib.util.find_spec("tensorflow") is None:
         raise InputError(
@@ -31,7 +31,7 @@ def tensorflow(what: str, instead: str) -> None:
         )
 
 
-def package(module: str, what: str, name: str, instead: str) -> None:
+def require_package(module: str, what: str, name: str, instead: str) -> None:
     """Refuses a call that needs an optional package which is not installed.
 
     Args:
@@ -45,8 +45,8 @@ def package(module: str, what: str, name: str, instead: str) -> None:
 
     Example:
 
-    >>> package("litert_quantizer", "quantization='dynamic_wi4'",
-    ...         "litert-quantizer", "Use quantization='dynamic'.")
+    >>> require_package("litert_quantizer", "quantization='dynamic_wi4'",
+    ...                 "litert-quantizer", "Use quantization='dynamic'.")
     """
     if importlib.util.find_spec(module) is None:
         raise InputError(

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from keras_ft.export.bridge_layers import ACTIVATIONS
-from keras_ft.export.bridge_layers import LAYERS
 
-from keras_ft.export.tf_keras_bridge import BridgeError
-from keras_ft.export.tf_keras_bridge import to_tf_keras
+from keras_ft.export import BridgeError
+from keras_ft.export import to_tf_keras
+from keras_ft.export.tf_keras_layers import ACTIVATIONS
+from keras_ft.export.tf_keras_layers import LAYERS
 
 pytest.importorskip("tf_keras", reason="tf_keras is not installed")
 
