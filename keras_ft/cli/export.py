@@ -66,7 +66,7 @@ def define(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_enum(
         "quantization",
         "none",
-        flags.QUANTIZATIONS,
+        list(flags.QUANTIZATIONS),
         "none is float32; float16 halves the file; dynamic and int8 quarter "
         "it, int8 also computes in integers; int8_io takes and returns uint8 "
         "as well. dynamic_wi8 and dynamic_wi4 (4-bit weights) need "
@@ -76,7 +76,7 @@ def define(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_enum(
         "fallback",
         None,
-        flags.QUANTIZATIONS,
+        list(flags.QUANTIZATIONS),
         "What to write instead where the check refuses --quantization; by "
         "default nothing.",
         flag_values=values,
@@ -91,7 +91,7 @@ def define(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_enum(
         "compression",
         None,
-        flags.COMPRESSIONS,
+        list(flags.COMPRESSIONS),
         "With --run_dir: train the student smaller first, beside its teacher: "
         "fewer weights (prune), fewer values (cluster), 8 bits that are "
         "imitated in training (qat), or several of these. int8 unless "

@@ -10,21 +10,12 @@ from typing import Any
 from absl import flags
 
 from keras_ft.errors import InputError
+from keras_ft.export.quantizations import QUANTIZATIONS
 
 # Kept here as words, because importing the recipes imports Keras: --help must
 # not take seconds. A test compares them.
 RECIPES = ("official", "paper", "repdistiller", "torchdistill")
 SCHEDULES = ("recipe", "linear")
-QUANTIZATIONS = (
-    "none",
-    "float16",
-    "dynamic",
-    "int8",
-    "int8_io",
-    "dynamic_wi8",
-    "dynamic_wi4",
-)
-COMPRESSIONS = ("prune", "cluster", "qat", "pqat", "cqat", "pcqat")
 STRATEGIES = ("none", "mirrored", "multi_worker")
 ACCELERATIONS = ("auto", "none")
 REDUCTIONS = ("mean", "sum", "relative")
@@ -361,7 +352,7 @@ def quantizations(values: flags.FlagValues) -> tuple[str, ...]:
                 "--quantization",
                 word,
                 f"some of {', '.join(QUANTIZATIONS)}, separated by commas",
-                f"Write --quantization={QUANTIZATIONS[0]}.",
+                "Write --quantization=none.",
             )
     return words
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from scipy.special import softmax
 
 from keras_ft import artifacts
 from keras_ft import data as datasets
@@ -18,12 +19,11 @@ from keras_ft.experiments.datasets import load_run_data
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import silent
 from keras_ft.experiments.run_folder import RunFolder
-from keras_ft.export.expected import keras_logits
-from keras_ft.export.expected import softmax
-from keras_ft.export.isolated import SECONDS
 from keras_ft.export.latency import check_counts
+from keras_ft.export.litert import TIME_LIMIT
 from keras_ft.export.parity import same_class
-from keras_ft.export.precision import in_float32
+from keras_ft.export.student import in_float32
+from keras_ft.export.student import student_logits
 
 BENCHMARK = "benchmark"
 JSON, CSV = "benchmark.json", "benchmark.csv"
@@ -71,8 +71,8 @@ class TestImages:
         if student is not None:
             networks.check_fit(student, data, "student")
             scaling = data.normalization.scale_and_shift()
-            logits = keras_logits(in_float32(student), images, scaling)
-            expected = softmax(logits)
+            logits = student_logits(in_float32(student), images, scaling)
+            expected = softmax(logits, axis=-1)
         return cls(data.name, images, labels, expected, data.classes)
 
     @property
@@ -211,7 +211,7 @@ def compare_files(
     test: TestImages | None,
     threads: Sequence[int] = (1, 2),
     runs: int = 200,
-    seconds: float = SECONDS,
+    seconds: float = TIME_LIMIT,
     echo: Echo = silent,
 ) -> dict[str, Any]:
     """Find out all about `.tflite` files; a bad one does no harm.

@@ -12,7 +12,7 @@ from keras_ft import data as datasets
 from keras_ft import export
 from keras_ft import methods
 from keras_ft.compression import compress
-from keras_ft.compression.preconditions import check_export
+from keras_ft.compression.stages import check_export
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
 from keras_ft.experiments.datasets import load_run_data

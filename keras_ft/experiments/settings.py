@@ -6,18 +6,9 @@ from typing import Any
 from keras_ft import methods
 from keras_ft.acceleration.acceleration import check_choice
 from keras_ft.errors import InputError
+from keras_ft.export.quantizations import QUANTIZATIONS
 from keras_ft.models.beta_suggestion import check_ratio
 from keras_ft.recipes import Recipe
-
-QUANTIZATIONS = (
-    "none",
-    "float16",
-    "dynamic",
-    "int8",
-    "int8_io",
-    "dynamic_wi8",
-    "dynamic_wi4",
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

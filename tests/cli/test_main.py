@@ -119,16 +119,10 @@ def test_words_kept_for_speed_agree_with_the_library():
     from keras_ft import methods
     from keras_ft import recipes
     from keras_ft.cli import compare
-    from keras_ft.compression import preconditions
-    from keras_ft.experiments import settings
     from keras_ft.experiments.comparison import trainings
-    from keras_ft.export import quantization
     from keras_ft.models import beta_suggestion
 
     assert shared_flags.RECIPES == recipes.Recipe.names()
-    assert shared_flags.QUANTIZATIONS == settings.QUANTIZATIONS
-    assert shared_flags.QUANTIZATIONS == tuple(quantization.QUANTIZATIONS)
-    assert shared_flags.COMPRESSIONS == tuple(preconditions.METHODS)
     assert shared_flags.TERMS == tuple(methods.TITLES)
     assert compare.METHODS.split(",") == list(methods.METHODS)
     assert compare.TEACHER_PASSES == trainings.TEACHER_PASSES

@@ -31,7 +31,7 @@ from keras_ft.experiments.run_folder import read_content
 from keras_ft.experiments.settings import Settings
 from keras_ft.experiments.settings import check_one_batch_size
 from keras_ft.export import ExportError
-from keras_ft.export.preconditions import shapes_of
+from keras_ft.export.student import classifier_shapes
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.layers import Paraphraser
 from keras_ft.methods import Method
@@ -172,7 +172,7 @@ class Trainings:
         settings = plan.settings
         student = networks.build(settings.student, data)
         if plan.exports:
-            shapes_of(student)
+            classifier_shapes(student)
         taps = methods.tap_pairs(
             plan.methods,
             teacher,
