@@ -18,7 +18,9 @@ from absl import flags as absl_flags
 
 from keras_ft.cli import flags
 from keras_ft.cli import terminal
+from keras_ft.compression.stages import COMPRESSIONS
 from keras_ft.errors import InputError
+from keras_ft.export.quantizations import QUANTIZATIONS
 
 _CONTENTS = {
     "README.md": "start here: five minutes to the first answer",
@@ -66,7 +68,7 @@ def define(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_enum(
         "quantization",
         "none",
-        list(flags.QUANTIZATIONS),
+        list(QUANTIZATIONS),
         "none is float32; float16 halves the file; dynamic and int8 quarter "
         "it, int8 also computes in integers; int8_io takes and returns uint8 "
         "as well. dynamic_wi8 and dynamic_wi4 (4-bit weights) need "
@@ -76,7 +78,7 @@ def define(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_enum(
         "fallback",
         None,
-        list(flags.QUANTIZATIONS),
+        list(QUANTIZATIONS),
         "What to write instead where the check refuses --quantization; by "
         "default nothing.",
         flag_values=values,
@@ -91,7 +93,7 @@ def define(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_enum(
         "compression",
         None,
-        list(flags.COMPRESSIONS),
+        list(COMPRESSIONS),
         "With --run_dir: train the student smaller first, beside its teacher: "
         "fewer weights (prune), fewer values (cluster), 8 bits that are "
         "imitated in training (qat), or several of these. int8 unless "
