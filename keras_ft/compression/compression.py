@@ -26,7 +26,7 @@ from keras_ft.export.tf_keras_bridge import to_tf_keras
 from keras_ft.models.teacher_pass import images_of
 from keras_ft.validation import parameters
 from keras_ft.validation.data import data_size
-from keras_ft.validation.installed import require_tensorflow
+from keras_ft.validation.installed import require_tensorflow_backend
 from keras_ft.validation.models import check_model
 from keras_ft.validation.parameters import Interval
 from keras_ft.validation.parameters import OneOf
@@ -126,18 +126,10 @@ def compress(
     ...     small, "student.tflite", "int8", calibration=data.train,
     ...     normalization=data.normalization)
     """
-    require_tensorflow(
+    require_tensorflow_backend(
         "keras_ft.compression.compress",
         "Save the student as .keras and compress it where TensorFlow is.",
     )
-    if keras.backend.backend() != "tensorflow":
-        raise InputError(
-            "KERAS_BACKEND",
-            keras.backend.backend(),
-            "tensorflow, which tfmot trains with",
-            "Save the student as .keras and compress it with "
-            "KERAS_BACKEND=tensorflow.",
-        )
     parameters.check(
         _CONSTRAINTS,
         {

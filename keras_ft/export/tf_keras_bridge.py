@@ -18,7 +18,7 @@ from keras_ft.export.tf_keras_layers import tf_keras_layer
 from keras_ft.export.tf_keras_parity import check_same_outputs
 from keras_ft.export.tf_keras_parity import input_structure
 from keras_ft.validation.installed import require_package
-from keras_ft.validation.installed import require_tensorflow
+from keras_ft.validation.installed import require_tensorflow_backend
 
 
 def to_tf_keras(model: keras.Model, *, flat: bool = False) -> Any:
@@ -61,7 +61,10 @@ def to_tf_keras(model: keras.Model, *, flat: bool = False) -> Any:
     >>> keras_ft.export.to_tf_keras(student).get_layer("stage3").output.shape
     TensorShape([None, 8, 8, 64])
     """
-    _check_environment()
+    what = "keras_ft.export.to_tf_keras"
+    instead = "Save the model as .keras and go on where TensorFlow is."
+    require_tensorflow_backend(what, instead)
+    require_package("tf_keras", what, "tf_keras", instead)
     if not isinstance(model, keras.Model):
         raise InputError(
             "model",
@@ -74,20 +77,6 @@ def to_tf_keras(model: keras.Model, *, flat: bool = False) -> Any:
     bridged = _Bridge(flat).model(model)
     check_same_outputs(reference, bridged)
     return bridged
-
-
-def _check_environment() -> None:
-    what = "keras_ft.export.to_tf_keras"
-    instead = "Save the model as .keras and go on where it is installed."
-    require_tensorflow(what, instead)
-    if keras.backend.backend() != "tensorflow":
-        raise InputError(
-            "KERAS_BACKEND",
-            keras.backend.backend(),
-            "tensorflow, which tf_keras runs on",
-            "Save the model as .keras and go on with KERAS_BACKEND=tensorflow.",
-        )
-    require_package("tf_keras", what, "tf_keras", instead)
 
 
 def _check_model(model: Any) -> None:

@@ -32,7 +32,7 @@ from keras_ft.export.student import check_quantization_aware
 from keras_ft.export.student import classifier_shapes
 from keras_ft.export.student import in_float32
 from keras_ft.export.student import student_logits
-from keras_ft.validation.installed import require_tensorflow
+from keras_ft.validation.installed import require_tensorflow_backend
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +170,10 @@ def to_tflite(
         "min_agreement": min_agreement,
         "max_accuracy_drop": max_accuracy_drop,
     }
-    _check_environment()
+    require_tensorflow_backend(
+        "keras_ft.export.to_tflite",
+        "Save the student as .keras and export it where TensorFlow is.",
+    )
     _check_request(path, quantization, fallback, calibration, samples, limits)
     for kind in filter(None, (quantization, fallback)):
         check_quantization_aware(student, kind)
@@ -283,21 +286,6 @@ def _accuracy(scores: np.ndarray, labels: np.ndarray | None) -> float | None:
     if labels is None:
         return None
     return float(np.mean(np.argmax(scores, axis=-1) == labels))
-
-
-def _check_environment() -> None:
-    require_tensorflow(
-        "keras_ft.export.to_tflite",
-        "Save the student as .keras and export it where TensorFlow is.",
-    )
-    if keras.backend.backend() != "tensorflow":
-        raise InputError(
-            "KERAS_BACKEND",
-            keras.backend.backend(),
-            "tensorflow, which has the converter",
-            "Save the student as .keras and export it with "
-            "KERAS_BACKEND=tensorflow.",
-        )
 
 
 def _check_request(

@@ -14,6 +14,27 @@ def require_tensorflow(what: str, instead: str) -> None:
     require_package("tensorflow", what, "TensorFlow", instead)
 
 
+def require_tensorflow_backend(what: str, instead: str) -> None:
+    """Refuse a call that works on Keras' TensorFlow backend only.
+
+    Args:
+        what: Who asks, as the user wrote it.
+        instead: A full sentence: what to do on another backend.
+
+    Raises:
+        InputError: There is no TensorFlow, or Keras uses another backend.
+    """
+    require_tensorflow(what, instead)
+    import keras
+
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise InputError(
+            f"{what} needs KERAS_BACKEND=tensorflow, but it is {backend}. "
+            f"{instead}"
+        )
+
+
 def require_package(module: str, what: str, name: str, instead: str) -> None:
     """Refuse a call that needs an optional package which is missing.
 
