@@ -7,7 +7,8 @@ A method is `"none"` (plain training on the labels), one of the terms `"kd"`,
         + beta * FT + at_beta * (AT of every stage) + fitnet_beta * hint
 
 with the weights of the `Recipe`. Every command and every Python function that
-takes a method builds it here.
+takes a method builds it here; the command line, which must not wait for
+Keras, keeps the names once more in `cli/flags.py`.
 
 References:
     FT: Kim, Park, Kwak 2018, arXiv:1802.04977. KD, the mixture of 0.1 and 0.9
@@ -105,6 +106,11 @@ def parse_all(
             argument, "none at all", "at least one", f"Use {METHODS}."
         )
     return found
+
+
+def use_outputs(methods: Iterable[Method]) -> bool:
+    """Return whether one of the methods compares the networks' outputs."""
+    return any(method.has("kd") for method in methods)
 
 
 def build(

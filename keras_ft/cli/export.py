@@ -86,8 +86,8 @@ def define(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_string(
         "dataset",
         "fashion_mini",
-        "With --student: where the images to calibrate and to check with come "
-        "from.",
+        "With --student: where the names of the classes and the images to "
+        "calibrate and to check with come from.",
         flag_values=values,
     )
     absl_flags.DEFINE_enum(

@@ -274,7 +274,7 @@ def _cached(
             teacher,
             data,
             taps=list(dict.fromkeys(pair[0].name for pair in pairs.values())),
-            logits=any("kd" in name for name in settings.methods),
+            logits=methods.use_outputs(methods.parse_all(settings.methods)),
             views=views_of(settings, settings.views or 1),
             acceleration=settings.acceleration,
             echo=run.echo,

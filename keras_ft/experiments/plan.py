@@ -491,7 +491,7 @@ def _cache(
         if isinstance(model, FrozenTeacherModel)
     ]
     taps = dict.fromkeys(n for m in learning for n in m.teacher_taps)
-    logits = any("kd" in name for name in settings.methods)
+    logits = methods.use_outputs(methods.parse_all(settings.methods))
     if not taps and not logits:
         return {"cache_bytes": 0, "cache_seconds": 0.0, "cache_views": views}
     request = Request(

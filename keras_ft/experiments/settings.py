@@ -38,7 +38,8 @@ class Settings:
             once, at least 1, and train from a `FeatureCache` of them; `None`
             runs it in every step.
         beta_ratio: Choose the factor term's beta by `suggest_beta` with this
-            ratio, above 0, on the first batch; `None` uses the recipe's.
+            ratio, above 0, on the first batch, which `students.measure_beta`
+            does and `run.json` notes; `None` uses the recipe's.
         quantizations: Formats of the `.tflite` files, see `export.to_tflite`.
 
     Raises:

@@ -24,7 +24,8 @@ class Transfer(keras.layers.Layer):
     """One distillation term: compares the teacher with the student.
 
     Subclass it, implement `call(teacher, student)` and hand an instance to
-    `Distiller`; nothing needs to be registered. The base does the plumbing:
+    `Distiller`; nothing needs to be registered. (To have it as a `--method` of
+    the commands as well, see `keras_ft.methods`.) The base does the plumbing:
     which tensors arrive, and the weight `beta`.
 
     - `call(teacher, student)` receives the two tapped feature maps, or the

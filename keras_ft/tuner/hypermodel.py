@@ -157,7 +157,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         most = max(self.recipe.paraphrase.epochs, self.recipe.distill.epochs)
         self._cache: FeatureCache | None = None
         self._cache_form: dict[str, Any] = {
-            "logits": "kd" in self._trials.method,
+            "logits": methods.use_outputs([methods.parse(self._trials.method)]),
             "views": min(views, most),
             "dtype": dtype,
             "acceleration": acceleration,

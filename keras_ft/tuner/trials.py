@@ -50,7 +50,6 @@ class Trials:
 
     Args: Those of `FactorTransferHyperModel`; `folder` is its `cache_dir`,
         `searched` are the names of its axes.
-    0.5
     """
 
     student_source: Student

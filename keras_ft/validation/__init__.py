@@ -1,4 +1,4 @@
-"""Check what a user hands in, before the first training step.
+"""Check what a user hands in: before the first step, or within it.
 
 | file | looks at |
 |---|---|

@@ -189,7 +189,7 @@ class Trainings:
         self._named_teacher = with_named_taps(
             teacher, {name: pair[0] for name, pair in taps.items()}
         )
-        self._logits = any(method.has("kd") for method in plan.methods)
+        self._logits = methods.use_outputs(plan.methods)
         self._made: dict[int, tuple[Any, keras.Model]] = {}
 
     @classmethod
