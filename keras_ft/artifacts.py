@@ -50,9 +50,7 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     if path.is_dir():
-        raise InputError(
-            "path", path, "a file", "Name a file, not an existing folder."
-        )
+        raise InputError(f"{path} is a folder. Name a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(
         f"{UNFINISHED}{secrets.token_hex(4)}-{path.name}"

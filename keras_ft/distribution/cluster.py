@@ -87,10 +87,8 @@ def strategy() -> Any:
         if "program startup" not in str(error):
             raise
         raise InputError(
-            "strategy",
-            "TensorFlow has already run an operation in this process",
-            "the strategy before any tensor, dataset or model",
-            "Move keras_ft.multi_worker.strategy() to the program's start.",
+            "TensorFlow has already run an operation in this process. Move "
+            "keras_ft.multi_worker.strategy() to the program's start."
         ) from error
 
 

@@ -29,8 +29,6 @@ _WRITERS = (
     keras.callbacks.ModelCheckpoint,
     keras.callbacks.TensorBoard,
 )
-# TensorFlow's class of today, and the name it had before.
-_STRATEGIES = ("CollectiveAllReduceStrategy", "MultiWorkerMirroredStrategy")
 # Of a checkpoint's row, what is no metric.
 _NO_METRIC = ("epoch", "seconds")
 
@@ -145,13 +143,11 @@ def fit(
 
 def _strategy(model: keras.Model) -> Any:
     strategy = getattr(model, "distribute_strategy", None)
-    if type(strategy).__name__ not in _STRATEGIES:
+    if not strategies.spans_machines(strategy):
         raise InputError(
-            "model",
-            f"'{model.name}', made without a MultiWorkerMirroredStrategy",
-            "a model made under one",
+            f"'{model.name}' was made without a MultiWorkerMirroredStrategy. "
             "Make it in keras_ft.multi_worker.strategy().scope(), or train it "
-            "with its own fit().",
+            "with its own fit()."
         )
     return strategy
 
@@ -187,11 +183,8 @@ def _callbacks(
     for callback in callbacks:
         if isinstance(callback, keras.callbacks.BackupAndRestore):
             raise InputError(
-                "callbacks",
-                "BackupAndRestore",
-                "callbacks that treat all workers alike",
-                "Pass checkpoint_dir instead: it gives the chief's state to "
-                "all workers.",
+                "BackupAndRestore does not treat all workers alike. Pass "
+                "checkpoint_dir instead: it gives the chief's state to all."
             )
     if chief:
         return callbacks

@@ -20,7 +20,9 @@ from keras_ft.validation.labels import check_labels_fit
 from keras_ft.validation.models import check_finite
 from keras_ft.validation.models import check_pair
 from keras_ft.validation.models import input_shape
+from keras_ft.validation.parameters import Interval
 
+_TASK_WEIGHT = Interval(float, 0, fix="Use 1.0, the student's own loss.")
 # Whether a distiller's `call` returns the terms beside the student's outputs.
 # A context variable, because each replica of a strategy traces its step in a
 # thread of its own.
@@ -95,6 +97,7 @@ class Distiller(FrozenTeacherModel):
         name: str | None = None,
         acceleration: str = "auto",
     ) -> None:
+        _TASK_WEIGHT.check("task_weight", task_weight)
         check_pair(teacher, student)
         transfers = list(transfers)
         _check_transfers(transfers)
@@ -300,8 +303,6 @@ def _check_transfers(transfers: list[Any]) -> None:
     names = [transfer.name for transfer in transfers]
     if len(set(names)) < len(names):
         raise InputError(
-            "transfers",
-            f"names {names}",
-            "a different name for each",
-            "Pass name=...; each transfer logs '<name>_loss'.",
+            f"Give each transfer a different name with name=...: these are "
+            f"{', '.join(names)}, and each logs '<name>_loss'."
         )

@@ -178,21 +178,17 @@ def common_size(
     teacher, student = tuple(teacher_shape[1:3]), tuple(student_shape[1:3])
     if teacher == student:
         return teacher
-    received = f"teacher {teacher} and student {student} (height, width)"
+    sizes = f"teacher {teacher}, student {student} (height, width)"
     if None in teacher or None in student:
         raise InputError(
-            "feature maps",
-            received,
-            "equal sizes, or sizes known in advance",
-            "Give both models a fixed input size: keras.Input((H, W, C)).",
+            f"The feature maps' sizes are not known in advance: {sizes}. Give "
+            "both models a fixed input size: keras.Input((H, W, C))."
         )
     smaller = tuple(map(min, teacher, student))  # type: ignore[arg-type]
     if smaller not in (teacher, student):
         raise InputError(
-            "feature maps",
-            received,
-            "one map at least as large as the other in both directions",
-            "Tap other layers; keras_ft.taps(model) prints the sizes.",
+            f"Each feature map is larger in one direction: {sizes}. Tap other "
+            "layers; keras_ft.taps(model) prints the sizes."
         )
     return smaller
 

@@ -35,10 +35,8 @@ def check_pair(teacher: keras.Model, student: keras.Model) -> None:
     shared = [v for v in student.variables if id(v) in teacher_ids]
     if teacher is student or shared:
         raise InputError(
-            "student",
-            f"'{student.name}', which shares weights with the teacher",
-            "two models with weights of their own",
-            "Copy one of them with keras.models.clone_model.",
+            f"The student '{student.name}' shares weights with the teacher. "
+            "Copy one of them with keras.models.clone_model."
         )
     shapes = [input_shape(model) for model in (teacher, student)]
     if None not in shapes and not fit_together(*shapes):
@@ -75,22 +73,17 @@ def check_trainable(before: dict[int, str], now: dict[int, str]) -> None:
     """
     if not now:
         raise InputError(
-            "trainable",
-            "a model without trainable weights",
-            "at least one",
-            "Set trainable = True on what is to be trained and call "
-            "compile() again.",
+            "This is a model without trainable weights. Set trainable = True "
+            "on what is to be trained and call compile() again."
         )
     both = {**before, **now}
     changed = sorted(both[key] for key in before.keys() ^ now.keys())
     if before and changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise InputError(
-            "trainable",
-            f"a change since training began of {', '.join(changed[:3])}"
-            + (f" and {len(changed) - 3} more" if len(changed) > 3 else ""),
-            "the trainable weights that training began with",
-            "Call compile() again; the traced step would go on with the old "
-            "set without a word.",
+            "`trainable` has changed since training began, for "
+            f"{', '.join(changed[:3])}{more}. Call compile() again; the "
+            "traced step would go on with the old set without a word."
         )
 
 

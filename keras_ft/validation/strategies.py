@@ -43,6 +43,13 @@ def current() -> Any:
     return tf.distribute.get_strategy() if inside else None
 
 
+def spans_machines(strategy: Any) -> bool:
+    """Return whether a strategy trains on several machines."""
+    return strategy is not None and (
+        _name(strategy) == "MultiWorkerMirroredStrategy"
+    )
+
+
 # When a model is made.
 
 
@@ -84,12 +91,9 @@ def check_supported(strategy: Any) -> None:
     """Refuse strategies other than those this package is tested under."""
     if _name(strategy) not in _SUPPORTED:
         raise InputError(
-            "strategy",
-            f"{_name(strategy)}, which is not supported",
-            "MirroredStrategy, OneDeviceStrategy or "
-            "MultiWorkerMirroredStrategy",
-            "Use tf.distribute.MirroredStrategy on one machine and "
-            "keras_ft.multi_worker on several.",
+            f"This is a {_name(strategy)}, which is not supported. Use "
+            "tf.distribute.MirroredStrategy on one machine and "
+            "keras_ft.multi_worker on several."
         )
 
 
@@ -107,11 +111,9 @@ def _check_not_replicated(
     for argument, part in parts if trained else ():
         if not trained.isdisjoint(map(id, part.variables)):
             raise InputError(
-                argument,
-                f"'{part.name}', made within a strategy's scope, for a model "
-                "made outside of it",
-                "both within the scope, or both outside",
-                _ONE_SCOPE,
+                f"`{argument}` ('{part.name}') was made within a strategy's "
+                "scope, the model that trains it outside of it. "
+                f"{_ONE_SCOPE}"
             )
 
 
@@ -120,13 +122,11 @@ def _check_no_layout() -> None:
     layout = keras.distribution.distribution()
     if layout is not None:
         raise InputError(
-            "distribution",
-            f"a keras.distribution.{type(layout).__name__} on the TensorFlow "
-            "backend, where Keras ignores it",
-            "a tf.distribute strategy, or the JAX backend",
-            "Call keras.distribution.set_distribution(None) and use `with "
+            f"There is a keras.distribution.{type(layout).__name__} on the "
+            "TensorFlow backend, where Keras ignores it. Call "
+            "keras.distribution.set_distribution(None) and use `with "
             "strategy.scope():` of a tf.distribute.MirroredStrategy, or set "
-            "KERAS_BACKEND=jax.",
+            "KERAS_BACKEND=jax."
         )
 
 
@@ -167,11 +167,9 @@ def check_inference(model: keras.Model, strategy: Any) -> None:
     here = current()
     if here is not None and here is not strategy:
         raise InputError(
-            "strategy",
-            f"a call within the scope of a {_name(here)}, for "
-            f"'{model.name}', which was made outside of it",
-            "a model made within the scope",
-            f"{_ONE_SCOPE} fit() itself may then be called anywhere.",
+            f"'{model.name}' is called within the scope of a {_name(here)} "
+            f"and was made outside of it. {_ONE_SCOPE} fit() itself may then "
+            "be called anywhere."
         )
     if _replicas(strategy) > 1 and model.jit_compile:
         # XLA looks for every variable on the first replica.
@@ -271,14 +269,11 @@ def explained_errors(strategy: Any) -> Iterator[None]:
 
 
 def _check_one_machine(strategy: Any, method: str) -> None:
-    if _name(strategy) == "MultiWorkerMirroredStrategy":
+    if spans_machines(strategy):
         raise InputError(
-            "strategy",
-            f"{method}() under a MultiWorkerMirroredStrategy",
-            "keras_ft.multi_worker.fit: Keras' own loops fail on several "
-            "machines",
-            "Use keras_ft.multi_worker.fit(model, dataset, ...), which also "
-            "takes validation_data.",
+            f"Keras' own {method}() fails on several machines. Use "
+            "keras_ft.multi_worker.fit(model, dataset, ...), which also takes "
+            "validation_data."
         )
 
 

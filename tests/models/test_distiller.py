@@ -108,6 +108,32 @@ def test_task_weight_scales_the_labels_only(network, batch):
     assert logs["loss"] == pytest.approx(total, rel=1e-5)
 
 
+def test_the_terms_of_a_batch_are_those_of_training(
+    network, paraphraser, batch
+):
+    also = [transfers.SoftTargets(temperature=2.0)]
+    pair = network(8), network(4)
+    model = FactorTransfer(*pair, paraphraser, also=also)
+    outputs, terms = model.outputs_and_terms(batch[0])
+    np.testing.assert_allclose(
+        outputs, model.predict(batch[0], verbose=0), atol=1e-6
+    )
+    # KL(softmax(t / 2) || softmax(s / 2)) * 2^2, in NumPy.
+    teacher, student = (
+        np.exp(np.float64(logits) / 2)
+        for logits in (pair[0].predict(batch[0], verbose=0), outputs)
+    )
+    teacher /= teacher.sum(axis=1, keepdims=True)
+    student /= student.sum(axis=1, keepdims=True)
+    expected = 4 * (teacher * np.log(teacher / student)).sum(axis=1)
+    np.testing.assert_allclose(terms["soft_target"], expected, atol=1e-5)
+    logs = compiled(model).evaluate(*batch, return_dict=True, verbose=0)
+    for name in ("factor", "soft_target"):
+        assert logs[f"{name}_loss"] == pytest.approx(
+            float(np.mean(terms[name])), rel=1e-4
+        )
+
+
 def test_labels_are_optional_without_a_loss(network, paraphraser, batch):
     student = network(4)
     model = FactorTransfer(network(8), student, paraphraser)

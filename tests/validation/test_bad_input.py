@@ -78,6 +78,12 @@ def test_p(pair, paraphraser, p):
         FactorTransfer(*pair, paraphraser, p=p)
 
 
+@pytest.mark.parametrize("weight", [-0.1, float("nan"), None])
+def test_task_weight(pair, weight):
+    with pytest.raises(InputError, match="Invalid `task_weight`.*at least 0"):
+        Distiller(*pair, [transfers.SoftTargets()], task_weight=weight)
+
+
 def test_an_untrained_paraphraser(pair, batch, untouched):
     model = compiled(FactorTransfer(*pair, Paraphraser(0.5)))
     with pytest.raises(InputError, match="never trained.*ParaphraserTrainer"):
