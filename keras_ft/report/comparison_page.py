@@ -70,7 +70,7 @@ def _content(
         "trainings": trainings,
         "plots": [plot for plot in drawn if plot is not None],
         "notes": _notes(found),
-        "settings": pages.flat(about["settings"]),
+        "settings": pages.settings(about["settings"]),
     }
 
 

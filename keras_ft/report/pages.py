@@ -1,5 +1,6 @@
 """Render pages: their templates, and what several of them say."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from keras_ft import artifacts
 from keras_ft import zoo
 from keras_ft.errors import InputError
 from keras_ft.experiments import RunFolder
+from keras_ft.recipes import Recipe
 
 REPORT = "report.html"
 
@@ -59,6 +61,25 @@ def write_report(
     artifacts.write_text(path, render(template, {**common, **content}))
     artifacts.record(run.path, [REPORT])
     return path
+
+
+def settings(content: Mapping[str, Any]) -> dict[str, str]:
+    """Return a run's settings as one table, with every value of its recipe.
+
+    A run folder leaves out what the recipe has as published; a reader who
+    compares methods wants to see their weights all the same.
+
+    Args:
+        content: The configuration of a run: its `recipe` and what else it
+            was started with.
+
+    Example:
+
+    >>> settings(run.configuration)["recipe.kd_temperature"]
+    '4.0'
+    """
+    recipe = Recipe.from_dict(content["recipe"])
+    return flat({**content, "recipe": dataclasses.asdict(recipe)})
 
 
 def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

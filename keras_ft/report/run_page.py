@@ -145,7 +145,7 @@ def _content(
         "confusion": _confusion(found, data.class_names),
         "samples": sample_images(run, data),
         "notes": [*_notes(run, metrics, found), *data.notes],
-        "settings": pages.flat(about),
+        "settings": pages.settings(about),
         "dataset": pages.flat(run.content["notes"]["dataset"]),
     }
 

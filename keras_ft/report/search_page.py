@@ -115,7 +115,7 @@ def _content(
         ],
         "curve": _score_over_rate(scores, found["objective"]),
         "notes": _notes(run, found),
-        "settings": pages.flat(about),
+        "settings": pages.settings(about),
     }
 
 

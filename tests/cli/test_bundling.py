@@ -50,7 +50,7 @@ def test_a_run_is_handed_over(run_dir, metrics, capsys):
         "teacher": metrics["teacher_accuracy"],
         "this student in Keras": metrics["ft_accuracy"],
         "the same student, labels only": metrics["none_accuracy"],
-        "the same student, soft targets (KD)": metrics["kd_accuracy"],
+        "the same student, KD": metrics["kd_accuracy"],
     }
     # All test images: what the run measured is what the bundle measured.
     assert card["samples"] == metrics["test_examples"]
@@ -91,9 +91,12 @@ def test_a_file_is_handed_over(run_dir, tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["--author=Ann"], "Invalid `--author`"),
-        (["--nobundle", "--package=a.b"], "Invalid `--package`"),
-        (["--bundle", "--output=a.tflite"], "Invalid `--output`"),
+        (["--author=Ann"], "`--author` needs `--bundle`"),
+        (["--nobundle", "--package=a.b"], "`--package` needs `--bundle`"),
+        (
+            ["--bundle", "--output=a.tflite"],
+            "write --bundle=FOLDER to say where",
+        ),
         (["--bundle", "--package=1"], "Invalid `package`"),
         (["--bundle", "--quantization=int8_io"], "no uint8"),
         (["--bundle", "somewhere"], "flags only"),

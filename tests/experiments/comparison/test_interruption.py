@@ -5,15 +5,15 @@ from keras_ft.experiments.comparison import trainings
 
 
 def test_ctrl_c_passes_and_what_was_done_stays(tmp_path, toy, monkeypatch):
-    wrap, folders = trainings.wrapped, []
+    build, folders = trainings.Trainings.build, []
 
-    def wrapped(method, *arguments):
-        folders.append(method.name)
+    def built(self, method, *arguments):
+        folders.append(method)
         if len(folders) == 2:
             raise KeyboardInterrupt
-        return wrap(method, *arguments)
+        return build(self, method, *arguments)
 
-    monkeypatch.setattr(trainings, "wrapped", wrapped)
+    monkeypatch.setattr(trainings.Trainings, "build", built)
     few = toy | {"methods": ["none", "kd"], "seeds": 1}
     with pytest.raises(KeyboardInterrupt):
         keras_ft.compare(tmp_path, **few)
