@@ -38,7 +38,7 @@ JAX_NEEDS := absl-py|grain|jax|keras|numpy|pytest
 .PHONY: lint format typecheck wheel clean
 
 help:
-	@echo "make demo       distil a student on embedded images, export, report"
+	@echo "make demo       distill a student on embedded images, export, report"
 	@echo "make test       run every test but the long ones"
 	@echo "make test-long  run the long ones: browsers, emulators, many kills"
 	@echo "make test-all   run both"

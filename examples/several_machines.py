@@ -41,7 +41,7 @@ def main(_: list[str]) -> None:
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
         )
-    for name, trained in (("paraphrase", phase1), ("distil", model)):
+    for name, trained in (("paraphrase", phase1), ("distill", model)):
         keras_ft.multi_worker.fit(
             trained,
             data.train_from,

@@ -78,15 +78,15 @@ PHASE_2 = {
     **_both("plain", "plain Keras `fit`", "plain"),
     "ours_none_float32": _keras(
         'FactorTransfer, acceleration="none"',
-        "distil",
+        "distill",
         "float32",
         acceleration="none",
     ),
-    **_both("ours", "FactorTransfer", "distil", acceleration="auto"),
+    **_both("ours", "FactorTransfer", "distill", acceleration="auto"),
     **_both(
         "ours_cached",
         "FactorTransfer, cached",
-        "distil",
+        "distill",
         acceleration="auto",
         cached=True,
     ),

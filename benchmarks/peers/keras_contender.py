@@ -115,7 +115,7 @@ def stock(teacher, student, options):
     return model
 
 
-def distil(teacher, student, options):
+def distill(teacher, student, options):
     paraphraser = keras_ft.Paraphraser(rate=contenders.RATE)
     # Random weights take as long as trained ones.
     paraphraser.trained = True
@@ -149,6 +149,6 @@ def paraphrase(teacher, student, options):
 MODELS = {
     "plain": plain,
     "stock": stock,
-    "distil": distil,
+    "distill": distill,
     "paraphrase": paraphrase,
 }

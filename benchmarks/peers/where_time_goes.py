@@ -166,7 +166,7 @@ def bound(options, policy):
         2 * BATCH.value * macs(keras_contender.network(name)) / 1e9
         for name in contenders.PAIRS[PAIR.value]
     )
-    runs_teacher = options["kind"] == "distil" and not options.get("cached")
+    runs_teacher = options["kind"] == "distill" and not options.get("cached")
     # Forward, and backward to the images and to the kernels.
     work = 3 * student + teacher * runs_teacher
     speed = fastest("bfloat16" if "bfloat16" in policy else "float32")
