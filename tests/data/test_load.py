@@ -140,3 +140,28 @@ def test_epochs_can_be_counted_from_elsewhere():
         np.testing.assert_array_equal(mine[1], known[1])
     assert later.sizes == loaded.sizes
     assert later.validation is loaded.validation
+
+
+def test_pixels_order_and_splits_are_those_of_every_version() -> None:
+    """Digests of version 610c393: a cache or a training goes on with them."""
+    found = data.load(batch_size=64, train_examples=1000, seed=3)
+    mean, std = found.normalization.mean[0], found.normalization.std[0]
+
+    def digest(batches: Any) -> str:
+        content = hashlib.sha256()
+        for images, labels in batches.take(2):
+            # Pixels: the last bit of a float depends on the processor.
+            pixels = np.rint((images.numpy() * std + mean) * 255)
+            content.update(pixels.astype(np.uint8).tobytes())
+            content.update(labels.numpy().tobytes())
+        return content.hexdigest()[:16]
+
+    assert digest(found.train_from(0)) == "b9de8b56eb4a4982"
+    assert digest(found.train_from(1)) == "d1d572df9a21b3f1"
+    assert digest(found.starting_at(5).train_from(2)) == "95c7255d0c744778"
+    assert digest(found.train) == "9ef03c242e45b896"
+    assert digest(found.validation) == "c109bbcd738e0508"
+    assert digest(found.test) == "e5f127d41fc7ad46"
+    images, labels = found.examples("train", 32, seed=2)
+    content = hashlib.sha256(images.tobytes() + labels.tobytes())
+    assert content.hexdigest()[:16] == "2b3bd02c58a7414d"

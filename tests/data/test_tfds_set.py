@@ -1,5 +1,6 @@
 """TFDS sets: a small prepared one, mock data, and what is refused."""
 
+import hashlib
 import importlib
 import time
 from collections.abc import Iterator
@@ -123,6 +124,28 @@ def test_streamed_augmentation_and_few_examples(
     assert np.ptp(images, (1, 2, 3)).any()
     with pytest.raises(InputError, match="train_examples"):
         data.load("keras_ft_tiny", 4, folder, train_examples=61)
+
+
+def test_streamed_order_and_pixels_are_those_of_every_version(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values of version 610c393: a training goes on with them."""
+    monkeypatch.setattr(load_module, "MEMORY_LIMIT", 1000)
+    arguments = ("keras_ft_tiny", 16, folder)
+    plain = data.load(*arguments, augment=False, validation_fraction=0.2)
+    assert values(plain.train_from(1).take(1), plain) == [
+        *(39, 17, 5, 32, 3, 18, 49, 1, 27, 48, 53, 0, 8, 23, 52, 55),
+    ]
+    assert values(plain.train.take(1), plain) == [
+        *(15, 34, 53, 6, 26, 22, 54, 5, 45, 55, 35, 3, 21, 16, 30, 10),
+    ]
+    found = data.load(*arguments, validation_fraction=0.2)
+    mean, std = found.normalization.mean[0], found.normalization.std[0]
+    content = hashlib.sha256()
+    for images, _ in found.train_from(1).take(3):
+        pixels = np.rint((images.numpy() * std + mean) * 255)
+        content.update(pixels.astype(np.uint8).tobytes())
+    assert content.hexdigest()[:16] == "4ef8385d08502a97"
 
 
 def test_resized(folder: Path) -> None:
