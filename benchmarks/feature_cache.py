@@ -34,8 +34,8 @@ from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.artifacts import write_json
 from keras_ft.artifacts import write_text
 from keras_ft.feature_cache import FeatureCache
-from keras_ft.feature_cache import forward
-from keras_ft.feature_cache.shard_folder import ShardFolder
+from keras_ft.feature_cache import teacher_pass
+from keras_ft.feature_cache.store import Store
 from keras_ft.features import feature_taps
 from keras_ft.features import views
 
@@ -105,7 +105,7 @@ def building(teacher, data, folder, rounds):
     dtype = "bfloat16" if gains_from_bfloat16() else "float32"
     folded = tf.function(fold(views.view(teacher, [tap]), dtype, keep=[0]))
     passes = {
-        "teacher": forward.live(teacher, [tap], False),
+        "teacher": teacher_pass.live_teacher(teacher, [tap], False),
         "folded": lambda images: [folded(images)],
     }
     count = iter(range(10**6))
@@ -151,8 +151,8 @@ def opening(teacher, data, folder, rounds):
     known = FeatureCache.open(folder, teacher, data)
 
     def verify():
-        store = ShardFolder(folder)
-        store.read()
+        store = Store(folder)
+        store.load()
         store.verify()
 
     times = in_turns(

@@ -28,7 +28,8 @@ from absl import flags
 import keras_ft
 from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.feature_cache import FeatureCache
-from keras_ft.feature_cache import forward as forwards
+from keras_ft.feature_cache.teacher_pass import folded_teacher
+from keras_ft.feature_cache.teacher_pass import live_teacher
 from keras_ft.features import feature_taps
 
 RATES = flags.DEFINE_list(
@@ -122,10 +123,10 @@ def teacher_pass(bench, rate, rates):
     steps = bench.settings["views"] * data.steps_per_epoch
     stream = data.train_from(0).take(steps)
     images, _ = next(iter(data.test))
-    live = forwards.live(teacher, taps, False)
+    live = live_teacher(teacher, taps, False)
     choice = bench.settings["acceleration"]
     # As the cache chooses it.
-    forward, _ = forwards.chosen(
+    forward, _ = folded_teacher(
         live, teacher, taps, False, choice, "float16", images
     )
     forward = forward or live

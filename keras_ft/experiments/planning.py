@@ -19,6 +19,7 @@ from keras_ft.experiments.teacher_source import views_of
 from keras_ft.experiments.training import compile_model
 from keras_ft.experiments.training_plan import TrainingPlan
 from keras_ft.experiments.workbench import load_data
+from keras_ft.feature_cache import FeatureCache
 from keras_ft.models.frozen_teacher import FrozenTeacherModel
 from keras_ft.optimizers import Schedule
 
@@ -227,23 +228,18 @@ class _Planner:
         )
 
     def _cache(self) -> dict[str, Any]:
-        from keras_ft.feature_cache import building
-        from keras_ft.feature_cache.request import Request
-
         settings = self.settings
         views = views_of(settings, settings.views or VIEWS)
-        request = Request(
+        size, seconds = FeatureCache.cost(
             self.teacher,
             self.data,
-            (settings.teacher_layer,),
-            "kd" in settings.baselines,
-            views,
-            "float16",
-            None,
-            settings.acceleration,
+            taps=(settings.teacher_layer,),
+            logits="kd" in settings.baselines,
+            views=views,
+            acceleration=settings.acceleration,
         )
         return {
-            "cache_bytes": request.bytes,
-            "cache_seconds": building.duration(request),
+            "cache_bytes": size,
+            "cache_seconds": seconds,
             "cache_views": views,
         }

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_ft.data.dataset import ImageData
+from keras_ft.data.image_data import ImageData
 from keras_ft.errors import InputError
 from keras_ft.tuner.search_error import SearchError
 from keras_ft.validation import preflight

@@ -11,7 +11,7 @@ from keras_ft.experiments.training import history
 from keras_ft.experiments.training import remove_checkpoint
 from keras_ft.experiments.training import train
 from keras_ft.feature_cache import FeatureCache
-from keras_ft.feature_cache.key import digest
+from keras_ft.features.digests import digest
 from keras_ft.features.feature_taps import find
 from keras_ft.layers import Paraphraser
 from keras_ft.recipes import Recipe

@@ -9,10 +9,10 @@ from typing import Any
 
 import keras
 
-from keras_ft.data.dataset import ImageData
+from keras_ft.data.image_data import ImageData
 from keras_ft.experiments import models
 from keras_ft.feature_cache import FeatureCache
-from keras_ft.feature_cache import key as keys
+from keras_ft.features import digests
 from keras_ft.features import feature_taps
 from keras_ft.layers import Paraphraser
 from keras_ft.models.distiller import Distiller
@@ -55,7 +55,7 @@ class Trials:
     acceleration: str
     echo: Echo | None
     # Of students that were built before.
-    _student_keys: dict[str, keys.Key] = dataclasses.field(
+    _student_keys: dict[str, dict[str, Any]] = dataclasses.field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -156,17 +156,23 @@ class Trials:
             "execution": execution,
             "student": self._student_key(hp, execution),
         }
-        path = self.folder / "trials" / keys.digest(key)[:16]
+        path = self.folder / "trials" / digests.digest(key)[:16]
         return TrialFolder(path, objective)
 
-    def _student_key(self, hp: Any, execution: int) -> keys.Key:
+    def _student_key(self, hp: Any, execution: int) -> dict[str, Any]:
         known = json.dumps([space.values_of(hp), execution])
         if known not in self._student_keys:
             student = self.student(hp.copy(), execution)
             name, argument = self.student_layer_name, "student_layer_name"
             tap = feature_taps.find(student, name, argument)
             place = [t.name for t in feature_taps.taps(student)].index(tap.name)
-            self._student_keys[known] = keys.of_student(student, place)
+            self._student_keys[known] = {
+                "student weights": digests.weights_digest(student),
+                "student architecture": digests.graph_digest(
+                    student, trained=True
+                ),
+                "student tap": place,
+            }
         return self._student_keys[known]
 
     def say(self, line: str) -> None:

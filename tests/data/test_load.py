@@ -11,15 +11,14 @@ import pytest
 from keras_ft import data
 from keras_ft.data import fashion_mini
 from keras_ft.data import normalization
-from keras_ft.data.fashion_mini import arrays
 from keras_ft.errors import InputError
 
 
 def test_embedded_arrays_are_those_of_the_provenance() -> None:
     provenance = json.loads(
-        arrays.FILE.with_name("PROVENANCE.json").read_text()
+        fashion_mini.FILE.with_name("PROVENANCE.json").read_text()
     )
-    content = arrays.FILE.read_bytes()
+    content = fashion_mini.FILE.read_bytes()
     assert hashlib.sha256(content).hexdigest() == provenance["npz_sha256"]
     assert len(content) == provenance["npz_bytes"] < 3_200_000
     found = fashion_mini.read()
@@ -31,7 +30,7 @@ def test_embedded_arrays_are_those_of_the_provenance() -> None:
     statistics = provenance["training_split_statistics"]
     assert normalization.FASHION_MNIST.mean == (statistics["mean"],)
     assert normalization.FASHION_MNIST.std == (statistics["std"],)
-    notice = arrays.FILE.with_name("LICENSE").read_text()
+    notice = fashion_mini.FILE.with_name("LICENSE").read_text()
     assert "2017 Zalando SE" in notice and "MIT" in notice
 
 

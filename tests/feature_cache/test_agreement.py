@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_ft.feature_cache.agreement import ACCELERATED
+from keras_ft.feature_cache.teacher_pass import ACCELERATED
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 import keras_ft
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
-from keras_ft.feature_cache.shard_folder import ShardFolder
+from keras_ft.feature_cache.store import Store
 
 SCRIPT = Path(__file__).parent / "compute_and_die.py"
 
@@ -26,25 +26,25 @@ def _raise(error):
 
 
 def test_an_interrupted_build_continues(
-    folder, tmp_path, teacher, data, build, counting, shards_of, small_shards
+    folder, tmp_path, teacher, data, build, counting, blocks_of, small_blocks
 ):
     other = tmp_path / "other"
     counting.before[4 + 6] = _raise(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         build(other, teacher, data, forward=counting)
-    assert len(shards_of(other)) == 5
-    with pytest.raises(InputError, match="with 5 of 9 shards"):
+    assert len(blocks_of(other)) == 5
+    with pytest.raises(InputError, match="with 72 of 112 rows"):
         FeatureCache.open(other, teacher, data)
     counting.calls = 0
     lines = []
     build(other, teacher, data, forward=counting, echo=lines.append)
     assert counting.calls == 4 + 4
-    assert "feature cache: 5 of 9 shards were done before" in lines
-    assert shards_of(other) == shards_of(folder)
+    assert "feature cache: 72 of 112 rows were computed before" in lines
+    assert blocks_of(other) == blocks_of(folder)
 
 
 @pytest.mark.slow
-def test_a_killed_build_continues(tmp_path, build, shards_of, small_shards):
+def test_a_killed_build_continues(tmp_path, build, blocks_of, small_blocks):
     data = keras_ft.data.load("fashion_mini", train_examples=96, batch_size=32)
     image = keras.Input((28, 28, 1))
     x = keras.layers.Conv2D(4, 5, strides=4, name="tap")(image)
@@ -62,33 +62,33 @@ def test_a_killed_build_continues(tmp_path, build, shards_of, small_shards):
         )
         assert done.returncode == -signal.SIGKILL, done.stderr
     # Nothing of the first, seven of the second; the eighth was in the making.
-    assert len(shards_of(killed)) == 7
+    assert len(blocks_of(killed)) == 7
     build(killed, teacher, data)
-    assert shards_of(killed) == shards_of(whole)
+    assert blocks_of(killed) == blocks_of(whole)
     assert not list(killed.glob(".unfinished-*"))
 
 
-def test_a_deleted_shard_is_computed_again(
-    folder, teacher, data, build, counting, shards_of
+def test_a_deleted_block_is_computed_again(
+    folder, teacher, data, build, counting, blocks_of
 ):
-    before = shards_of(folder)
-    names = ("train-view0001-batch000001", "validation-batch000000")
+    before = blocks_of(folder)
+    names = ("train-view0001-block000001", "validation-view0000-block000000")
     for name in names:
-        path = folder / f"{name}.tfrecord"
+        path = folder / f"{name}.rows"
         content = path.read_bytes()
         path.unlink()
         with pytest.raises(InputError, match=name):
             FeatureCache.open(folder, teacher, data)
         path.write_bytes(content)
     for name in names:
-        (folder / f"{name}.tfrecord").unlink()
+        (folder / f"{name}.rows").unlink()
     build(folder, teacher, data, forward=counting)
     assert counting.calls == 4 + 2
-    assert shards_of(folder) == before
+    assert blocks_of(folder) == before
 
 
 def test_a_damaged_file_is_refused_by_name(folder, teacher, data, build):
-    for name in ("manifest.json", "train-view0001-batch000000.tfrecord"):
+    for name in ("manifest.json", "train-view0001-block000000.rows"):
         path = folder / name
         whole = path.read_bytes()
         damaged = bytearray(whole)
@@ -104,14 +104,14 @@ def test_a_damaged_file_is_refused_by_name(folder, teacher, data, build):
 
 def _verify(folder):
     """What opening does with the files."""
-    store = ShardFolder(folder)
-    store.read()
+    store = Store(folder)
+    store.load()
     store.verify()
 
 
 def test_every_flipped_bit_is_found(folder):
     rng = np.random.default_rng(0)
-    for path in sorted(folder.iterdir()):
+    for path in sorted([*folder.glob("*.rows"), folder / "manifest.json"]):
         whole = path.read_bytes()
         for place in rng.integers(0, 8 * len(whole), 30):
             damaged = bytearray(whole)
@@ -125,16 +125,15 @@ def test_every_flipped_bit_is_found(folder):
 
 
 def test_every_truncation_is_found(tmp_path, teacher, data, build):
-    # All batches of a view in one shard, so that records have boundaries.
+    # All batches of a view in one block.
     build(tmp_path, teacher, data)
-    assert len(list(tmp_path.iterdir())) == 2 + 2 + 1
-    for path in sorted(tmp_path.iterdir()):
+    files = sorted([*tmp_path.glob("*.rows"), tmp_path / "manifest.json"])
+    assert len(files) == 2 + 2 + 1
+    for path in files:
         whole = path.read_bytes()
-        lengths = {0, 1, len(whole) // 2, len(whole) - 2}
-        if path.suffix == ".tfrecord":
-            # The length of TFRecord's first record, with its 16 bytes.
-            boundary = int.from_bytes(whole[:8], "little") + 16
-            lengths |= {boundary} - {len(whole)}
+        # Among them the end of a row.
+        row = len(whole) // 12 if path.name.startswith("test") else 2
+        lengths = {0, 1, row, len(whole) // 2, len(whole) - 2}
         for length in lengths:
             path.write_bytes(whole[:length])
             with pytest.raises(InputError) as refused:
@@ -144,7 +143,7 @@ def test_every_truncation_is_found(tmp_path, teacher, data, build):
     FeatureCache.open(tmp_path, teacher, data)
 
 
-def test_swapped_and_doubled_shards_are_refused(folder, teacher, data):
+def test_swapped_and_doubled_blocks_are_refused(folder, teacher, data):
     one, other = sorted(folder.glob("train-*"))[:2]
     first, second = one.read_bytes(), other.read_bytes()
     assert len(first) == len(second)
@@ -156,9 +155,9 @@ def test_swapped_and_doubled_shards_are_refused(folder, teacher, data):
         FeatureCache.open(folder, teacher, data)
 
 
-def test_foreign_shards_are_refused(folder, teacher, data, network, build):
+def test_foreign_blocks_are_refused(folder, teacher, data, network, build):
     path = sorted(folder.glob("train-*"))[0]
-    copy = folder / "train-view0007-batch000000.tfrecord"
+    copy = folder / "train-view0007-block000000.rows"
     shutil.copy(path, copy)
     for call in (FeatureCache.open, build):
         with pytest.raises(InputError, match=copy.name):
@@ -172,8 +171,8 @@ def test_foreign_shards_are_refused(folder, teacher, data, network, build):
             call(folder, teacher, data)
 
 
-def test_what_a_killed_build_left_is_no_shard(folder, teacher, data, build):
-    left = folder / ".unfinished-0a1b2c3d-train-view0000-batch000000.tfrecord"
+def test_what_a_killed_build_left_is_no_block(folder, teacher, data, build):
+    left = folder / ".unfinished-0a1b2c3d-train-view0000-block000000.rows"
     left.write_bytes(b"half a record")
     FeatureCache.open(folder, teacher, data)
     build(folder, teacher, data)
@@ -198,7 +197,7 @@ def test_a_missing_manifest_is_refused(folder, teacher, data, build):
         build(folder, teacher, data)
 
 
-def test_a_shard_damaged_while_training_is_an_error(folder, teacher, data):
+def test_a_block_damaged_while_training_is_an_error(folder, teacher, data):
     import tensorflow as tf
 
     cache = FeatureCache.open(folder, teacher, data)
@@ -206,9 +205,10 @@ def test_a_shard_damaged_while_training_is_an_error(folder, teacher, data):
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     path.write_bytes(damaged)
-    with pytest.raises(tf.errors.DataLossError):
+    with pytest.raises(tf.errors.OpError, match=f"{path.name}.*check sums"):
         list(cache.test)
-    # A whole record less is no damage to TFRecord itself.
-    path.write_bytes(b"")
-    with pytest.raises(tf.errors.OpError, match="expected to contain 1"):
-        list(cache.test)
+    whole = bytes(damaged)
+    for content in (b"", whole[: len(whole) // 12], b"\0" * len(whole)):
+        path.write_bytes(content)
+        with pytest.raises(tf.errors.OpError, match=f"{path.name}.*check"):
+            list(cache.test)

@@ -11,28 +11,28 @@ from keras_ft.errors import InputError
 
 
 def test_a_full_disk_leaves_the_folder_usable(
-    folder, tmp_path, teacher, data, build, counting, shards_of, small_shards
+    folder, tmp_path, teacher, data, build, counting, blocks_of, small_blocks
 ):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # More than the manifest takes, less than a shard.
+    # More than the manifest takes, less than a block.
     counting.before[4 + 4] = lambda: resource.setrlimit(
         resource.RLIMIT_FSIZE, (12_000, limits[1])
     )
     other = tmp_path / "other"
     try:
-        with pytest.raises(InputError, match="with 16,448 bytes free"):
+        with pytest.raises(InputError, match="with 16,640 bytes free"):
             build(other, teacher, data, forward=counting)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert len(shards_of(other)) == 3
+    assert len(blocks_of(other)) == 3
     assert not list(other.glob(".unfinished-*"))
     build(other, teacher, data, forward=counting)
-    assert shards_of(other) == shards_of(folder)
+    assert blocks_of(other) == blocks_of(folder)
 
 
 @pytest.mark.parametrize(
     ("call", "when"),
-    # The manifest, a shard, the manifest with it, and a later shard; each
+    # The manifest, a block, the manifest with it, and a later block; each
     # flushes its file, then the folder.
     [
         ("replace", 1),
@@ -50,9 +50,9 @@ def test_a_failing_write_leaves_the_folder_usable(
     teacher,
     data,
     build,
-    shards_of,
+    blocks_of,
     monkeypatch,
-    small_shards,
+    small_blocks,
 ):
     real, calls = getattr(os, call), []
 
@@ -69,7 +69,7 @@ def test_a_failing_write_leaves_the_folder_usable(
             build(other, teacher, data)
     assert not list(other.glob(".unfinished-*"))
     build(other, teacher, data)
-    assert shards_of(other) == shards_of(folder)
+    assert blocks_of(other) == blocks_of(folder)
 
 
 def test_a_disk_that_is_too_small_is_refused_before(

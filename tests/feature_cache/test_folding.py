@@ -10,9 +10,8 @@ from keras_ft.acceleration.folded_teacher import fold
 from keras_ft.data import load
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
-from keras_ft.feature_cache import agreement
-from keras_ft.feature_cache import forward
-from keras_ft.feature_cache import layout
+from keras_ft.feature_cache import rows
+from keras_ft.feature_cache import teacher_pass
 from keras_ft.features import feature_taps
 from keras_ft.features.views import view
 
@@ -48,7 +47,7 @@ def _features(cache):
 def test_a_folded_teacher_fills_a_cache(
     gains, logits, teacher, data, build, said, monkeypatch
 ):
-    monkeypatch.setattr(forward, "gains_from_bfloat16", lambda: gains)
+    monkeypatch.setattr(teacher_pass, "gains_from_bfloat16", lambda: gains)
     cache = build(
         None,
         teacher,
@@ -97,8 +96,8 @@ def test_every_image_is_near_enough_in_bfloat16():
     for images, _ in load("fashion_mini", 128).test:
         pairs = zip(watched(images), folded(images), strict=True)
         for live, other in pairs:
-            _, cosines = layout.of_rows(live, other)
-            assert agreement.ACCELERATED.missed(cosines) is None
+            _, cosines = rows.distances(live, other)
+            assert teacher_pass.ACCELERATED.missed(cosines) is None
 
 
 def test_what_cannot_be_folded_runs_as_it_is(data, build, said):
@@ -114,7 +113,9 @@ def test_what_cannot_be_folded_runs_as_it_is(data, build, said):
 def test_a_fold_that_is_far_off_on_the_users_images_is_not_used(
     teacher, data, build, said, monkeypatch
 ):
-    monkeypatch.setattr(forward, "fold", lambda view, *_, **__: _turned(view))
+    monkeypatch.setattr(
+        teacher_pass, "fold", lambda view, *_, **__: _turned(view)
+    )
     build(None, teacher, data, acceleration="auto", echo=said.append)
     assert "as it is: folded, a mean cosine of -1.00000, below" in said[0]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_ft.data.dataset import ImageData
+from keras_ft.data.image_data import ImageData
 from keras_ft.experiments import models
 from keras_ft.experiments.comparison.plan import Plan
 from keras_ft.experiments.comparison.tap_pairs import TapPairs

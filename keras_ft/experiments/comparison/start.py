@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_ft import artifacts
-from keras_ft.data.dataset import ImageData
+from keras_ft.data.image_data import ImageData
 from keras_ft.errors import InputError
 from keras_ft.experiments.comparison.plan import Plan
 from keras_ft.experiments.run_folder import RUN_FILE

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from keras_ft.data.dataset import ImageData
+from keras_ft.data.image_data import ImageData
 from keras_ft.errors import InputError
 from keras_ft.experiments.comparison.outlets import outlet
 from keras_ft.experiments.comparison.outlets import with_outlets

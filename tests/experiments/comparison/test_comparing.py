@@ -15,7 +15,7 @@ from keras_ft.experiments import workbench
 from keras_ft.experiments.comparison import METHODS
 from keras_ft.experiments.comparison import MethodSettings
 from keras_ft.experiments.comparison import trainings
-from keras_ft.feature_cache import building
+from keras_ft.feature_cache.request import Request
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def trained(monkeypatch):
 def test_one_teacher_pass_per_seed_for_all_methods(
     tmp_path, toy, computed, monkeypatch
 ):
-    monkeypatch.setattr(building, "describe", lambda request: "")
+    monkeypatch.setattr(Request, "describe", lambda request: "")
     methods = ["kd", "ft"]
     keras_ft.compare(tmp_path / "many", **toy | {"methods": methods})
     once = sum(computed)

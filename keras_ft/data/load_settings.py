@@ -1,4 +1,4 @@
-"""What `load` was asked for, checked before anything is read."""
+"""The arguments of `load`, checked before anything is read."""
 
 import dataclasses
 import operator
@@ -11,7 +11,7 @@ MAX_SEED = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class LoadSettings:
     """The keyword arguments of `keras_ft.data.load`, see there.
 
     Raises:
@@ -19,7 +19,7 @@ class Settings:
 
     Example:
 
-    >>> Settings(batch_size=64, image_size=(64, 64)).seed
+    >>> LoadSettings(batch_size=64, image_size=(64, 64)).seed
     0
     """
 
@@ -31,6 +31,15 @@ class Settings:
     image_size: tuple[int, int] | None = None
     train_examples: int | None = None
     drop_remainder: bool = False
+
+    def batching(self, part: str) -> dict[str, Any]:
+        """Return what the batches of a split are made with."""
+        return {
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "augment": self.augment and part == "train",
+            "drop_remainder": self.drop_remainder and part == "train",
+        }
 
     def __post_init__(self) -> None:
         _whole("batch_size", self.batch_size, 1, "Use batch_size=128.")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from keras_ft import data
-from keras_ft.data import network
 from keras_ft.data import normalization
+from keras_ft.data import reachability
 from keras_ft.errors import InputError
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -203,7 +203,7 @@ def test_without_network_the_answer_is_quick(
         asked.extend(urls)
         return "the.host: no answer"
 
-    monkeypatch.setattr(network, "unreachable", unreachable)
+    monkeypatch.setattr(reachability, "unreachable", unreachable)
     began = time.monotonic()
     with pytest.raises(InputError, match="the.host: no answer") as caught:
         data.load("cifar100", data_dir=tmp_path)
@@ -215,7 +215,9 @@ def test_without_network_the_answer_is_quick(
 def test_a_file_downloaded_by_hand_needs_no_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "unreachable", lambda urls: "|".join(urls))
+    monkeypatch.setattr(
+        reachability, "unreachable", lambda urls: "|".join(urls)
+    )
     by_hand = tmp_path / "downloads/manual/cifar-100-binary.tar.gz"
     by_hand.parent.mkdir(parents=True)
     by_hand.write_bytes(b"not the archive")
