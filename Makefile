@@ -34,11 +34,14 @@ JAX_NEEDS := absl-py|grain|jax|keras|numpy|pytest
 
 .PHONY: help install install-jax install-torch install-mediapipe
 .PHONY: install-aarch64 install-browser install-kotlin
-.PHONY: demo test test-fast table lint format typecheck wheel clean
+.PHONY: demo test test-long test-all test-fast table
+.PHONY: lint format typecheck wheel clean
 
 help:
 	@echo "make demo       distil a student on embedded images, export, report"
-	@echo "make test       run every test"
+	@echo "make test       run every test but the long ones"
+	@echo "make test-long  run the long ones: browsers, emulators, many kills"
+	@echo "make test-all   run both"
 	@echo "make test-fast  run the tests, stop at the first failure"
 	@echo "make table      run every test, write docs/what_works_where.md"
 	@echo "make lint       check style and formatting"
@@ -109,15 +112,22 @@ install-kotlin: $(KOTLIN_STAMP)
 demo: $(STAMP)
 	$(BIN)/keras-ft demo $(ARGS)
 
-test test-fast table: export KERAS_FT_JAX_PYTHON = $(abspath $(JAX_BIN)/python)
+test test-long test-all test-fast table: export KERAS_FT_JAX_PYTHON = $(abspath $(JAX_BIN)/python)
 
 # Two processes, each of which may take 3 GB; ARGS="-n 0" has all in one. A
 # file's tests stay together, with the fixtures that they share.
 test: $(STAMP) $(JAX_STAMP)
+	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not long" $(ARGS)
+
+test-long: $(STAMP) $(JAX_STAMP)
+	$(BIN)/python -m pytest -n 2 --dist=loadfile -m long $(ARGS)
+
+test-all: $(STAMP) $(JAX_STAMP)
 	$(BIN)/python -m pytest -n 2 --dist=loadfile $(ARGS)
 
 test-fast: $(STAMP) $(JAX_STAMP)
-	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not slow" --exitfirst $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not slow and not long" \
+	    --exitfirst $(ARGS)
 
 table: $(STAMP) $(JAX_STAMP)
 	$(BIN)/python -m pytest -n 2 --dist=loadfile --write-table $(ARGS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import keras_ft
-from keras_ft.export.handover.templates import render
+from keras_ft.export.android_bundle.texts import render
 
 checkout = Path(sys.argv[1]).resolve()
 installed = Path(keras_ft.__file__).resolve()

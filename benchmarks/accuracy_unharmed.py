@@ -1,4 +1,4 @@
-"""Whether acceleration costs accuracy: short trainings with and without.
+"""Measure whether acceleration costs accuracy, in short trainings.
 
     python benchmarks/accuracy_unharmed.py --data_dir=DIR --teacher=FILE.npz
     python benchmarks/accuracy_unharmed.py --toy
@@ -18,7 +18,6 @@ import training_task
 from absl import flags
 
 import keras_ft
-from keras_ft.acceleration.processor import gains_from_bfloat16
 
 SEEDS = flags.DEFINE_list("seeds", "0,1,2", "Seeds, at least two.")
 EPOCHS = flags.DEFINE_integer("epochs", 3, "Phase 2.", lower_bound=1)
@@ -43,7 +42,7 @@ BASELINE = ("none", "float32")
 
 
 def measure(seed, acceleration, precision, paraphrase_epochs, epochs):
-    """Test accuracy and loss after each epoch of phase 2."""
+    """Return test accuracy and loss after each epoch of phase 2."""
     data = training_task.load_data(seed)
     teacher = training_task.load_teacher()
     training_task.use_precision(precision)
@@ -60,7 +59,7 @@ def measure(seed, acceleration, precision, paraphrase_epochs, epochs):
     model = recipe.distiller(
         teacher, student, paraphraser, acceleration=acceleration
     )
-    training_task.compiled(model, recipe.distil.optimizer(steps))
+    training_task.compiled(model, recipe.distill.optimizer(steps))
     clock = training_task.EpochClock(student, data.test)
     training_task.fit(model, data, epochs=epochs, callbacks=[clock])
     last = clock.epochs[-1]
@@ -75,7 +74,7 @@ def measure(seed, acceleration, precision, paraphrase_epochs, epochs):
 
 
 def summary(rows):
-    """Of each variant, in percentage points: mean, spread, difference."""
+    """Return each variant's mean, spread and difference, in points."""
     found = []
     plain = [100 * run["test_accuracy"] for run in rows[0]["runs"]]
     spread = max(plain) - min(plain)
@@ -146,8 +145,8 @@ def _difference(row):
 
 
 def benchmark():
-    gains = ["mixed_bfloat16"] * gains_from_bfloat16()
-    precisions = PRECISIONS.value or ["float32", *gains]
+    known = ("float32", training_task.chosen_precision())
+    precisions = PRECISIONS.value or list(dict.fromkeys(known))
     seeds = [int(seed) for seed in SEEDS.value]
     lengths = {
         "paraphrase_epochs": PHASE1_EPOCHS.value,

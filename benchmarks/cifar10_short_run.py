@@ -34,7 +34,7 @@ EPOCHS = flags.DEFINE_integer("epochs", 6, "Phase 2 and plain training.")
 
 
 class Recorder(keras.callbacks.Callback):
-    """Writes the logs and the test accuracy of every epoch to disk."""
+    """Write the logs and the test accuracy of every epoch to disk."""
 
     def __init__(self, path: Path, stage: str, student=None, test=None):
         super().__init__()
@@ -105,7 +105,7 @@ def train_student(stage, out, data, recipe, build):
     student = make_student(data.classes)
     model = build(student)
     model.compile(
-        recipe.distil.optimizer(data.steps_per_epoch),
+        recipe.distill.optimizer(data.steps_per_epoch),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )

@@ -1,4 +1,4 @@
-"""How long `fit` takes to return after its last callback.
+"""Measure how long `fit` takes to return after its last callback.
 
     python benchmarks/end_of_fit.py
     python benchmarks/end_of_fit.py --toy
@@ -30,7 +30,7 @@ LATE = 0.05  # seconds; without a tuner it takes a few milliseconds
 
 
 class Clock(keras.callbacks.Callback):
-    """Notes when the last callback was called."""
+    """Note when the last callback was called."""
 
     def on_train_begin(self, logs=None):
         self.began = time.perf_counter()
@@ -40,7 +40,7 @@ class Clock(keras.callbacks.Callback):
 
 
 def measure(fits, least, more):
-    """Seconds of the steps, and from the last callback on, of every fit."""
+    """Return seconds of every fit: of its steps, and after its callbacks."""
     keras.utils.set_random_seed(0)
     data = keras_ft.data.load("fashion_mini", batch_size=128)
     student = keras_ft.zoo.resnet8(
@@ -68,7 +68,7 @@ def measure(fits, least, more):
 
 
 def summary(rows):
-    """For both, how many were late and what that cost."""
+    """Return for both how many were late and what that cost."""
     found = {}
     for name in ("off", "on"):
         mine = [row for row in rows if row["tuner"] == name]

@@ -9,32 +9,19 @@ process, in an order that is shuffled each round, so that other load meets all
 of them. Writes a JSON and a Markdown file to benchmarks/results/.
 """
 
-import os
-
-# As `keras-ft` sets it. TensorFlow reads it once, when it is imported.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-
-import platform
 import random
 import statistics
 import time
-from pathlib import Path
 
+import kept_runs
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app
 from absl import flags
 
 import keras_ft
 from keras_ft.acceleration.folded_teacher import fold
-from keras_ft.acceleration.processor import gains_from_bfloat16
-from keras_ft.artifacts import write_json
-from keras_ft.artifacts import write_text
-from keras_ft.features import feature_taps
-from keras_ft.features import views
 
-TOY = flags.DEFINE_boolean("toy", False, "Tiny sizes, to try the script out.")
 TEACHER = flags.DEFINE_string("teacher", "resnet56", "A network of the zoo.")
 BATCH = flags.DEFINE_integer("batch", 128, "Images in a pass.")
 ROUNDS = flags.DEFINE_integer("rounds", 30, "Timings of each variant.")
@@ -42,9 +29,7 @@ WARM_UP = flags.DEFINE_integer("warm_up", 3, "Rounds before, not counted.")
 BFLOAT16 = flags.DEFINE_boolean(
     "bfloat16", True, "Also where the processor does not gain from it."
 )
-OUT = flags.DEFINE_string("out", None, "Results, without an ending.")
 
-RESULTS = Path(__file__).resolve().parent / "results"
 LABELS = {
     "original": "the teacher itself",
     "cut": "cut at its tap",
@@ -53,17 +38,13 @@ LABELS = {
 }
 
 
-def variants(teacher):
-    """Compiled passes by name; all but the first return features alone."""
-    tap = feature_taps.find(teacher, None, "teacher")
-    watched = views.view(teacher, [tap])
-    models = {
-        "original": teacher,
-        "cut": keras.Model(teacher.inputs[0], tap.tensor),
-        "folded": fold(watched, keep=[0]),
-    }
-    if BFLOAT16.value:
-        models["folded_bfloat16"] = fold(watched, "bfloat16", keep=[0])
+def variants(teacher, bfloat16):
+    """Compile passes, by name; all but the first return features alone."""
+    tap = next(tap for tap in keras_ft.taps(teacher) if tap.default)
+    cut = keras.Model(teacher.inputs[0], tap.tensor)
+    models = {"original": teacher, "cut": cut, "folded": fold(cut)}
+    if bfloat16:
+        models["folded_bfloat16"] = fold(cut, "bfloat16")
     return {name: compiled(model) for name, model in models.items()}
 
 
@@ -76,7 +57,7 @@ def compiled(model):
 
 
 def randomised(teacher):
-    """Statistics as after training: fresh ones would fold to nothing."""
+    """Draw statistics as after training: fresh ones would fold to nothing."""
     rng = np.random.default_rng(0)
     for layer in teacher.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -86,7 +67,7 @@ def randomised(teacher):
 
 
 def timed(runs, x, rounds, warm_up):
-    """Milliseconds of every pass, by variant, in order of rounds."""
+    """Return milliseconds of every pass, by variant, in order of rounds."""
     times = {name: [] for name in runs}
     shuffled = random.Random(0)
     for number in range(warm_up + rounds):
@@ -100,7 +81,7 @@ def timed(runs, x, rounds, warm_up):
 
 
 def summary(times):
-    """Median, minimum, spread, and the original's time over each round's."""
+    """Return medians, spreads, and the original's time over each variant's."""
     found = {}
     for name, values in times.items():
         low, *_, high = statistics.quantiles(values, n=10)
@@ -120,23 +101,14 @@ def summary(times):
 
 
 def table(results):
-    """The results for people."""
-    gains = "does" if results["gains_from_bfloat16"] else "does not"
+    """Return the results for people."""
     lines = [
-        f"# Pass of a frozen {results['teacher']}, {results['machine']}",
+        f"# Pass of a frozen {results['teacher']}",
         "",
-        *(
-            ["A toy run: it shows that the script runs, not how fast.", ""]
-            if results["toy"]
-            else []
-        ),
-        f"Batch {results['batch']}, images of 32x32x3, inference, TensorFlow "
-        f"{results['tensorflow']}, Keras {results['keras']}, "
-        f"{results['cores']} cores, oneDNN {results['onednn']}. Median, "
+        f"Batch {results['batch']}, images of 32x32x3, inference. Median, "
         f"minimum and 10-90 % range of {results['rounds']} passes each; the "
         'variants take turns. "Faster" is the teacher\'s own time over the '
-        "variant's: the median over the rounds, and minimum over minimum. "
-        f"This processor {gains} multiply bfloat16.",
+        "variant's: the median over the rounds, and minimum over minimum.",
         "",
         "| variant | median ms | minimum | 10-90 % | faster | by minimum |",
         "|---" * 6 + "|",
@@ -151,33 +123,29 @@ def table(results):
     return "\n".join(lines) + "\n"
 
 
-def main(_):
-    toy = TOY.value
-    name = "resnet8" if toy else TEACHER.value
-    batch, rounds = (4, 5) if toy else (BATCH.value, ROUNDS.value)
-    teacher = randomised(keras_ft.zoo.build(name, 10, (32, 32, 3)))
+def measure(teacher, batch, rounds, warm_up, bfloat16):
+    """Return milliseconds of every variant's passes."""
+    network = randomised(keras_ft.zoo.build(teacher, 10, (32, 32, 3)))
     images = np.random.default_rng(1).normal(size=(batch, 32, 32, 3))
     x = tf.constant(images.astype("float32"))
-    times = timed(variants(teacher), x, rounds, WARM_UP.value)
-    results = {
-        "toy": toy,
-        "teacher": name,
-        "batch": batch,
-        "rounds": rounds,
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "onednn": os.environ["TF_ENABLE_ONEDNN_OPTS"],
-        "gains_from_bfloat16": gains_from_bfloat16(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "variants": summary(times),
+    times = timed(variants(network, bfloat16), x, rounds, warm_up)
+    least = min(times["original"]) / min(times["folded"])
+    return {"times": times, "says": f"folded {least:.2f} times as fast"}
+
+
+def benchmark():
+    toy = kept_runs.TOY.value
+    settings = {
+        "teacher": "resnet8" if toy else TEACHER.value,
+        "batch": 4 if toy else BATCH.value,
+        "rounds": 5 if toy else ROUNDS.value,
+        "warm_up": WARM_UP.value,
+        "bfloat16": BFLOAT16.value,
     }
-    words = ["folded_teacher", *(["toy"] if toy else [])]
-    out = Path(OUT.value) if OUT.value else RESULTS / "_".join(words)
-    write_json(out.with_suffix(".json"), results)
-    write_text(out.with_suffix(".md"), table(results))
-    print(table(results))
+    found = kept_runs.KeptRuns("folded_teacher", {}).get(**settings)
+    results = {**settings, "variants": summary(found["times"])}
+    kept_runs.write("folded_teacher", results, table(results))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    kept_runs.start(benchmark, measure)

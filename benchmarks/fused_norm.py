@@ -1,4 +1,4 @@
-"""Whether the fused kernel of batch normalization pays, on TensorFlow's CPU.
+"""Measure where the fused kernel of batch normalization is faster.
 
     python benchmarks/fused_norm.py
     python benchmarks/fused_norm.py --toy
@@ -13,67 +13,55 @@ benchmarks/results/.
 
 import contextlib
 import itertools
-import json
-import os
-import platform
-import subprocess
-import sys
 import time
-from pathlib import Path
 
+import kept_runs
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app
 from absl import flags
 
 import keras_ft
-from keras_ft.acceleration import fused_kernel
+from keras_ft.acceleration import fused_norm
 from keras_ft.acceleration.fused_norm import candidates
 from keras_ft.acceleration.fused_norm import fused
-from keras_ft.artifacts import write_json
-from keras_ft.artifacts import write_text
 
-TOY = flags.DEFINE_boolean("toy", False, "Tiny sizes, to try the script out.")
 NETWORK = flags.DEFINE_string("network", "resnet20", "Network of the zoo.")
 BATCH = flags.DEFINE_integer("batch", 128, "Images per step.")
 SECONDS = flags.DEFINE_integer("seconds", 30, "Time for each setting.")
 PRECISIONS = flags.DEFINE_list(
     "precisions", "float32,mixed_bfloat16", "Keras dtype policies."
 )
-OUT = flags.DEFINE_string("out", None, "Results, without an ending.")
-ONE = flags.DEFINE_string("one", None, "Measure this precision, print JSON.")
 
-RESULTS = Path(__file__).resolve().parent / "results"
 IMAGE = (32, 32, 3)
 CLASSES = 10
 FEWEST = 3  # pairs, however slow they are
 LAYERS = ((32, 32, 16), (16, 16, 32), (8, 8, 64))  # of ResNet-20
 
 
-def training_step(fuse):
-    """A compiled step of a network of its own, always the same one."""
+def training_step(network, fuse):
+    """Return a compiled step of a network of its own, always the same one."""
     keras.utils.set_random_seed(0)
-    network = keras_ft.zoo.build(NETWORK.value, CLASSES, IMAGE)
+    model = keras_ft.zoo.build(network, CLASSES, IMAGE)
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
-    optimizer.build(network.trainable_variables)
+    optimizer.build(model.trainable_variables)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     @tf.function(autograph=False)
     def step(images, labels):
         with tf.GradientTape() as tape:
-            with fused(network) if fuse else contextlib.nullcontext():
-                outputs = network(images, training=True)
+            with fused(model) if fuse else contextlib.nullcontext():
+                outputs = model(images, training=True)
             value = loss(labels, outputs)
-        variables = network.trainable_variables
+        variables = model.trainable_variables
         optimizer.apply(tape.gradient(value, variables))
         return value
 
-    return step, len(candidates(network))
+    return step, len(candidates(model))
 
 
 def layer_step(fuse, channels, backward):
-    """A compiled pass through one layer, forward or forward and backward."""
+    """Compile a pass through one layer, forward or also backward."""
     layer = keras.layers.BatchNormalization()
     layer.build((None, None, None, channels))
 
@@ -95,7 +83,7 @@ def layer_step(fuse, channels, backward):
 
 
 def compared(steps, arguments, seconds):
-    """Milliseconds of two steps that take turns, and their ratios."""
+    """Return milliseconds of two steps that take turns, and their ratios."""
     for step in steps:
         for _ in range(2):  # tracing; and the first run, which sets up oneDNN
             step(*arguments).numpy()
@@ -121,88 +109,52 @@ def compared(steps, arguments, seconds):
     }
 
 
-def measure(precision):
-    """Everything about one precision, in this process."""
+def measure(precision, network, batch, seconds):
+    """Measure everything about one precision."""
     keras.config.set_dtype_policy(precision)
     rng = np.random.default_rng(0)
-    images = rng.normal(size=(BATCH.value, *IMAGE)).astype("float32")
-    labels = rng.integers(0, CLASSES, BATCH.value)
-    steps, counts = zip(*map(training_step, (False, True)), strict=True)
+    images = rng.normal(size=(batch, *IMAGE)).astype("float32")
+    labels = rng.integers(0, CLASSES, batch)
+    pair = [training_step(network, fuse) for fuse in (False, True)]
+    steps, counts = zip(*pair, strict=True)
     arguments = tf.constant(images), tf.constant(labels)
-    found = compared(steps, arguments, SECONDS.value)
+    found = compared(steps, arguments, seconds)
     dtype = keras.config.dtype_policy().compute_dtype
     layers = []
     for shape, backward in itertools.product(LAYERS, (False, True)):
-        x = tf.cast(rng.normal(size=(BATCH.value, *shape)), dtype)
+        x = tf.cast(rng.normal(size=(batch, *shape)), dtype)
         pair = [layer_step(f, shape[-1], backward) for f in (False, True)]
-        times = compared(pair, (x,), min(2, SECONDS.value))
+        times = compared(pair, (x,), min(2, seconds))
         layers.append({"shape": shape, "backward": backward, **times})
     return {
         **found,
         "layers": layers,
         "normalizations": counts[0],
-        "pays": fused_kernel.pays(dtype),
+        "is_faster": fused_norm.is_faster(dtype),
+        "says": f"ratio {found['ratio']['median']:.2f}",
     }
-
-
-def measured(precision, onednn):
-    """What `measure` finds in a process of its own."""
-    words = {"network": NETWORK.value, "batch": BATCH.value}
-    words |= {"seconds": SECONDS.value, "one": precision}
-    done = subprocess.run(
-        [sys.executable, __file__, *(f"--{k}={v}" for k, v in words.items())],
-        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return {
-        "precision": precision,
-        "onednn": onednn == "1",
-        **json.loads(done.stdout.splitlines()[-1]),
-    }
-
-
-def processor():
-    """Name and vector instructions, where Linux tells them."""
-    lines = Path("/proc/cpuinfo")
-    text = lines.read_text("utf-8") if lines.exists() else ""
-    known = dict(
-        (part.strip() for part in line.split(":", 1))
-        for line in text.splitlines()
-        if ":" in line
-    )
-    wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-    has = set(wanted) & set(known.get("flags", "").split())
-    name = known.get("model name", platform.machine())
-    return {"name": name, "cores": os.cpu_count(), "has": sorted(has)}
 
 
 def table(results):
-    """The results for people."""
-    machine = results["machine"]
-    has = ", ".join(machine["has"]) or "instructions unknown"
+    """Return the results for people."""
     lines = [
         "# Fused batch normalization on the CPU\n",
-        *(["A toy run: it shows that the script runs.\n"] * results["toy"]),
         f"One training step of {results['network']} at batch "
-        f"{results['batch']}, SGD with momentum, images of 32x32x3; "
-        f"{machine['cores']} cores of {machine['name']} ({has}), "
-        f"TensorFlow {results['tensorflow']}, Keras {results['keras']}. "
+        f"{results['batch']}, SGD with momentum, images of 32x32x3. "
         "Keras' layers and the fused ones take turns in one process; a ratio "
         "below 1 means that the fused ones are faster. Read the ratios: the "
         "machine may carry other load.\n",
         "| precision | oneDNN | pairs | Keras, ms | fused, ms | ratio, median "
-        "| of minima | 10-90 % | `pays()` |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| of minima | 10-90 % | `is_faster()` |",
+        "|---" * 9 + "|",
     ]
     for row in results["rows"]:
-        lines.append(_line(row) + f" {'yes' if row['pays'] else 'no'} |")
+        lines.append(_line(row) + f" {'yes' if row['is_faster'] else 'no'} |")
     lines += [
         "\nOne layer alone, in the same process:\n",
         "| precision | oneDNN | layer | pass | pairs | Keras, ms | fused, ms "
         "| ratio, median | of minima | 10-90 % |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---" * 10 + "|",
     ]
     for row in results["rows"]:
         for layer in row["layers"]:
@@ -226,33 +178,22 @@ def _line(row, *more):
     return f"| {' | '.join(cells)} |"
 
 
-def main(argv):
-    del argv
-    if ONE.value:
-        print(json.dumps(measure(ONE.value)))
-        return
-    if TOY.value:
-        chosen = flags.FLAGS
-        chosen.network, chosen.batch, chosen.seconds = "resnet8", 4, 1
-    results = {
-        "toy": TOY.value,
-        "network": NETWORK.value,
-        "batch": BATCH.value,
-        "machine": processor(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "rows": [
-            measured(precision, onednn)
-            for precision in PRECISIONS.value
-            for onednn in ("1", "0")
-        ],
+def benchmark():
+    toy = kept_runs.TOY.value
+    settings = {
+        "network": "resnet8" if toy else NETWORK.value,
+        "batch": 4 if toy else BATCH.value,
+        "seconds": 1 if toy else SECONDS.value,
     }
-    name = "fused_norm_toy" if TOY.value else "fused_norm"
-    out = Path(OUT.value or RESULTS / name)
-    write_json(out.with_suffix(".json"), results)
-    write_text(out.with_suffix(".md"), table(results))
-    print(table(results))
+    rows = []
+    for precision, onednn in itertools.product(PRECISIONS.value, ("1", "0")):
+        kept_runs.OF_A_RUN["TF_ENABLE_ONEDNN_OPTS"] = onednn
+        runs = kept_runs.KeptRuns("fused_norm", {"onednn": onednn})
+        found = runs.get(precision=precision, **settings)
+        rows.append({"precision": precision, "onednn": onednn == "1", **found})
+    results = {**settings, "rows": rows}
+    kept_runs.write("fused_norm", results, table(results))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    kept_runs.start(benchmark, measure)

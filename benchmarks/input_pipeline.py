@@ -1,4 +1,4 @@
-"""What the input pipeline costs a training step.
+"""Measure what the input pipeline costs a training step.
 
     python benchmarks/input_pipeline.py --data_dir=DIR --teacher=FILE.npz
     python benchmarks/input_pipeline.py --toy
@@ -46,7 +46,7 @@ def measure(kind, **settings):
 
 
 def pipeline_alone(data, batches):
-    """Images per second, and seconds of all cores together per batch."""
+    """Return images per second, and seconds of all cores together per batch."""
     stream = iter(data.train_from(0))
     size = len(next(stream)[1])
     start, computed = time.perf_counter(), time.process_time()
@@ -63,7 +63,7 @@ def pipeline_alone(data, batches):
 
 
 def step_with(data, kind, acceleration, precision, pairs, block, settle):
-    """Milliseconds of a step in every block, by what feeds it."""
+    """Return milliseconds of a step in every block, by what feeds it."""
     model = make_model(data, kind, acceleration, precision)
     batch = next(iter(data.train_from(0)))
     constant = tf.data.Dataset.from_tensors(batch).repeat()
@@ -102,7 +102,7 @@ def make_model(data, kind, acceleration, precision):
 
 
 def run_steps(model, stream, count):
-    """Seconds of so many steps, results waited for as at an epoch's end."""
+    """Return seconds of so many steps, results waited for at the end."""
     start = time.perf_counter()
     for _ in range(count):
         logs = model.train_function(stream)

@@ -1,4 +1,4 @@
-"""Runs of a benchmark that are measured once and kept, and its results.
+"""Keep the runs of a benchmark, each measured once, and its results.
 
 A run is measured in a process of its own and kept as a line of JSON in
 `--work`. A benchmark that was stopped and is started again measures what is
@@ -45,7 +45,7 @@ OF_A_RUN = {
 
 
 def environment():
-    """What a measured time depends on beside the settings."""
+    """Return what a measured time depends on beside the settings."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     names = [x.split(":", 1)[1] for x in lines if x.startswith("model name")]
@@ -60,13 +60,13 @@ def environment():
 
 
 def folder(name):
-    """Where a benchmark keeps what it may need again."""
+    """Return where a benchmark keeps what it may need again."""
     stem = f"{name}_toy" if TOY.value else name
     return Path(WORK.value or Path("runs", "benchmarks", stem))
 
 
 class KeptRuns:
-    """Runs in processes of their own, each measured once.
+    """Measure runs in processes of their own, each once.
 
     Args:
         name: The benchmark's.
@@ -79,7 +79,7 @@ class KeptRuns:
         self._file = self.folder / "runs.jsonl"
 
     def get(self, **run):
-        """What the run's process returned, now or earlier."""
+        """Return what the run's process returned, now or earlier."""
         for line in self._lines():
             if line | self._known | {"run": run} == line:
                 print(_progress(run, line["result"], "kept"), flush=True)
@@ -126,7 +126,7 @@ def _progress(run, result, passed):
 
 
 def start(benchmark, measure):
-    """Runs a script: the benchmark, or one of its runs.
+    """Run a script: the benchmark, or one of its runs.
 
     Args:
         benchmark: Called without arguments; gets its runs from `KeptRuns`.
@@ -146,7 +146,7 @@ def start(benchmark, measure):
 
 
 def write(name, results, text):
-    """Writes and shows the results; a toy's never replace the real ones."""
+    """Write and show the results; a toy's never replace the real ones."""
     stem = f"{name}_toy" if TOY.value else name
     out = Path(OUT.value or RESULTS / stem)
     toy = "A toy run: it shows that the script runs.\n\n" * TOY.value
@@ -159,7 +159,7 @@ def write(name, results, text):
 
 
 def machine():
-    """A sentence on the environment."""
+    """Return a sentence on the environment."""
     e = environment()
     gains = "gains" if e["gains_from_bfloat16"] else "does not gain"
     return (

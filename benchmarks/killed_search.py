@@ -1,4 +1,4 @@
-"""A search that is killed again and again, against one left alone.
+"""Compare a search that is killed again and again with one left alone.
 
     python benchmarks/killed_search.py --kills=10
     python benchmarks/killed_search.py --kills=10 --tuner=hyperband
@@ -104,7 +104,7 @@ def main(_):
 
 
 def toy(work):
-    """Networks that train in a second."""
+    """Return flags for networks that train in a second."""
     keras.utils.set_random_seed(1)
     words = list(TOY)
     for name, channels in (("teacher", 12), ("student", 8)):
@@ -119,7 +119,7 @@ def toy(work):
 
 
 def start(folder, words):
-    """The search as a process, its output in a file beside its folder."""
+    """Start the search, with its output in a file beside its folder."""
     with open(folder.with_suffix(".log"), "a", encoding="utf-8") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "keras_ft", "tune", f"--run_dir={folder}"]
@@ -131,14 +131,14 @@ def start(folder, words):
 
 
 def finished(folder, words):
-    """Runs the search to its end; the seconds it took."""
+    """Run the search to its end; return the seconds it took."""
     begun = time.monotonic()
     assert start(folder, words).wait() == 0, log(folder)
     return time.monotonic() - begun
 
 
 def killed(folder, words, alone, idle):
-    """Kills the search so often, lets it end; the kills and the seconds."""
+    """Kill the search so often, let it end; return kills and seconds."""
     chance = random.Random(SEED.value)
     kills, known = [], {}
     # Spread over the work there is: a start, and a share of the training.
@@ -164,7 +164,7 @@ def killed(folder, words, alone, idle):
 
 
 def unchanged(folder, known):
-    """What is finished now; refuses a finished file that was written again."""
+    """Return what is finished; refuse a finished file written again."""
     names = ("trials/*/result.json", "paraphrasers/*/paraphraser.weights.h5")
     now = {
         str(path): state(path)
@@ -181,7 +181,7 @@ def unchanged(folder, known):
 
 
 def state(path):
-    """What stays the same, or is only added to, when a file is finished."""
+    """Return what stays, or is only added to, when a file is finished."""
     if TUNER.value == "hyperband" and path.suffix == ".json":
         # A trial that is trained further has more epochs, after the same ones.
         content = read_json(path, sealed=True)
@@ -190,7 +190,7 @@ def state(path):
 
 
 def compare(one, other):
-    """Refuses results that differ."""
+    """Refuse results that differ."""
     assert table(one) == table(other), (table(one), table(other))
     students = [
         keras.models.load_model(f / "student.keras") for f in (one, other)
@@ -200,7 +200,7 @@ def compare(one, other):
 
 
 def table(folder):
-    """The trials without the time they took."""
+    """Return the trials without the time they took."""
     found = json.loads((folder / "trials.json").read_text("utf-8"))
     for trial in found["trials"]:
         del trial["seconds"]

@@ -84,14 +84,14 @@ def main(_):
 
 
 def last_words(printed):
-    """What the command ends with: tables, then where the files are."""
+    """Return what the command ends with: tables, then where the files are."""
     *_, said = printed.partition("\n\n")
     lines = said.strip().splitlines()
     return "\n".join(lines[:-1])
 
 
 def times(found):
-    """Of a comparison; a search tells its own."""
+    """Return the times of a comparison; a search tells its own."""
     if "about" not in found:
         return ""
     about = found["about"]

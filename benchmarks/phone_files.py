@@ -1,4 +1,4 @@
-"""What each kind of phone file costs and keeps, over several students.
+"""Measure what each kind of phone file costs and keeps.
 
     python benchmarks/phone_files.py
     python benchmarks/phone_files.py --data_dir=DIR \
@@ -29,7 +29,6 @@ from keras_ft.export import ExportError
 from keras_ft.export import to_tflite
 from keras_ft.export.latency import machine
 from keras_ft.export.latency import measure_latency
-from keras_ft.features.feature_taps import find
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared TFDS folder.")
 TEACHER = flags.DEFINE_string("teacher", None, "CIFAR-10 ResNet, .npz arrays.")
@@ -60,19 +59,19 @@ KINDS = {
 
 
 def folder(network):
-    """Where the networks and files of one student are."""
+    """Return where the networks and files of one student are."""
     return kept_runs.folder("phone_files") / network.replace(" ", "_")
 
 
 def prepare(network):
-    """The student with its teacher, paraphraser and translator, as files."""
+    """Write student, teacher, paraphraser and translator as files."""
     if network == CIFAR10:
         return _prepare_public(network)
-    distil, paraphrase = (1, 1) if kept_runs.TOY.value else (20, 4)
+    distill, paraphrase = (1, 1) if kept_runs.TOY.value else (20, 4)
     recipe = keras_ft.Recipe.preset("official")
     recipe = recipe.replace(
-        distil=recipe.distil.with_epochs(distil),
-        paraphrase=recipe.paraphrase.with_epochs(paraphrase),
+        distill=recipe.distill.changed(epochs=distill),
+        paraphrase=recipe.paraphrase.changed(epochs=paraphrase),
     )
     settings = experiments.Settings(
         recipe=recipe,
@@ -80,12 +79,12 @@ def prepare(network):
         student=network,
         train_examples=256 if kept_runs.TOY.value else None,
     )
-    metrics = experiments.distil(folder(network), settings)
+    metrics = experiments.distill(folder(network), settings)
     return {"says": f"{metrics['ft_accuracy']:.2%}"}
 
 
 def _prepare_public(network):
-    """Public weights; paraphraser and translator learn, the student waits."""
+    """Load public weights; train paraphraser and translator alone."""
     home = folder(network)
     home.mkdir(parents=True, exist_ok=True)
     data = load_data(network)
@@ -99,7 +98,7 @@ def _prepare_public(network):
     trainer.fit(data.train, verbose=0)
     model = recipe.distiller(teacher, student, paraphraser)
     student.trainable = False
-    model.compile(recipe.distil.optimizer(STEPS.value), _cross_entropy())
+    model.compile(recipe.distill.optimizer(STEPS.value), _cross_entropy())
     model.fit(data.train, steps_per_epoch=STEPS.value, verbose=0)
     student.trainable = True
     for name, layer in (
@@ -107,8 +106,8 @@ def _prepare_public(network):
         ("translator", model.translator),
     ):
         tapped = teacher if name == "paraphraser" else student
-        shape = find(tapped, None, name).shape
-        whole = keras.Sequential([keras.Input(shape), layer])
+        tap = next(tap for tap in keras_ft.taps(tapped) if tap.default)
+        whole = keras.Sequential([keras.Input(tap.shape), layer])
         whole.save(home / f"{name}.keras")
     teacher.save(home / "teacher.keras")
     student.save(home / "student.keras")
@@ -133,7 +132,7 @@ def _cross_entropy():
 
 
 def load_distiller(network):
-    """The distiller as it was at the end of the student's training."""
+    """Return the distiller as it was at the end of the student's training."""
 
     def load(name):
         return keras.models.load_model(folder(network) / f"{name}.keras")
@@ -150,7 +149,7 @@ def load_distiller(network):
 
 
 def measure(network, kind):
-    """Write one file of one student; what it keeps and costs."""
+    """Write one file of one student; return what it keeps and costs."""
     if kind == "prepare":
         return prepare(network)
     method, quantization = KINDS[kind]
@@ -200,7 +199,7 @@ def measure(network, kind):
 
 
 def networks():
-    """The students to measure; the public one where its arrays are given."""
+    """Return the students to measure; the public one where it is given."""
     if kept_runs.TOY.value:
         return ("resnet8",)
     known = (*EMBEDDED, CIFAR10) if STUDENT.value else EMBEDDED
@@ -208,7 +207,7 @@ def networks():
 
 
 def add_latencies(rows):
-    """Medians of rounds in turns, so that no file has the quiet minute."""
+    """Add medians of rounds in turns, so that no file has the quiet minute."""
     files = [row for row in rows if "file" in row]
     times = {id(row): {1: [], 2: []} for row in files}
     for _ in range(1 if kept_runs.TOY.value else ROUNDS.value):

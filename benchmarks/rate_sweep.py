@@ -1,4 +1,4 @@
-"""What a search over rates costs with one teacher pass for all of them.
+"""Measure a search over rates with one teacher pass for all of them.
 
     python benchmarks/rate_sweep.py --data_dir=DIR --teacher=FILE.npz
     python benchmarks/rate_sweep.py --toy
@@ -22,15 +22,12 @@ import time
 
 import kept_runs
 import keras
+import tensorflow as tf
 import training_task
 from absl import flags
 
 import keras_ft
-from keras_ft.acceleration.processor import gains_from_bfloat16
-from keras_ft.feature_cache import FeatureCache
-from keras_ft.feature_cache.teacher_pass import folded_teacher
-from keras_ft.feature_cache.teacher_pass import live_teacher
-from keras_ft.features import feature_taps
+from keras_ft.acceleration.folded_teacher import fold
 
 RATES = flags.DEFINE_list(
     "rates", "0.25,0.375,0.5,0.625,0.75,1,1.5,2", "The paper's k."
@@ -58,7 +55,7 @@ GOAL_OVERHEAD, GOAL_NAIVE = 1.05, 2
 
 
 class Bench:
-    """Everything a run has before it is timed."""
+    """Hold what a run has before it is timed."""
 
     def __init__(self, settings):
         self.settings = settings
@@ -70,7 +67,7 @@ class Bench:
         self.train(0.5, self.data, steps=2)
 
     def train(self, rate, source, steps=None):
-        """Both phases; with `steps`, one epoch of so many."""
+        """Train both phases; with `steps`, one epoch of so many."""
         keras.utils.set_random_seed(0)
         epochs = [self.settings[k] for k in ("paraphrase_epochs", "epochs")]
         first, second = (1, 1) if steps else epochs
@@ -88,19 +85,19 @@ class Bench:
         model = recipe.distiller(
             self.teacher, student, paraphraser, acceleration=acceleration
         )
-        training_task.compiled(model, recipe.distil.optimizer(each))
+        training_task.compiled(model, recipe.distill.optimizer(each))
         training_task.fit(model, source, steps, second)
 
     @property
     def folder(self):
-        """Of the cache; other settings make another one."""
+        """Return the cache's folder; other settings make another one."""
         s = self.settings
         name = f"cache_{s['train_examples']}_{s['views']}_{s['acceleration']}"
         return kept_runs.folder(NAME) / name
 
     def cache(self):
-        """Built, or found finished and verified."""
-        return FeatureCache.build(
+        """Build the cache, or find it finished and verified."""
+        return keras_ft.FeatureCache.build(
             self.folder,
             self.teacher,
             self.data,
@@ -111,7 +108,7 @@ class Bench:
 
 
 def measure(kind, round, rate=None, rates=(), **settings):
-    """Seconds of one run."""
+    """Measure the seconds of one run."""
     del round  # The same again.
     return MEASURES[kind](Bench(settings), rate, rates)
 
@@ -119,17 +116,15 @@ def measure(kind, round, rate=None, rates=(), **settings):
 def teacher_pass(bench, rate, rates):
     start = time.perf_counter()
     teacher, data = bench.teacher, bench.data
-    taps = [feature_taps.find(teacher, None, "teacher")]
+    tap = next(tap for tap in keras_ft.taps(teacher) if tap.default)
+    features = keras.Model(teacher.inputs[0], tap.tensor)
+    if bench.settings["acceleration"] == "auto":
+        # As the cache does, whose rows are compared with the teacher's.
+        precision = training_task.chosen_precision()
+        features = fold(features, precision.removeprefix("mixed_"))
+    forward = tf.function(lambda images: features(images, training=False))
     steps = bench.settings["views"] * data.steps_per_epoch
     stream = data.train_from(0).take(steps)
-    images, _ = next(iter(data.test))
-    live = live_teacher(teacher, taps, False)
-    choice = bench.settings["acceleration"]
-    # As the cache chooses it.
-    forward, _ = folded_teacher(
-        live, teacher, taps, False, choice, "float16", images
-    )
-    forward = forward or live
     batches = 0
     for source in (stream, data.validation, data.test):
         for images, _ in source:
@@ -177,7 +172,7 @@ MEASURES = {
 
 
 def one_round(runs, number, settings):
-    """The three, and their ratios."""
+    """Measure the three, and return their ratios."""
     rates = [float(rate) for rate in RATES.value]
     same = settings | {"round": number}
     whole = runs.get(kind="sweep", rates=rates, **same)
@@ -230,14 +225,13 @@ def table(results):
 
 
 def benchmark():
-    gains = "mixed_bfloat16" if gains_from_bfloat16() else "float32"
     settings = {
         "train_examples": 256 if kept_runs.TOY.value else EXAMPLES.value,
         "paraphrase_epochs": PHASE1_EPOCHS.value,
         "epochs": EPOCHS.value,
         "views": VIEWS.value,
         "acceleration": ACCELERATION.value,
-        "precision": gains if PRECISION.value == "auto" else PRECISION.value,
+        "precision": training_task.chosen_precision(PRECISION.value),
     }
     runs = kept_runs.KeptRuns(NAME, training_task.settings())
     results = {

@@ -1,4 +1,4 @@
-"""Whether a long training holds on to memory.
+"""Measure whether a long training holds on to memory.
 
     python benchmarks/soak.py
     python benchmarks/soak.py --epochs=20 --burn_in=5 --out=/tmp/soak
@@ -27,7 +27,6 @@ import numpy as np
 from absl import flags
 
 import keras_ft
-from keras_ft.feature_cache import FeatureCache
 
 EPOCHS = flags.DEFINE_integer("epochs", 200, "Of phase 2.", lower_bound=3)
 BURN_IN = flags.DEFINE_integer(
@@ -90,7 +89,7 @@ def resident_mb():
 
 
 def allocated_mb():
-    """Of malloc, in all threads' arenas and outside of them."""
+    """Return what malloc holds, in all threads' arenas and outside."""
     tell = ctypes.CDLL(None).mallinfo2
     tell.restype = Mallinfo
     found = tell()
@@ -98,7 +97,7 @@ def allocated_mb():
 
 
 def measure(kind, epochs, train_examples, acceleration, arenas):
-    """Memory of one training."""
+    """Measure the memory of one training."""
     del arenas  # In the environment, where malloc reads it.
     keras.utils.set_random_seed(0)
     data = keras_ft.data.load(
@@ -114,7 +113,9 @@ def measure(kind, epochs, train_examples, acceleration, arenas):
             teacher, model, paraphraser, acceleration=acceleration
         )
     if kind == "cached":
-        source = FeatureCache.build(None, teacher, data, views=2, echo=None)
+        source = keras_ft.FeatureCache.build(
+            None, teacher, data, views=2, echo=None
+        )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     optimizer = keras_ft.CoupledSGD(0.01, momentum=0.9, weight_decay=5e-4)
     model.compile(optimizer, loss, metrics=["accuracy"])
@@ -139,7 +140,7 @@ def measure(kind, epochs, train_examples, acceleration, arenas):
 
 
 def network(data, channels):
-    """Two convolutions with batch normalization, and a classifier."""
+    """Build two convolutions with batch normalization, and a classifier."""
     layers = keras.layers
     image = x = keras.Input(data.input_shape)
     for width in (channels, 2 * channels):
@@ -151,7 +152,7 @@ def network(data, channels):
 
 
 def summary(run, burn_in):
-    """Memory and its slopes after the first epochs."""
+    """Return memory and its slopes after the first epochs."""
     resident = np.array(run["resident_mb"])
     files = run["open_files"][burn_in:]
     return {
@@ -167,7 +168,7 @@ def summary(run, burn_in):
 
 
 def slope(values, burn_in):
-    """Least squares over the epochs after the first ones, per 100."""
+    """Return least squares over the epochs after the first ones, per 100."""
     epochs = np.arange(len(values))
     return float(100 * np.polyfit(epochs[burn_in:], values[burn_in:], 1)[0])
 

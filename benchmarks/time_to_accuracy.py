@@ -1,4 +1,4 @@
-"""Seconds of training until the student has a given test accuracy.
+"""Measure the seconds of training to a given test accuracy.
 
     python benchmarks/time_to_accuracy.py --data_dir=DIR --teacher=FILE.npz
     python benchmarks/time_to_accuracy.py --toy --target=0.4
@@ -13,15 +13,14 @@ compilation counts, evaluation does not. The test images choose the length:
 a Markdown file to benchmarks/results/.
 """
 
+import statistics
+
 import kept_runs
 import keras
-import linear_schedules
 import training_task
 from absl import flags
 
 import keras_ft
-from keras_ft.acceleration.processor import gains_from_bfloat16
-from keras_ft.feature_cache import FeatureCache
 
 TARGET = flags.DEFINE_float("target", 0.86, "Test accuracy to reach.", 0, 1)
 SEED = flags.DEFINE_integer("seed", 0, "Of the search.")
@@ -65,9 +64,29 @@ GOAL = 3
 LABELS = {"plain": "Keras' fit, float32", "ft": "Factor Transfer"}
 
 
+class WarmUpLinear(keras.optimizers.schedules.LearningRateSchedule):
+    """From near 0 linearly up to a peak, and linearly down to near 0.
+
+    Args:
+        peak: The highest learning rate.
+        warm_up: The part of the steps before it, at least 0, below 1.
+        steps: All steps.
+    """
+
+    def __init__(self, peak, warm_up, steps):
+        self.peak, self.warm_up, self.steps = peak, warm_up, steps
+
+    def __call__(self, step):
+        part = (keras.ops.cast(step, "float32") + 1) / (self.steps + 1)
+        falling = (1 - part) / (1 - self.warm_up)
+        if not self.warm_up:
+            return self.peak * falling
+        return self.peak * keras.ops.minimum(part / self.warm_up, falling)
+
+
 def optimizer(peak, steps, warm_up, weight_decay):
     return keras_ft.CoupledSGD(
-        linear_schedules.WarmUpLinear(peak, warm_up, steps),
+        WarmUpLinear(peak, warm_up, steps),
         momentum=0.9,
         nesterov=True,
         weight_decay=weight_decay,
@@ -75,7 +94,7 @@ def optimizer(peak, steps, warm_up, weight_decay):
 
 
 def measure(side, seed, epochs, peak, warm_up, weight_decay, **ft):
-    """Seconds and test accuracy after each epoch."""
+    """Return seconds and test accuracy after each epoch."""
     data = training_task.load_data(seed)
     teacher = training_task.load_teacher()
     training_task.use_precision(ft.get("precision", "float32"))
@@ -104,10 +123,10 @@ def measure(side, seed, epochs, peak, warm_up, weight_decay, **ft):
 
 
 def cached(data, teacher, ft):
-    """The data, or a cache of them, whose making counts."""
+    """Return the data, or a cache of them, whose making counts."""
     if not ft["views"]:
         return data
-    return FeatureCache.build(
+    return keras_ft.FeatureCache.build(
         None,
         teacher,
         data,
@@ -145,7 +164,7 @@ def distiller(teacher, student, paraphraser, ft):
 
 
 def recipe(side):
-    """The settings of a side."""
+    """Return the settings of a side."""
     shared = {
         "peak": PEAK.value,
         "warm_up": WARM_UP.value,
@@ -153,10 +172,9 @@ def recipe(side):
     }
     if side == "plain":
         return shared
-    gains = "mixed_bfloat16" if gains_from_bfloat16() else "float32"
     return shared | {
         "acceleration": ACCELERATION.value,
-        "precision": gains if PRECISION.value == "auto" else PRECISION.value,
+        "precision": training_task.chosen_precision(PRECISION.value),
         "paraphrase_epochs": PHASE1.value,
         "paraphrase_peak": PHASE1_PEAK.value,
         "rate": RATE.value,
@@ -168,7 +186,7 @@ def recipe(side):
 
 
 def searched(runs, side):
-    """The shortest length that reaches the target, and all that was tried."""
+    """Search the shortest length that reaches the target."""
     settings = recipe(side)
     tried = {}
 
@@ -178,7 +196,7 @@ def searched(runs, side):
         return run["test_accuracy"] >= TARGET.value
 
     start = {"plain": PLAIN_START.value, "ft": FT_START.value}[side]
-    length = linear_schedules.shortest(
+    length = shortest(
         reaches, start, LEAST.value, MOST.value, walk=SEARCH.value == "walk"
     )
     confirmed = {
@@ -192,6 +210,45 @@ def searched(runs, side):
         "tried": {n: tried[n] for n in sorted(tried)},
         "confirmed": confirmed,
     }
+
+
+def shortest(reaches, start, least, most, walk=True):
+    """Return the shortest length that reaches a target, or None.
+
+    Believes that a longer schedule reaches what a shorter one does.
+
+    Args:
+        reaches: Whether a length does; called once for each that is tried.
+        start: The length tried first.
+        least, most: The bounds, included.
+        walk: From the start one by one: fewest trials from a good guess.
+            Otherwise doubling strides up, and halves.
+    """
+    low, high = least - 1, None  # too short; long enough
+    length, stride = min(max(start, least), most), 1
+    while high is None or high - low > 1:
+        if reaches(length):
+            high = length
+            length = high - 1 if walk else (low + high) // 2
+        else:
+            low = length
+            if low == most:
+                return None
+            if high is None:
+                length = min(low + stride, most)
+                stride *= 1 if walk else 2
+            else:
+                length = (low + high) // 2
+    return high
+
+
+def seconds_per_epoch(run):
+    """Return median over a run's epochs, where it can be without the first."""
+    ends = [epoch["seconds"] for epoch in run["epochs"]]
+    if len(ends) == 1:
+        return ends[0] - run["phase1_seconds"]
+    pairs = zip(ends[1:], ends[:-1], strict=True)
+    return statistics.median(end - begin for end, begin in pairs)
 
 
 def table(results):
@@ -218,7 +275,7 @@ def table(results):
                 f"| {run['test_accuracy']:.2%} "
                 f"| {bold}{run['seconds']:.0f}{bold} "
                 f"| {run['phase1_seconds']:.0f} "
-                f"| {linear_schedules.seconds_per_epoch(run):.1f} |"
+                f"| {seconds_per_epoch(run):.1f} |"
             )
     lines.append("")
     if results["faster"]:

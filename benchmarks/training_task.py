@@ -10,6 +10,7 @@ import numpy as np
 from absl import flags
 
 import keras_ft
+from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.data.normalization import IMAGENET
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Prepared TFDS folder.")
@@ -31,7 +32,7 @@ def _has_a_teacher(values):
 
 
 def settings():
-    """What every run depends on, for `KeptRuns`."""
+    """Return what every run depends on, for `KeptRuns`."""
     if kept_runs.TOY.value:
         return {"toy": True, "steps": STEPS.value}
     return {
@@ -43,12 +44,12 @@ def settings():
 
 
 def data_name():
-    """Of what `load_data` loads, for people."""
+    """Return the name of what `load_data` loads."""
     return "Fashion-MNIST" if kept_runs.TOY.value else "CIFAR-10"
 
 
 def load_data(seed=0, **settings):
-    """CIFAR-10 as the teacher knows it, trained on whole; or the toy's."""
+    """Load CIFAR-10 as the teacher knows it, in whole; or the toy's."""
     if kept_runs.TOY.value:
         settings.setdefault("train_examples", 256)
         size = min(BATCH.value, 32)
@@ -66,7 +67,7 @@ def load_data(seed=0, **settings):
 
 
 def load_teacher():
-    """The teacher in float32. Call it before `use_precision`."""
+    """Load the teacher in float32. Call it before `use_precision`."""
     if kept_runs.TOY.value:
         return keras_ft.zoo.pretrained("fashion_mini")
     if TEACHER.value.endswith(".npz"):
@@ -74,8 +75,15 @@ def load_teacher():
     return keras.models.load_model(TEACHER.value)
 
 
+def chosen_precision(choice="auto"):
+    """Return a dtype policy; "auto" is bfloat16 where that is faster."""
+    if choice != "auto":
+        return choice
+    return "mixed_bfloat16" if gains_from_bfloat16() else "float32"
+
+
 def use_precision(precision):
-    """Everything made from now on computes so."""
+    """Make everything from now on compute so."""
     keras.config.set_dtype_policy(precision)
 
 
@@ -91,12 +99,12 @@ def compiled(model, optimizer):
 
 
 def steps_per_epoch(source):
-    """Of data or of a cache; fewer with `--steps`."""
+    """Return those of data or of a cache; fewer with `--steps`."""
     return min(source.steps_per_epoch, STEPS.value or source.steps_per_epoch)
 
 
 def fit(model, source, steps=None, epochs=1, callbacks=()):
-    """Epochs of so many steps each, from the source's first batch on."""
+    """Train for epochs of so many steps, from the source's first batch on."""
     model.fit(
         source.train_from(0),
         steps_per_epoch=steps or steps_per_epoch(source),
@@ -137,7 +145,7 @@ class EpochClock(keras.callbacks.Callback):
 
 
 def accuracy(student, test):
-    """Part of the test images that are classified right."""
+    """Return part of the test images that are classified right."""
     labels = np.concatenate([y.numpy() for _, y in test])
     outputs = student.predict(test, verbose=0)
     return float(np.mean(outputs.argmax(-1) == labels))

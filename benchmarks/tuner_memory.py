@@ -1,4 +1,4 @@
-"""Whether a search of many trials holds on to memory.
+"""Measure whether a search of many trials holds on to memory.
 
     python benchmarks/tuner_memory.py
     python benchmarks/tuner_memory.py --toy
@@ -30,7 +30,7 @@ BURN_IN, WINDOW = 5, 5
 
 
 class Search(keras_tuner.RandomSearch):
-    """Reads the memory after every trial."""
+    """Read the memory after every trial."""
 
     resident_mb: list = []
 
@@ -49,7 +49,7 @@ def resident_mb():
 
 
 def measure(trials):
-    """One search."""
+    """Run one search."""
     data = keras_ft.data.load("fashion_mini", 64, train_examples=128)
     with tempfile.TemporaryDirectory() as folder:
         hypermodel = keras_ft.tuner.FactorTransferHyperModel(

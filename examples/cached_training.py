@@ -40,7 +40,7 @@ def main(_):
 
 
 def accuracy(cache, data, rate):
-    """Both phases for one rate."""
+    """Train both phases for one rate."""
     keras.utils.set_random_seed(SEED)
     steps = {"steps_per_epoch": cache.steps_per_epoch, "shuffle": False}
     recipe = keras_ft.Recipe.preset("official").short(
@@ -59,10 +59,10 @@ def accuracy(cache, data, rate):
     )
     model = keras_ft.FactorTransfer(cache.teacher, student, paraphraser)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    optimizer = recipe.distil.optimizer(cache.steps_per_epoch)
+    optimizer = recipe.distill.optimizer(cache.steps_per_epoch)
     model.compile(optimizer, loss, metrics=["accuracy"])
     model.fit(
-        cache.train_from(0), epochs=recipe.distil.epochs, verbose=2, **steps
+        cache.train_from(0), epochs=recipe.distill.epochs, verbose=2, **steps
     )
     return model.evaluate(cache.test, return_dict=True, verbose=0)["accuracy"]
 

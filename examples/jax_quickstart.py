@@ -49,9 +49,9 @@ def main(_):
 
     # Phase 2: the student learns from labels and factors.
     model = recipe.distiller(teacher, student, paraphraser)
-    batch_size = recipe.distil.batch_size
+    batch_size = recipe.distill.batch_size
     model.compile(
-        recipe.distil.optimizer(-(-len(images) // batch_size)),
+        recipe.distill.optimizer(-(-len(images) // batch_size)),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
@@ -59,7 +59,7 @@ def main(_):
         images,
         labels,
         batch_size=batch_size,
-        epochs=recipe.distil.epochs,
+        epochs=recipe.distill.epochs,
         validation_data=data.validation,
     )
     logs = model.evaluate(*data.test, return_dict=True)

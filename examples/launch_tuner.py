@@ -1,4 +1,4 @@
-"""Starts the same search N + 1 times on this machine: a chief and N workers.
+"""Start the same search N + 1 times on this machine: a chief and N workers.
 
     python examples/launch_tuner.py --workers=2 -- \\
         keras-ft tune --run_dir=runs/together --epochs=6
@@ -37,13 +37,13 @@ PATIENCE = 30  # seconds, for workers whose chief has ended
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """Return a port nobody listens on."""
     with socket.create_server(("localhost", 0)) as server:
         return int(server.getsockname()[1])
 
 
 def start(command: Sequence[str], workers: int) -> list[subprocess.Popen]:
-    """The processes; the first one is the chief."""
+    """Return the processes; the first one is the chief."""
     threads = THREADS.value or max(1, (os.cpu_count() or 1) // workers)
     shared = {
         "KERASTUNER_ORACLE_IP": "localhost",
@@ -61,7 +61,7 @@ def start(command: Sequence[str], workers: int) -> list[subprocess.Popen]:
 
 
 def wait(processes: Sequence[subprocess.Popen]) -> int:
-    """0 when all have ended well; else the first other code seen."""
+    """Return 0 when all have ended well; else the first other code seen."""
     last = None
     while True:
         codes = [process.poll() for process in processes]
@@ -79,7 +79,7 @@ def wait(processes: Sequence[subprocess.Popen]) -> int:
 
 
 def stop(signum: int, _: object) -> None:
-    """Ends the chief and the workers as well."""
+    """End the chief and the workers as well."""
     sys.exit(128 + signum)
 
 

@@ -1,4 +1,4 @@
-"""Starts the same command N times on this machine, as N workers of a cluster.
+"""Start the same command N times on this machine, as N workers of a cluster.
 
     python examples/launch_workers.py --workers=2 -- \\
         keras-ft distill --strategy=multi_worker --run_dir=runs/two
@@ -26,7 +26,7 @@ RESTARTS = flags.DEFINE_integer(
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, all different."""
+    """Return ports nobody listens on, all different."""
     sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -35,7 +35,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def start(command: Sequence[str], workers: int) -> list[subprocess.Popen]:
-    """The processes; the first one is the chief."""
+    """Return the processes; the first one is the chief."""
     hosts = [f"localhost:{port}" for port in free_ports(workers)]
     processes = []
     for index in range(workers):

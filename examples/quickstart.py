@@ -47,13 +47,13 @@ def main(_):
         model = student
         if name == "distilled":
             model = recipe.distiller(teacher, student, paraphraser)
-        optimizer = recipe.distil.optimizer(data.steps_per_epoch)
+        optimizer = recipe.distill.optimizer(data.steps_per_epoch)
         model.compile(optimizer, loss, metrics=["accuracy"])
         model.fit(
             data.train_from(0),
             steps_per_epoch=data.steps_per_epoch,
             validation_data=data.validation,
-            epochs=recipe.distil.epochs,
+            epochs=recipe.distill.epochs,
             shuffle=False,
         )
         logs = model.evaluate(data.test, return_dict=True)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from keras_ft import tuner as tuner
     from keras_ft import zoo as zoo
     from keras_ft.errors import InputError as InputError
-    from keras_ft.experiments.comparison import compare as compare
+    from keras_ft.experiments.comparison.compare import compare as compare
     from keras_ft.feature_cache import FeatureCache as FeatureCache
-    from keras_ft.features.feature_taps import taps as taps
+    from keras_ft.features.taps import taps as taps
     from keras_ft.layers import Paraphraser as Paraphraser
     from keras_ft.layers import Translator as Translator
     from keras_ft.models.beta_suggestion import suggest_beta as suggest_beta
@@ -52,7 +52,7 @@ _HOMES = {
     "Recipe": "recipes",
     "Translator": "layers",
     "suggest_beta": "models.beta_suggestion",
-    "taps": "features.feature_taps",
+    "taps": "features.taps",
 }
 # They define nothing that a saved model may hold.
 _USES = {"compare": "experiments.comparison"}
@@ -64,9 +64,9 @@ _WITH_TENSORFLOW = ("compare", "tuner")
 
 def __getattr__(name: str) -> Any:
     if name in _WITH_TENSORFLOW:
-        from keras_ft.validation import needs
+        from keras_ft.validation.installed import require_tensorflow
 
-        needs.tensorflow(f"keras_ft.{name}", "Call fit() for each training.")
+        require_tensorflow(f"keras_ft.{name}", "Call fit() for each training.")
     if name in _MODULES:
         return importlib.import_module(f"keras_ft.{_MODULES[name]}")
     home = _HOMES.get(name) or _USES.get(name)

@@ -1,4 +1,4 @@
-"""Files that are never half-written and never silently damaged.
+"""Write files that are never half-written or silently damaged.
 
 A file appears under its name only when it is complete: it is written under a
 temporary name in the same folder, flushed to disk and renamed. What cannot
@@ -7,13 +7,17 @@ detect damage itself gets a SHA-256: measured on one-bit flips, a bare
 """
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +47,6 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
 
     Raises:
         InputError: `path` is a folder.
-
-    Example:
-
-    >>> with atomic_path("student.keras") as temporary:
-    ...     student.save(temporary)
     """
     path = Path(path)
     if path.is_dir():
@@ -68,6 +67,8 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
+    if os.name == "nt":
+        return  # Windows flushes nothing that was opened for reading.
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -88,14 +89,24 @@ def remove_unfinished(folder: PathLike) -> None:
 
 
 def write_text(path: PathLike, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all.
+    """Write `text` as UTF-8, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV, whole or not at all; a missing value stays empty.
 
     Example:
 
-    >>> write_text("labels.txt", "shirt\\nsneaker\\n")
+    >>> write_csv("history.csv", [{"epoch": 1, "loss": 0.7}])
     """
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def write_json(path: PathLike, content: Any, *, sealed: bool = False) -> None:
@@ -106,10 +117,6 @@ def write_json(path: PathLike, content: Any, *, sealed: bool = False) -> None:
         content: Anything JSON can hold; a dictionary where `sealed`.
         sealed: Add a digest of the content, so that `read_json` notices a
             flipped bit that is still valid JSON.
-
-    Example:
-
-    >>> write_json("metrics.json", {"student_accuracy": 0.86})
     """
     if sealed:
         content = {**content, _SEAL: _digest(content)}
@@ -128,11 +135,6 @@ def read_json(path: PathLike, *, sealed: bool = False) -> Any:
 
     Raises:
         InputError: The file is missing or damaged; its name is in the message.
-
-    Example:
-
-    >>> read_json("metrics.json")["student_accuracy"]
-    0.86
     """
     path = Path(path)
     try:
@@ -169,19 +171,13 @@ def _refused(path: Path, received: Any, why: str) -> InputError:
 
 
 def sha256(path: PathLike) -> str:
-    """The SHA-256 of a file's bytes, as 64 hexadecimal digits.
-
-    Example:
-
-    >>> sha256("labels.txt")[:8]
-    '5f1d3c0e'
-    """
+    """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def manifest(folder: PathLike) -> dict[str, str]:
-    """The recorded files of `folder`: their names and SHA-256.
+    """Return the recorded files of `folder`: names and SHA-256.
 
     Raises:
         InputError: The manifest itself is damaged.
@@ -199,10 +195,6 @@ def record(folder: PathLike, names: Iterable[str]) -> None:
     Args:
         folder: Where the files are.
         names: Their paths relative to `folder`; known ones are renewed.
-
-    Example:
-
-    >>> record("runs/first", ["student.keras", "labels.txt"])
     """
     folder = Path(folder)
     files = manifest(folder)
@@ -223,10 +215,6 @@ def verify(folder: PathLike, name: str) -> Path:
 
     Raises:
         InputError: The file is missing, unrecorded or not as recorded.
-
-    Example:
-
-    >>> student = keras.models.load_model(verify("runs/first", "student.keras"))
     """
     path = Path(folder) / name
     expected = manifest(folder).get(name)

@@ -18,7 +18,9 @@ Row = dict[str, float]
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
-    """Saves weights, optimizer, seeds and history after every epoch.
+    """Save weights, optimizer, seeds and history after every epoch.
+
+    Call `restore` before `fit`, and begin with the epoch that it returns.
 
     The weights go to a file of their own; one small `state.json`, replaced
     last, names them with their digest. So all of it changes at once, and the
@@ -29,18 +31,6 @@ class EpochCheckpoint(keras.callbacks.Callback):
         folder: Where to keep the checkpoint; one folder per training.
         on_commit: Called with all rows of the history, after each epoch and
             after `restore`.
-
-    Example:
-
-    >>> checkpoint = EpochCheckpoint("runs/first/checkpoints/distil")
-    >>> first = checkpoint.restore(model)
-    >>> model.fit(
-    ...     data.train_from(first),
-    ...     initial_epoch=first,
-    ...     epochs=20,
-    ...     steps_per_epoch=data.steps_per_epoch,
-    ...     callbacks=[checkpoint],
-    ... )
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The mathematics of the transfers: per example, unreduced, in float32.
+"""Compute the losses of the transfers: per example, unreduced, in float32.
 
 Every function takes batch-first tensors of any Keras backend and returns one
 float32 number per example; averaging over the batch, sample weights and the
@@ -20,20 +20,25 @@ RECONSTRUCTION_LOSSES = ("l1", "l2")
 
 
 def flatten(tensor: Any) -> Any:
-    """Flattens each example: (batch, ...) -> (batch, D) in float32."""
+    """Flatten each example: (batch, ...) -> (batch, D) in float32.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> keras.ops.shape(losses.flatten(np.ones((2, 8, 8, 32))))
+    (2, 2048)
+    """
     tensor = ops.cast(tensor, "float32")
     size = 1
     for length in tensor.shape[1:]:
         size = -1 if length is None or size == -1 else size * length
-    return ops.reshape(tensor, (-1, size) if size != -1 else _dynamic(tensor))
-
-
-def _dynamic(tensor: Any) -> tuple[Any, int]:
-    return (ops.shape(tensor)[0], -1)
+    # A batch may be empty, where -1 would have no answer.
+    batch = ops.shape(tensor)[0] if size == -1 else -1
+    return ops.reshape(tensor, (batch, size))
 
 
 def unit_vectors(factor: Any) -> Any:
-    """Divides each flattened example by its L2 norm.
+    """Divide each flattened example by its L2 norm.
 
     `u = f / ||f||_2`, computed in float32 whatever the input's dtype. An
     example whose norm is at most 1e-12 becomes the zero vector with a zero
@@ -49,8 +54,10 @@ def unit_vectors(factor: Any) -> Any:
 
     Example:
 
-    >>> unit_vectors(np.array([[3.0, 4.0], [0.0, 0.0]]))
-    [[0.6, 0.8], [0.0, 0.0]]
+    >>> from keras_ft import losses
+    >>> np.asarray(losses.unit_vectors(np.array([[3.0, 4.0], [0.0, 0.0]])))
+    array([[0.6, 0.8],
+           [0. , 0. ]], dtype=float32)
 
     Reference:
         Kim, Park and Kwak 2018, arXiv:1802.04977: the normalized factors of
@@ -70,9 +77,9 @@ def factor_distance(
     p: int = 1,
     reduction: str = "mean",
 ) -> Any:
-    """Distance between two factors on the unit sphere.
+    """Return the distance of two factors on the unit sphere, per example.
 
-    With `d = F_T/||F_T||_2 - F_S/||F_S||_2` of D entries, per example:
+    With `d = F_T/||F_T||_2 - F_S/||F_S||_2` of D entries:
 
     - `"mean"`: `sum(|d|^p) / D`, the official code's (with p = 1). It shrinks
       with D: about `1.13/sqrt(D)` for unrelated factors, so that a good
@@ -96,8 +103,10 @@ def factor_distance(
 
     Example:
 
-    >>> factor_distance(np.array([[1.0, 0.0]]), np.array([[0.0, 5.0]]))
-    [1.0]
+    >>> from keras_ft import losses
+    >>> teacher, student = np.array([[1.0, 0.0]]), np.array([[0.0, 5.0]])
+    >>> np.asarray(losses.factor_distance(teacher, student))
+    array([1.], dtype=float32)
 
     Reference:
         arXiv:1802.04977; Jangho-Kim/Factor-Transfer-pytorch.
@@ -116,7 +125,7 @@ def factor_distance(
 
 
 def attention_map(features: Any) -> Any:
-    """Mean over channels of the squared features: (B, H, W, C) -> (B, H*W).
+    """Average squared features over channels: (B, H, W, C) -> (B, H*W).
 
     The activation map of Zagoruyko and Komodakis 2017 (arXiv:1612.03928),
     which RepDistiller also feeds to its version of factor transfer.
@@ -126,7 +135,7 @@ def attention_map(features: Any) -> Any:
 
 
 def attention_distance(teacher_features: Any, student_features: Any) -> Any:
-    """Mean squared difference of unit attention maps, per example.
+    """Return the mean squared difference of unit attention maps.
 
     Reference:
         arXiv:1612.03928; szagoruyko/attention-transfer `at_loss`.
@@ -139,7 +148,7 @@ def attention_distance(teacher_features: Any, student_features: Any) -> Any:
 def soft_target_divergence(
     teacher_logits: Any, student_logits: Any, temperature: float = 4.0
 ) -> Any:
-    """`T^2 * KL(softmax(t/T) || softmax(s/T))`, per example.
+    """Return `T^2 * KL(softmax(t/T) || softmax(s/T))`, per example.
 
     The factor T^2 keeps the gradient's size independent of T.
 
@@ -167,10 +176,18 @@ def soft_target_divergence(
 def reconstruction_error(
     features: Any, reconstruction: Any, loss: str = "l1"
 ) -> Any:
-    """Mean absolute (`"l1"`) or squared (`"l2"`) difference, per example.
+    """Return the mean absolute or squared difference, per example.
 
-    The official code trains the paraphraser on the L1 mean; the paper's
-    equation is the squared L2 norm, here divided by the number of entries.
+    The official code trains the paraphraser on the absolute one (`"l1"`). The
+    paper's equation is the squared L2 norm; `"l2"` divides it by the number
+    of entries.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> features = np.zeros((1, 8, 8, 4))
+    >>> np.asarray(losses.reconstruction_error(features, features + 2.0, "l2"))
+    array([4.], dtype=float32)
     """
     difference = flatten(features) - flatten(reconstruction)
     powers = ops.abs(difference) if loss == "l1" else ops.square(difference)
@@ -178,7 +195,7 @@ def reconstruction_error(
 
 
 class _PerExampleMean(keras.losses.Loss):
-    """Lets Keras weigh, average and scale values that are already losses."""
+    """Let Keras weigh, average and scale values that are already losses."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         del y_true
@@ -186,7 +203,7 @@ class _PerExampleMean(keras.losses.Loss):
 
 
 def batch_mean(per_example: Any, sample_weight: Any = None) -> Any:
-    """Reduces per-example losses exactly as Keras reduces its own.
+    """Reduce per-example losses exactly as Keras reduces its own.
 
     `sum(weight * loss) / batch`, divided by the number of replicas under a
     `tf.distribute` strategy: a bare mean trains differently on two devices.
@@ -216,7 +233,14 @@ def batch_mean(per_example: Any, sample_weight: Any = None) -> Any:
 
 
 def replicas() -> int:
-    """Replicas in sync of the current `tf.distribute` strategy, else 1."""
+    """Return the current strategy's replicas in sync, 1 without one.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> losses.replicas()
+    1
+    """
     if keras.backend.backend() != "tensorflow":
         return 1
     import tensorflow as tf

@@ -6,9 +6,7 @@ Start the same program on every machine with `TF_CONFIG` set by your launcher;
 `examples/launch_workers.py` starts several on one machine.
 """
 
+from keras_ft.distribution.cluster import WorkerLostError as WorkerLostError
 from keras_ft.distribution.cluster import is_chief as is_chief
 from keras_ft.distribution.cluster import strategy as strategy
-from keras_ft.distribution.multi_worker_fit import fit as fit
-from keras_ft.distribution.worker_lost_error import (
-    WorkerLostError as WorkerLostError,
-)
+from keras_ft.distribution.fit import fit as fit

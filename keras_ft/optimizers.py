@@ -1,4 +1,4 @@
-"""SGD as PyTorch computes it, and how long and how fast a training runs."""
+"""SGD as PyTorch computes it, and the schedule of a training."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -7,9 +7,26 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_ft.errors import InputError
+from keras_ft.validation import parameters
+from keras_ft.validation.parameters import Interval
+from keras_ft.validation.parameters import OneOf
 
 SHAPES = ("step", "linear")
+
+_WEIGHT_DECAY = Interval(float, 0, fix="Use 5e-4, the official setting.")
+_MOMENTUM = Interval(
+    float, 0, 1, closed="left", fix="Use 0.9, the official setting."
+)
+_SCHEDULE = {
+    "epochs": Interval(int, 1, fix="Use 164, the official setting."),
+    "batch_size": Interval(int, 1, fix="Use 128, the official setting."),
+    "learning_rate": Interval(
+        float, 0, closed="neither", fix="Use 0.1, the official setting."
+    ),
+    "momentum": _MOMENTUM,
+    "weight_decay": _WEIGHT_DECAY,
+    "shape": OneOf(SHAPES, fix="Use 'step' with milestones, as published."),
+}
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
@@ -65,19 +82,13 @@ class CoupledSGD(keras.optimizers.SGD):
             name=name,
             **kwargs,
         )
-        if weight_decay < 0:
-            raise InputError(
-                "weight_decay",
-                weight_decay,
-                "a number of at least 0",
-                "Use 5e-4, the official setting.",
-            )
+        _WEIGHT_DECAY.check("weight_decay", weight_decay)
         self.coupled_weight_decay = float(weight_decay)
 
     def update_step(
         self, gradient: Any, variable: Any, learning_rate: Any
     ) -> None:
-        """One update of one variable."""
+        """Update one variable."""
         # `keras.ops` throughout: under a strategy TensorFlow hands in its own
         # variables here.
         rate = ops.cast(learning_rate, variable.dtype)
@@ -130,12 +141,6 @@ class Schedule:
 
     Raises:
         InputError: A value is out of range.
-
-    Example:
-
-    >>> schedule = Schedule(epochs=164, batch_size=128, learning_rate=0.1,
-    ...                     milestones=(82, 123))
-    >>> optimizer = schedule.optimizer(steps_per_epoch=391)
     """
 
     epochs: int
@@ -149,41 +154,38 @@ class Schedule:
     shape: str = "step"
 
     def __post_init__(self) -> None:
-        for field, low in (("epochs", 1), ("batch_size", 1)):
-            if getattr(self, field) < low:
-                raise InputError(
-                    field,
-                    getattr(self, field),
-                    f"at least {low}",
-                    "Use a positive whole number.",
+        parameters.check(_SCHEDULE, vars(self))
+
+    def changed(
+        self,
+        *,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        shape: str | None = None,
+    ) -> "Schedule":
+        """Return a copy with some values changed; None leaves one alone.
+
+        With other `epochs` the milestones of a `"step"` schedule move in
+        proportion.
+        """
+        changes: dict[str, Any] = {
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "shape": shape,
+        }
+        if epochs is not None:
+            changes["epochs"] = epochs
+            if (shape or self.shape) == "step":
+                scale = epochs / self.epochs
+                changes["milestones"] = tuple(
+                    max(1, round(m * scale)) for m in self.milestones
                 )
-        if not self.learning_rate > 0:
-            raise InputError(
-                "learning_rate",
-                self.learning_rate,
-                "a number above 0",
-                "Use 0.1, the official setting.",
-            )
-        if self.shape not in SHAPES:
-            raise InputError(
-                "shape",
-                repr(self.shape),
-                "'step' or 'linear'",
-                "Use 'step' with milestones, as published.",
-            )
-
-    def linear(self, epochs: int) -> "Schedule":
-        """The same settings over `epochs`, the rate falling linearly to 0."""
-        return dataclasses.replace(self, epochs=epochs, shape="linear")
-
-    def with_epochs(self, epochs: int) -> "Schedule":
-        """The same shape over `epochs`, milestones moved in proportion."""
-        scale = epochs / self.epochs
-        moved = tuple(max(1, round(m * scale)) for m in self.milestones)
-        return dataclasses.replace(self, epochs=epochs, milestones=moved)
+        known = {name: v for name, v in changes.items() if v is not None}
+        return dataclasses.replace(self, **known)
 
     def rate_at(self, steps_per_epoch: int) -> Any:
-        """The learning rate as a Keras schedule, or a constant."""
+        """Return the learning rate: a Keras schedule, or a constant."""
         schedules = keras.optimizers.schedules
         if self.shape == "linear":
             return schedules.PolynomialDecay(
@@ -202,7 +204,7 @@ class Schedule:
         return schedules.PiecewiseConstantDecay(boundaries, values)
 
     def optimizer(self, steps_per_epoch: int) -> CoupledSGD:
-        """A fresh optimizer for this schedule."""
+        """Return a fresh optimizer for this schedule."""
         return CoupledSGD(
             self.rate_at(steps_per_epoch),
             momentum=self.momentum,
@@ -212,5 +214,5 @@ class Schedule:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Schedule":
-        """The inverse of `dataclasses.asdict`, also after JSON."""
+        """Invert `dataclasses.asdict`, also after JSON."""
         return cls(**{**values, "milestones": tuple(values["milestones"])})

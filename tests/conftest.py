@@ -1,6 +1,8 @@
 """What every test finds set up: two logical CPUs, seeds, shared folders."""
 
+import gc
 import os
+import shutil
 
 # Before TensorFlow and matplotlib are first imported: both read these once.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -13,7 +15,7 @@ import keras
 import numpy as np
 import pytest
 
-pytest_plugins = ["what_works_where"]
+pytest_plugins = ["no_skips", "what_works_where"]
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -28,6 +30,54 @@ if keras.backend.backend() == "tensorflow":
     tf.config.experimental.enable_op_determinism()
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# The files that take longest, the longest first, by name: they are started
+# first, so that the processes of pytest-xdist end at about the same time.
+SLOWEST_FIRST = (
+    "test_environments.py",
+    "test_kills.py",
+    "test_comparing.py",
+    "test_recovery.py",
+    "test_search.py",
+    "test_backends.py",
+    "test_strategies.py",
+    "test_reuse.py",
+    "test_tune.py",
+    "test_examples.py",
+    "test_data_parallel.py",
+    "test_fairness.py",
+    "test_tf_keras_student.py",
+    "test_growing.py",
+    "test_commands.py",
+    "test_equality.py",
+    "test_training.py",
+    "test_teacher_source.py",
+    "test_readme.py",
+    "test_cached_training.py",
+    "test_planning.py",
+    "test_tfmot.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Otherwise pytest-xdist starts the files with the most tests first. The
+    # option is missing where there is no pytest-xdist, as on JAX.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: number for number, name in enumerate(SLOWEST_FIRST)}
+    # The sort is stable: the tests of a file stay together and in order.
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    # Modules stay. What looks for garbage, as keras-tuner does before each
+    # trial, need not look through all of TensorFlow: that takes 0.3 s.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +181,62 @@ def _network(
     return keras.Model(image, layers.Dense(classes, name="head")(x), name=name)
 
 
+class _Counted(keras.layers.Layer):
+    """Notes how many images every forward pass brings.
+
+    The notes are kept outside of it: without state it can be folded, and a
+    copy of it notes in the same list.
+    """
+
+    notes: dict[str, list[int]] = {}
+
+    def __init__(self, key: str, **kwargs):
+        super().__init__(**kwargs)
+        self.key = key
+
+    def call(self, x):
+        import tensorflow as tf
+
+        images = tf.shape(x)[0]
+        noted = tf.py_function(self._note, [images], [])
+        with tf.control_dependencies([noted]):
+            return tf.identity(x)
+
+    def _note(self, images):
+        # Replicas note at the same time; appending to a list is atomic.
+        self.notes[self.key].append(int(images))
+
+    def get_config(self):
+        return {**super().get_config(), "key": self.key}
+
+
+@pytest.fixture
+def counted(network):
+    """A `network` and the list of its forward passes: images in each.
+
+    On TensorFlow alone. The list begins anew with each `fit`, `evaluate` and
+    `predict` that gets `counted.anew`, a callback.
+    """
+
+    def build(key: str, *args, **kwargs):
+        inner = network(*args, **kwargs)
+        image = keras.Input(inner.input_shape[1:])
+        x = _Counted(key)(image)
+        for layer in inner.layers[1:]:
+            x = layer(x)
+        _Counted.notes[key] = notes = []
+        return keras.Model(image, x), notes
+
+    def forget(logs):
+        # What was noted when models were built, checked and folded.
+        for notes in _Counted.notes.values():
+            notes.clear()
+
+    build.anew = keras.callbacks.LambdaCallback(on_train_begin=forget)
+    build.anew.on_test_begin = build.anew.on_predict_begin = forget
+    return build
+
+
 @pytest.fixture
 def paraphraser():
     """A paraphraser of rate 0.5 that counts as trained."""
@@ -150,17 +256,82 @@ def batch():
 
 
 @pytest.fixture(scope="session")
-def distill_arguments(tmp_path_factory):
+def made_once(tmp_path_factory):
+    """Makes a folder once for all processes of pytest-xdist."""
+    from filelock import FileLock
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def get(name, make) -> Path:
+        made, done = folder / name, folder / f"{name}.done"
+        with FileLock(folder / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(made, ignore_errors=True)
+                made.mkdir()
+                make(made)
+                done.touch()
+        return made
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def few_images(tmp_path_factory) -> Path:
+    """A folder of 140 embedded images: 60 to train, 20 and 60 to score."""
+    import PIL.Image
+
+    from keras_ft import data
+
+    images, labels = data.load("fashion_mini").examples("test", 2000)
+    folder = tmp_path_factory.mktemp("images")
+    splits = {
+        "train": slice(6),
+        "validation": slice(6, 8),
+        "test": slice(8, 14),
+    }
+    for split, which in splits.items():
+        for label in range(10):
+            place = folder / split / str(label)
+            place.mkdir(parents=True)
+            for number, image in enumerate(images[labels == label][which]):
+                picture = PIL.Image.fromarray(np.uint8(image[..., 0]))
+                picture.save(place / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """A folder of 60 small images, three classes, and a teacher for them.
+
+    The embedded images are many: every training scores 2,000 of them.
+    """
+    import PIL.Image
+
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for name in ("ape", "bee", "cow"):
+        (folder / "images" / name).mkdir(parents=True)
+        for index in range(20):
+            pixels = rng.integers(0, 256, (28, 28, 3)).astype("uint8")
+            file = folder / "images" / name / f"{index}.png"
+            PIL.Image.fromarray(pixels).save(file)
+    keras.utils.set_random_seed(2)
+    image = keras.Input((28, 28, 3))
+    x = keras.layers.Conv2D(12, 5, strides=4, padding="same")(image)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.ReLU(name="features")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    teacher = keras.Model(image, keras.layers.Dense(3)(x), name="teacher")
+    teacher.save(folder / "teacher.keras")
+    return folder / "images", folder / "teacher.keras"
+
+
+@pytest.fixture(scope="session")
+def distill_arguments(made_once):
     """A complete `keras-ft distill` on tiny networks, less --run_dir."""
-    folder = tmp_path_factory.mktemp("networks")
-    keras.utils.set_random_seed(1)
-    for name, channels in (("teacher", 12), ("student", 8)):
-        image = keras.Input((28, 28, 1))
-        x = keras.layers.Conv2D(channels, 5, strides=4, padding="same")(image)
-        x = keras.layers.ReLU(name="features")(x)
-        x = keras.layers.Flatten()(x)
-        tiny = keras.Model(image, keras.layers.Dense(10)(x), name=name)
-        tiny.save(folder / f"{name}.keras")
+    folder = made_once("networks", _save_tiny_networks)
     return [
         "distill",
         f"--teacher={folder / 'teacher.keras'}",
@@ -175,14 +346,28 @@ def distill_arguments(tmp_path_factory):
     ]
 
 
+def _save_tiny_networks(folder: Path) -> None:
+    keras.utils.set_random_seed(1)
+    for name, channels in (("teacher", 12), ("student", 8)):
+        image = keras.Input((28, 28, 1))
+        x = keras.layers.Conv2D(channels, 5, strides=4, padding="same")(image)
+        x = keras.layers.ReLU(name="features")(x)
+        x = keras.layers.Flatten()(x)
+        tiny = keras.Model(image, keras.layers.Dense(10)(x), name=name)
+        tiny.save(folder / f"{name}.keras")
+
+
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory, distill_arguments) -> Path:
+def finished_run(tmp_path_factory, made_once, distill_arguments) -> Path:
     """The run folder of `distill_arguments`; tests must not change it."""
     from keras_ft.cli.main import main
 
-    folder = tmp_path_factory.mktemp("runs") / "tiny run"
-    assert main([*distill_arguments, f"--run_dir={folder}"]) == 0
-    return folder
+    def make(folder: Path) -> None:
+        assert main([*distill_arguments, f"--run_dir={folder}"]) == 0
+
+    made = made_once("tiny run", make)
+    # A copy for each process: two must not have a run open at a time.
+    return shutil.copytree(made, tmp_path_factory.mktemp("runs") / "tiny run")
 
 
 @pytest.fixture

@@ -17,14 +17,14 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # package.
 FLOORS = (
     {"errors", "_version"},
-    {"losses", "artifacts"},
+    {"losses", "artifacts", "tables"},
     {"validation"},
     {"optimizers", "callbacks", "features", "layers", "zoo", "data"},
     {"acceleration"},
     {"transfers", "feature_cache"},
     {"models"},
-    {"recipes", "distribution"},
-    {"multi_worker"},  # the public names of distribution
+    {"methods", "distribution"},
+    {"recipes", "multi_worker"},  # the latter: distribution's public names
     {"export"},
     {"compression"},
     {"experiments"},
@@ -45,7 +45,7 @@ ONLY = {
         "export",
     },
     "data": {"errors", "artifacts", "validation", "data"},
-    "layers": {"errors", "layers"},
+    "layers": {"errors", "validation", "layers"},
     "zoo": {"errors", "artifacts", "zoo"},
 }
 

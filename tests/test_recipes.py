@@ -23,7 +23,7 @@ PUBLISHED = {
         "reconstruction_loss": "l1",
         "translator_batch_normalization": False,
         "paraphrase": (0.1, 5e-4, 128, 6, (150, 225)),
-        "distil": (0.1, 5e-4, 128, 164, (82, 123)),
+        "distill": (0.1, 5e-4, 128, 164, (82, 123)),
         "teacher": (0.1, 5e-4, 128, 164, (82, 123)),
     },
     "paper": {
@@ -35,7 +35,7 @@ PUBLISHED = {
         "reconstruction_loss": "l2",
         "translator_batch_normalization": False,
         "paraphrase": (0.01, 5e-4, 128, 6, (150, 225)),
-        "distil": (0.1, 5e-4, 128, 164, (82, 123)),
+        "distill": (0.1, 5e-4, 128, 164, (82, 123)),
         "teacher": (0.1, 5e-4, 128, 164, (82, 123)),
     },
     "repdistiller": {
@@ -47,7 +47,7 @@ PUBLISHED = {
         "reconstruction_loss": "l2",
         "translator_batch_normalization": True,
         "paraphrase": (0.01, 5e-4, 64, 30, ()),
-        "distil": (0.05, 5e-4, 64, 240, (150, 180, 210)),
+        "distill": (0.05, 5e-4, 64, 240, (150, 180, 210)),
         "teacher": (0.05, 5e-4, 64, 240, (150, 180, 210)),
     },
     "torchdistill": {
@@ -59,7 +59,7 @@ PUBLISHED = {
         "reconstruction_loss": "l2",
         "translator_batch_normalization": False,
         "paraphrase": (0.01, 1e-4, 256, 1, ()),
-        "distil": (0.1, 1e-4, 256, 90, (30, 60)),
+        "distill": (0.1, 1e-4, 256, 90, (30, 60)),
         "teacher": (0.1, 1e-4, 256, 90, (30, 60)),
     },
 }
@@ -120,22 +120,26 @@ def test_the_learning_rate_drops_exactly_at_the_milestones():
 
 
 def test_a_linear_schedule_reaches_zero_at_its_end():
-    rate = Schedule(4, 128, 0.1).linear(2).rate_at(steps_per_epoch=10)
+    rate = (
+        Schedule(4, 128, 0.1)
+        .changed(epochs=2, shape="linear")
+        .rate_at(steps_per_epoch=10)
+    )
     assert float(rate(0)) == pytest.approx(0.1)
     assert float(rate(10)) == pytest.approx(0.05)
     assert float(rate(20)) == 0.0
 
 
 def test_more_epochs_keep_the_shape():
-    schedule = Recipe.preset("official").distil.with_epochs(82)
+    schedule = Recipe.preset("official").distill.changed(epochs=82)
     assert (schedule.epochs, schedule.milestones) == (82, (41, 62))
 
 
 def test_a_short_recipe_says_that_it_is_one():
     recipe = Recipe.preset("official").short(2, 6)
     assert recipe.name == "official (short)"
-    assert (recipe.paraphrase.epochs, recipe.distil.epochs) == (2, 6)
-    assert recipe.distil.shape == "linear"
+    assert (recipe.paraphrase.epochs, recipe.distill.epochs) == (2, 6)
+    assert recipe.distill.shape == "linear"
     assert recipe.beta == 500.0
 
 
@@ -168,3 +172,39 @@ def test_another_reduction_reaches_the_term_and_the_run_folder(network):
         assert model.transfers[0].reduction == "sum"
         assert Recipe.from_dict(other.to_dict()) == other
     assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kd_alpha": 1.5},
+        {"kd_temperature": 0.0},
+        {"at_beta": -1.0},
+        {"fitnet_beta": float("nan")},
+    ],
+)
+def test_weights_out_of_range_are_refused(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        Recipe.preset("official").replace(**wrong)
+
+
+def test_epochs_mean_the_same_with_both_schedules():
+    recipe = Recipe.preset("official")
+    step = recipe.scheduled(epochs=82, paraphrase_epochs=3, batch_size=32)
+    assert (step.distill.epochs, step.distill.milestones) == (82, (41, 62))
+    assert (step.paraphrase.epochs, step.paraphrase.batch_size) == (3, 32)
+    assert step.distill.shape == "step" and step.name == "official"
+    linear = recipe.scheduled(epochs=82, schedule="linear", learning_rate=0.2)
+    assert (linear.distill.epochs, linear.distill.shape) == (82, "linear")
+    assert linear.distill.learning_rate == 0.2
+    assert linear.paraphrase.learning_rate == recipe.paraphrase.learning_rate
+    assert linear == linear.scheduled(schedule="linear")
+    with pytest.raises(InputError, match="schedule"):
+        recipe.scheduled(schedule="cosine")
+
+
+def test_a_recipe_of_an_earlier_run_is_read():
+    content = Recipe.preset("official").to_dict()
+    assert {"kd_alpha", "at_beta"}.isdisjoint(content)
+    other = Recipe.preset("official").replace(kd_alpha=0.5)
+    assert other.to_dict()["kd_alpha"] == 0.5

@@ -1,4 +1,4 @@
-"""Builds the embedded Fashion-MNIST subset from the original files.
+"""Build the embedded Fashion-MNIST subset from the original files.
 
     python tools/build_fashion_mini.py --source DIR [--out DIR]
 
@@ -25,7 +25,7 @@ PACKAGE = Path(__file__).parents[1] / "keras_ft/data/fashion_mini"
 
 
 def choose(labels: np.ndarray, split: str) -> np.ndarray:
-    """Positions of the chosen images, ascending, equally many per class."""
+    """Return positions of equally many images per class, ascending."""
 
     def rank(index: int) -> str:
         return hashlib.sha256(f"{SEED}:{split}:{index}".encode()).hexdigest()
@@ -38,7 +38,7 @@ def choose(labels: np.ndarray, split: str) -> np.ndarray:
 
 
 def build_arrays(source: Path) -> dict[str, np.ndarray]:
-    """The arrays of the embedded file, by name."""
+    """Return the arrays of the embedded file, by name."""
     arrays = {}
     for split in PER_CLASS:
         images, labels = fashion_mnist_files.read_split(source, split)
@@ -50,13 +50,13 @@ def build_arrays(source: Path) -> dict[str, np.ndarray]:
 
 
 def training_statistics(source: Path) -> dict[str, float]:
-    """Mean and deviation of the 60,000 training images, pixels / 255."""
+    """Return mean and deviation of the 60,000 training images, pixels / 255."""
     pixels = fashion_mnist_files.read_split(source, "train")[0] / 255.0
     return {"mean": float(pixels.mean()), "std": float(pixels.std())}
 
 
 def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
-    """A compressed `.npz` that carries no date and no platform."""
+    """Return a compressed `.npz` that carries no date and no platform."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():
@@ -74,7 +74,7 @@ def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
 def provenance(
     source: Path, arrays: dict[str, np.ndarray], content: bytes
 ) -> dict[str, object]:
-    """Where the embedded file comes from and how to check it."""
+    """Return where the embedded file comes from and how to check it."""
     return {
         "name": "fashion_mini",
         "what": "Stratified subset of Fashion-MNIST, 28x28 grey, 10 classes",

@@ -1,4 +1,4 @@
-"""Reads the four original Fashion-MNIST files and refuses any other.
+"""Read the four original Fashion-MNIST files, and refuse any other.
 
 The files are found at https://github.com/zalandoresearch/fashion-mnist and in
 the Debian package `dataset-fashion-mnist`. Debian recompresses them, so the
@@ -29,7 +29,7 @@ PREFIX = {"train": "train", "test": "t10k"}
 
 
 def read_file(source: Path, name: str) -> np.ndarray:
-    """One idx file as a uint8 array.
+    """Return one idx file as a uint8 array.
 
     Args:
         source: Folder with the `*-ubyte.gz` files.
@@ -51,7 +51,7 @@ def read_file(source: Path, name: str) -> np.ndarray:
 
 
 def read_split(source: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 28, 28, 1) and labels (N,), both uint8.
+    """Return images (N, 28, 28, 1) and labels (N,), both uint8.
 
     Args:
         source: Folder with the `*-ubyte.gz` files.

@@ -1,4 +1,4 @@
-"""Installs an emulated phone processor's Python with LiteRT, in one folder.
+"""Install an emulated phone processor's Python with LiteRT in a folder.
 
     python tools/install_aarch64.py --out DIR
 
@@ -65,7 +65,7 @@ exec qemu-aarch64-static -cpu {CORE} -L "$root/sysroot" \\
 
 
 def missing() -> list[str]:
-    """What this machine lacks, each with what to do about it."""
+    """Return what this machine lacks, each with what to do about it."""
     return [
         f"no {name}: {remedy}"
         for name, remedy in NEEDS.items()
@@ -74,7 +74,7 @@ def missing() -> list[str]:
 
 
 def download_packages(folder: Path) -> list[Path]:
-    """Debian's Python for ARM and all it stands on, of this very release."""
+    """Return Debian's packages of Python for ARM, of this very release."""
     for part in ("lists/partial", "archives/partial"):
         (folder / part).mkdir(parents=True)
     settings = {
@@ -102,7 +102,7 @@ def download_packages(folder: Path) -> list[Path]:
 
 
 def build_sysroot(sysroot: Path) -> None:
-    """Unpacks the packages and describes the processor."""
+    """Unpack the packages and describe the processor."""
     sysroot.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as folder:
         for package in download_packages(Path(folder)):
@@ -117,7 +117,7 @@ def build_sysroot(sysroot: Path) -> None:
 
 
 def install_wheels(site: Path, version: str) -> None:
-    """LiteRT, NumPy and what they need, at the versions found here."""
+    """Return LiteRT, NumPy and what they need, at the versions found here."""
     pip = [sys.executable, "-m", "pip"]
     freeze = ["list", "--format=freeze", "--exclude-editable"]
     found = subprocess.run(
@@ -140,7 +140,7 @@ def install_wheels(site: Path, version: str) -> None:
 
 
 def install(out: Path) -> Path:
-    """Installs into a folder, anew; returns the interpreter."""
+    """Install into a folder, anew; return the interpreter."""
     launcher = out / "bin" / "python"
     launcher.unlink(missing_ok=True)
     for name in ("sysroot", "site"):

@@ -1,4 +1,4 @@
-"""Trains the teacher that is shipped for the embedded data.
+"""Train the teacher that is shipped for the embedded data.
 
     PYTHONPATH=. python tools/train_fashion_mini_teacher.py --source DIR
         --out keras_ft/zoo/weights [--epochs 6] [--finish_epochs 1] [--seed 0]
@@ -66,7 +66,7 @@ def network() -> Any:
 def train(
     model: Any, train_set: IndexedBatches, epochs: int, learning_rate: float
 ) -> None:
-    """Trains with a learning rate that falls linearly to 0."""
+    """Train with a learning rate that falls linearly to 0."""
     rate = keras.optimizers.schedules.PolynomialDecay(
         learning_rate, epochs * train_set.steps, 0.0
     )
@@ -91,7 +91,7 @@ def accuracy(model: Any, images: np.ndarray, labels: np.ndarray) -> float:
 
 
 def save(model: Any, out: Path, facts: dict[str, Any]) -> None:
-    """Writes model and facts, each whole or not at all."""
+    """Write model and facts, each whole or not at all."""
     plain = network()
     plain.set_weights(model.get_weights())
     path = out / "fashion_mini.keras"
@@ -103,7 +103,7 @@ def save(model: Any, out: Path, facts: dict[str, Any]) -> None:
 
 
 def provenance(epochs: int, finish_epochs: int, seed: int) -> dict[str, Any]:
-    """What was trained, how, on what and with which versions."""
+    """Return what was trained, how, on what and with which versions."""
     return {
         "name": "fashion_mini",
         "network": "zoo.resnet20(classes=10, input_shape=(28, 28, 1))",
@@ -147,7 +147,7 @@ def provenance(epochs: int, finish_epochs: int, seed: int) -> dict[str, Any]:
 
 
 def first_stage(flags: argparse.Namespace, model: Any) -> dict[str, Any]:
-    """Trains on the images that are not embedded, or takes an earlier run."""
+    """Train on the images that are not embedded, or takes an earlier run."""
     if flags.start is not None:
         done = keras.models.load_model(flags.start / "fashion_mini.keras")
         model.set_weights(done.get_weights())

@@ -57,7 +57,7 @@ class CachedFactorTransfer(keras_ft.FactorTransfer):
 
 
 def models():
-    """The three variants, with the same weights."""
+    """Return the three variants, with the same weights."""
     keras.utils.set_random_seed(0)
     teacher, student = (
         keras_ft.zoo.build(flag.value, CLASSES, IMAGE)
@@ -103,7 +103,7 @@ class Step:
         self.compile_seconds = time.perf_counter() - started
 
     def run(self, steps):
-        """Seconds per step over so many steps, result waited for."""
+        """Return seconds per step over so many steps, result waited for."""
         jax.block_until_ready(self.state)
         started = time.perf_counter()
         for _ in range(steps):
@@ -130,7 +130,7 @@ def summary(step, seconds):
 
 
 def timings(steps):
-    """Interleaved: every round times each variant, in turning order."""
+    """Time each variant in every round, in turning order."""
     for step in steps.values():
         step.run(1)
     # Given or computed, the teacher's features are the same.

@@ -41,7 +41,7 @@ VARIANTS = {
 
 
 def settings():
-    """What is measured, in words that the flags of measure.py understand."""
+    """Return what is measured, in words for the flags of measure.py."""
     networks, batches = ("resnet56", "resnet20"), ("128", "512")
     rounds, steps = ROUNDS.value, STEPS.value
     if TOY.value:
@@ -58,7 +58,7 @@ def settings():
 
 
 def measured(chosen, **more):
-    """What measure.py finds, in a process of its own."""
+    """Return what measure.py finds, in a process of its own."""
     words = {k: v for k, v in chosen.items() if k != "batches"} | more
     done = subprocess.run(
         [
@@ -75,7 +75,7 @@ def measured(chosen, **more):
 
 
 def configuration(chosen, precision, size):
-    """One batch size in one precision."""
+    """Measure one batch size in one precision."""
     found = measured(chosen, precision=precision, batch=size)
     for name, variant in found["variants"].items():
         variant["peak_bytes"] = None
@@ -87,7 +87,7 @@ def configuration(chosen, precision, size):
 
 
 def table(results):
-    """The results for people."""
+    """Return the results for people."""
     chosen, rows = results["settings"], results["configurations"]
     kind = "A toy run: it shows that the script runs, not how fast anything is."
     lines = [
@@ -128,7 +128,7 @@ def table(results):
 
 
 def path(results):
-    """benchmarks/results/step_time_[toy_]<device>, or as the flag says."""
+    """Return where the results go: by device, or as the flag says."""
     if OUT.value:
         return Path(OUT.value)
     words = ["step_time", *(["toy"] if results["toy"] else [])]

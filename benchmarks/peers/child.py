@@ -14,7 +14,7 @@ import traceback
 
 
 def peak_mb():
-    """Peak resident memory of this process so far, in MB; Linux only."""
+    """Return peak resident memory of this process so far, in MB; Linux only."""
     with open("/proc/self/status") as stream:
         for line in stream:
             if line.startswith("VmHWM"):

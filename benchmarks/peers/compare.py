@@ -1,4 +1,4 @@
-"""Step time of Factor Transfer beside its peers, in turns.
+"""Measure the step time of Factor Transfer beside its peers, in turns.
 
     python benchmarks/peers/compare.py
     python benchmarks/peers/compare.py --phase=1
@@ -72,7 +72,7 @@ FLAGS_SHOWN = (
 
 
 def machine():
-    """The processor, from /proc/cpuinfo."""
+    """Return the processor, from /proc/cpuinfo."""
     fields = {}
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         key, _, value = line.partition(":")
@@ -88,7 +88,7 @@ def machine():
 
 
 def settings():
-    """What is measured, the same for all pairs."""
+    """Return what is measured, the same for all pairs."""
     toy = TOY.value
     return {
         "toy": toy,
@@ -112,7 +112,7 @@ def chosen(phase):
 
 
 def starter(taking_part, common, folder):
-    """A function that starts one contender's process."""
+    """Return a function that starts one contender's process."""
     task = {key: common[key] for key in ("teacher", "student", "batch")}
     task["warm_up"] = 3
 
@@ -131,7 +131,7 @@ def starter(taking_part, common, folder):
 
 
 def drop_unequal(match):
-    """Networks of another size than the first contender's are no peers."""
+    """Drop networks of another size than the first contender's."""
     sizes = {n: facts["parameters"] for n, facts in match.facts.items()}
     expected = next(iter(sizes.values()), None)
     for name, found in sizes.items():
@@ -140,7 +140,7 @@ def drop_unequal(match):
 
 
 def measured(pair, common):
-    """Everything about one pair of networks."""
+    """Measure everything about one pair of networks."""
     teacher, student = contenders.PAIRS[pair]
     common = {**common, "teacher": teacher, "student": student}
     taking_part = chosen(common["phase"])
@@ -167,7 +167,7 @@ def measured(pair, common):
 
 
 def played(taking_part, common):
-    """All turns of all contenders."""
+    """Play all turns of all contenders."""
     with tempfile.TemporaryDirectory() as folder:
         start = starter(taking_part, common, Path(folder))
         match = turns.Match(start, list(taking_part))

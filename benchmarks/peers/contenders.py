@@ -1,4 +1,4 @@
-"""Who takes part, and what of it is measured. Imports no framework."""
+"""List who takes part, and what is measured. Imports no framework."""
 
 from dataclasses import dataclass
 from dataclasses import field

@@ -6,14 +6,12 @@ import numpy as np
 import tensorflow as tf
 
 import keras_ft
-from keras_ft.features import feature_taps
-from keras_ft.features import views
 
 BATCHES = 4
 
 
 def build(task):
-    """A function that runs steps, and one that tells about the contender.
+    """Return two functions: to run steps, and to tell about the contender.
 
     A turn is one whole `fit`, with all that Keras and keras_ft do around the
     steps.
@@ -26,7 +24,7 @@ def build(task):
     student = network(task["student"])
     # Before Keras' Distiller freezes the teacher.
     parameters = [trainable(teacher), trainable(student)]
-    tap = feature_taps.find(teacher, None, "teacher")
+    tap = default_tap(teacher)
     stream = batches(task["batch"], teacher, tap, options.get("cached"))
     model = MODELS[options["kind"]](teacher, student, options)
 
@@ -50,12 +48,16 @@ def network(name):
     return keras_ft.zoo.build(name, contenders.CLASSES, contenders.IMAGE)
 
 
+def default_tap(model):
+    return next(tap for tap in keras_ft.taps(model) if tap.default)
+
+
 def trainable(model):
     return int(sum(np.prod(v.shape) for v in model.trainable_variables))
 
 
 def batches(size, teacher, tap, cached):
-    """The same few random batches in memory, over and over."""
+    """Return the same few random batches in memory, over and over."""
     rng = np.random.default_rng(1)
     images = rng.normal(size=(BATCHES, size, *contenders.IMAGE))
     images = images.astype("float32")
@@ -63,10 +65,10 @@ def batches(size, teacher, tap, cached):
     x = images
     if cached:
         # As a FeatureCache hands them out.
-        watched = views.view(teacher, [tap])
+        watched = keras.Model(teacher.inputs[0], tap.tensor)
         # Few images at once: this is not to decide about peak memory.
         flat = images.reshape(-1, *contenders.IMAGE)
-        features = watched.predict(flat, batch_size=8, verbose=0)[0]
+        features = watched.predict(flat, batch_size=8, verbose=0)
         features = features.reshape(BATCHES, size, *features.shape[1:])
         x = {"images": images, "features": {tap.name: features}}
     data = tf.data.Dataset.from_tensor_slices((x, labels.astype("int32")))
@@ -95,10 +97,8 @@ def plain(teacher, student, options):
 
 
 def stock(teacher, student, options):
-    """Keras' Distiller on the taps that Factor Transfer would use."""
-    taps = [
-        feature_taps.find(model, None, "model") for model in (teacher, student)
-    ]
+    """Return Keras' Distiller on the taps that Factor Transfer would use."""
+    taps = [default_tap(model) for model in (teacher, student)]
     if taps[0].shape != taps[1].shape:
         # FeatureDistillation has no projection; no pair here needs one.
         raise ValueError(f"features of {taps[0].shape} and {taps[1].shape}")

@@ -1,4 +1,4 @@
-"""From the times of all turns to figures, and to a table for people."""
+"""Turn the times of all turns into figures, and into a table."""
 
 import statistics
 
@@ -65,7 +65,7 @@ COLUMNS = (
 
 
 def per_step(times, steps):
-    """Milliseconds per step by turn: in whole fits, and of a further step.
+    """Return milliseconds per step by turn: in whole fits, and further ones.
 
     Args:
         times: By contender, seconds of one step and of `steps` in each turn;
@@ -82,7 +82,7 @@ def per_step(times, steps):
 
 
 def figures(whole, further, baseline):
-    """Statistics of every contender that has at least two timed rounds.
+    """Return statistics of every contender that has at least two timed rounds.
 
     Args:
         whole, further: From `per_step`.
@@ -107,7 +107,7 @@ def figures(whole, further, baseline):
 
 
 def ratios(values, others):
-    """One time over another, round by round."""
+    """Return one time over another, round by round."""
     pairs = zip(values, others, strict=False)
     return [a / b for a, b in pairs if a is not None and b is not None]
 
@@ -125,7 +125,7 @@ def spread(values, unit):
 
 
 def times_faster(values, ours):
-    """How many times a peer's time ours is, median over the rounds."""
+    """Return how many times a peer's time ours is, median over the rounds."""
     found = {}
     for peer, theirs in values.items():
         if peer in ours:
@@ -138,7 +138,7 @@ def times_faster(values, ours):
 
 
 def table(results):
-    """The results for people, in Markdown."""
+    """Return the results for people, in Markdown."""
     phase = results["phase"]
     what = {1: "the paraphraser (phase 1)", 2: "the student (phase 2)"}[phase]
     networks = f"{results['teacher']} to {results['student']}"
@@ -198,7 +198,7 @@ def times(found):
 
 
 def faster_rows(results):
-    """A table of peers' times over ours."""
+    """Return a table of peers' times over ours."""
     ours, labels = results["ours"], results["labels"]
     if not results["faster"]:
         return
@@ -229,7 +229,7 @@ def circumstances(results):
 
 
 def accelerated(results):
-    """What `acceleration` chose, row by row."""
+    """Return what `acceleration` chose, row by row."""
     for name, facts in results["facts"].items():
         if facts.get("accelerated"):
             chosen = facts["accelerated"]

@@ -90,7 +90,7 @@ class Loop:
         return torch.autocast("cpu", torch.bfloat16, enabled=self.fast)
 
     def constants(self):
-        """Around what has no use for gradients, where that is not left out."""
+        """Leave gradients out where they are of no use and may be left out."""
         return torch.no_grad() if self.fast else contextlib.nullcontext()
 
     def teacher_features(self, index):
@@ -99,7 +99,7 @@ class Loop:
         return self.teacher.features_and_logits(self.images[index])[0]
 
     def train_student(self):
-        """A function that takes one step of phase 2 on a batch."""
+        """Return a function that takes one step of phase 2 on a batch."""
         optimizers = [sgd(self.student), sgd(self.translator)]
         self.paraphraser.eval()
 
@@ -127,7 +127,7 @@ class Loop:
         return step
 
     def train_paraphraser(self):
-        """A function that takes one step of phase 1 on a batch."""
+        """Return a function that takes one step of phase 1 on a batch."""
         optimizer = sgd(self.paraphraser)
 
         def step(index):
@@ -155,7 +155,7 @@ def sgd(module):
 
 
 def build(task):
-    """A function that runs steps, and one that tells about the contender."""
+    """Return two functions: to run steps, and to tell about the contender."""
     loop = Loop(task)
     phase_1 = task["options"]["phase"] == 1
     step = loop.train_paraphraser() if phase_1 else loop.train_student()

@@ -80,7 +80,7 @@ def convolved(before, after, stride, size=3):
 
 
 def stages(block, blocks, before, widths):
-    """Stages of blocks, each after the first beginning with stride 2."""
+    """Return stages of blocks, each after the first beginning with stride 2."""
     layers = []
     for number, width in enumerate(widths):
         for index in range(blocks):
@@ -118,7 +118,7 @@ def vgg(depth):
 
 
 def build(name):
-    """The network of that name in the zoo."""
+    """Return the network of that name in the zoo."""
     kind, *numbers = re.match(r"([a-z]+)(\d+)_?(\d+)?", name).groups()
     makers = {"resnet": resnet, "wrn": wide_resnet, "vgg": vgg}
     return makers[kind](*(int(number) for number in numbers if number))

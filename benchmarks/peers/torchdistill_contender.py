@@ -24,7 +24,7 @@ BATCHES = 4
 
 
 def configuration(teacher, student):
-    """The file, filled in for a pair of networks, as the package reads it."""
+    """Fill in the file for a pair of networks, and read it."""
     text = string.Template(CONFIG.read_text()).substitute(
         rate=contenders.RATE,
         teacher_channels=teacher.channels,
@@ -42,7 +42,7 @@ def configuration(teacher, student):
 
 
 def build(task):
-    """A function that runs steps, and one that tells about the contender."""
+    """Return two functions: to run steps, and to tell about the contender."""
     logging.disable(logging.INFO)
     torch.manual_seed(0)
     teacher = torch_networks.build(task["teacher"]).eval()

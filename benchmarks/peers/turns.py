@@ -58,7 +58,7 @@ class Child:
         self.facts = self._answer()["ready"]
 
     def run(self, steps):
-        """Seconds for one step and for that many; peak memory in MB."""
+        """Return seconds for one step and for that many; peak memory in MB."""
         try:
             self.process.stdin.write(b"%d\n" % steps)
         except OSError as error:
@@ -67,7 +67,7 @@ class Child:
         return answer["one"], answer["many"], answer["peak_mb"]
 
     def processor_seconds(self):
-        """What the process and its threads have computed so far."""
+        """Return what the process and its threads have computed so far."""
         try:
             text = Path(f"/proc/{self.process.pid}/stat").read_text()
         except OSError:
@@ -135,13 +135,13 @@ class Match:
         self.others = [0.0, 0.0]
 
     def warm_up(self, rounds, steps):
-        """Rounds that are forgotten."""
+        """Play rounds that are forgotten."""
         self.play(rounds, steps)
         self.times = {name: [] for name in self.times}
         self.waiting = {name: [0.0, 0.0] for name in self.waiting}
 
     def play(self, rounds, steps):
-        """Rounds in which each has one turn, in a new order each time."""
+        """Play rounds in which each has one turn, in a new order each time."""
         shuffled = random.Random(0)
         began, busy = time.perf_counter(), busy_seconds()
         own = sum(self._processor_seconds().values())
@@ -183,7 +183,7 @@ class Match:
         }
 
     def idle_share(self):
-        """Share of a core that each used while others had their turns."""
+        """Return the share of a core that each used while others computed."""
         return {
             name: used / passed
             for name, (used, passed) in self.waiting.items()
@@ -191,12 +191,12 @@ class Match:
         }
 
     def others_share(self):
-        """Share of all cores that other processes used in the last rounds."""
+        """Return the share of all cores that other processes used."""
         used, available = self.others
         return max(0.0, used) / available if available else 0.0
 
     def drop(self, name, reason):
-        """Takes one out, with the reason for its row."""
+        """Take one out, with the reason for its row."""
         self._failed(name, reason)
         self.children.pop(name).end()
 
@@ -206,7 +206,7 @@ class Match:
 
 
 def busy_seconds():
-    """What all cores of the machine have computed since it started."""
+    """Return what all cores of the machine have computed since it started."""
     with open("/proc/stat") as stream:
         user, nice, system, _, _, *more = map(
             int, stream.readline().split()[1:]

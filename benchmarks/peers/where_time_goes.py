@@ -1,4 +1,4 @@
-"""Where the time of a step goes, by kind of operation, and what bounds it.
+"""Measure where the time of a step goes, and what bounds it.
 
     python benchmarks/peers/where_time_goes.py
     python benchmarks/peers/where_time_goes.py --contenders=plain_float32
@@ -66,7 +66,7 @@ PARTS = {
 
 
 def traced(steps, count):
-    """Events of TensorFlow's operations over some steps, and wall seconds."""
+    """Return events of TensorFlow's operations, and wall seconds."""
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder):
             start = time.perf_counter()
@@ -78,7 +78,7 @@ def traced(steps, count):
 
 
 def operations(space):
-    """Name, kind and milliseconds of every operation that ran."""
+    """Return name, kind and milliseconds of every operation that ran."""
     for plane in space.planes:
         names = {key: m.name for key, m in plane.event_metadata.items()}
         for line in plane.lines:
@@ -91,12 +91,12 @@ def operations(space):
 
 
 def part(name):
-    """The part of the step that an operation's name tells."""
+    """Return the part of the step that an operation's name tells."""
     return next(x for pattern, x in PARTS.items() if re.search(pattern, name))
 
 
 def table(events, steps, passed, show):
-    """Markdown: milliseconds per step by part and by kind."""
+    """Return Markdown: milliseconds per step by part and by kind."""
     wall = 1000 * passed / steps
     yield f"{wall:.1f} ms with the profiler on."
     keys = {
@@ -119,12 +119,12 @@ def table(events, steps, passed, show):
 
 
 def fastest(dtype):
-    """Billions of multiplications and additions a second, of convolutions."""
+    """Return GFLOP/s of the fastest convolutions."""
     return max(rate(shape, dtype) for shape in SHAPES)
 
 
 def rate(shape, dtype):
-    """That of 3x3 convolutions one after the other; each needs the last."""
+    """Return that of 3x3 convolutions one after the other."""
     height, width, channels = shape
     images = tf.cast(tf.random.normal((BATCH.value, *shape)), dtype)
     # Outputs stay as large as inputs.
@@ -150,7 +150,7 @@ def rate(shape, dtype):
 
 
 def macs(network):
-    """Multiplications of a network's convolutions, for one image."""
+    """Return multiplications of a network's convolutions, for one image."""
     return sum(
         layer.kernel.shape.num_elements()
         * layer.output.shape[1]
@@ -161,7 +161,7 @@ def macs(network):
 
 
 def bound(options, policy):
-    """A sentence on the convolutions alone, both networks'."""
+    """Return a sentence on the convolutions alone, both networks'."""
     teacher, student = (
         2 * BATCH.value * macs(keras_contender.network(name)) / 1e9
         for name in contenders.PAIRS[PAIR.value]
@@ -178,7 +178,7 @@ def bound(options, policy):
 
 
 def report(name):
-    """One contender's part of the file."""
+    """Return one contender's part of the file."""
     contender = contenders.PHASES[int(PHASE.value)][name]
     teacher, student = contenders.PAIRS[PAIR.value]
     task = {

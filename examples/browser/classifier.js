@@ -30,7 +30,7 @@ export class Classifier {
     if (!known || input.dtype !== "float32") {
       throw new Error(
         `it takes ${input.dtype} of shape [${input.shape}]; this page feeds ` +
-          "one image, grey or RGB, as float32",
+          "one image, gray or RGB, as float32",
       );
     }
     const classes = model.getOutputDetails()[0].shape.at(-1);
@@ -99,7 +99,7 @@ export class Classifier {
   }
 }
 
-// ITU-R BT.601, as Pillow turns RGB into grey.
+// ITU-R BT.601, as Pillow turns RGB into gray.
 function luma([red, green, blue]) {
   return Math.round(0.299 * red + 0.587 * green + 0.114 * blue);
 }

@@ -18,7 +18,7 @@ const loading = Classifier.load("model.tflite", "labels.txt").catch((error) => {
 
 loading.then(
   ({width, height, channels, labels}) => {
-    const colors = channels === 1 ? "grey" : "RGB";
+    const colors = channels === 1 ? "gray" : "RGB";
     at("model").textContent =
       `${labels.length} classes from ${width} × ${height} pixels, ${colors}`;
   },

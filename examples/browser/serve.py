@@ -1,4 +1,4 @@
-"""Serves the page that classifies a dropped image, and the student it asks.
+"""Serve the page that classifies a dropped image, and the student it asks.
 
     npm ci --prefix examples/browser
     python examples/browser/serve.py --model=student.tflite
@@ -58,7 +58,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 def server(model, packages, page=PAGE, host="localhost", port=0):
-    """A server of `page`; port 0 is any free one."""
+    """Return a server of `page`; port 0 is any free one."""
 
     def handler(*args):
         return Handler(*args, model=model, packages=packages, page=page)

@@ -58,7 +58,7 @@ PLAIN, FT = "plain", "Factor Transfer"
 
 
 def convolution(x, width, strides=1, name=None):
-    """3x3 convolution, batch normalization, ReLU."""
+    """Apply a 3x3 convolution, batch normalization and ReLU."""
     x = layers.Conv2D(
         width, 3, strides=strides, padding="same", use_bias=False
     )(x)
@@ -67,7 +67,7 @@ def convolution(x, width, strides=1, name=None):
 
 
 def u_net(width, name):
-    """Three strides down, two up; a score of each class for each pixel."""
+    """Return a U-Net that scores each class for each pixel."""
     image = keras.Input((SIZE, SIZE, 1))
     half = convolution(convolution(image, width, 2), width)
     quarter = convolution(convolution(half, 2 * width, 2), 2 * width)
@@ -82,7 +82,7 @@ def u_net(width, name):
 
 
 def segmentation_loss(classes, scores):
-    """Cross-entropy per pixel plus Dice per class, for each scene."""
+    """Return cross-entropy per pixel plus Dice per class, for each scene."""
     classes = ops.cast(classes, "int32")
     cross_entropy = keras.losses.sparse_categorical_crossentropy(
         classes, scores, from_logits=True
@@ -94,7 +94,7 @@ def segmentation_loss(classes, scores):
 
 
 def train(model, scenes, epochs):
-    """Trains with the network's own loss; returns the seconds."""
+    """Train with the network's own loss; return the seconds."""
     steps = epochs * len(scenes)
     falling = keras.optimizers.schedules.PolynomialDecay(RATE.value, steps, 0.0)
     model.compile(
@@ -112,7 +112,7 @@ def train(model, scenes, epochs):
 
 
 def paraphrase(teacher, scenes):
-    """Phase 1: the teacher's factors, unlabelled; returns the seconds too."""
+    """Train phase 1, without labels; return the seconds too."""
     paraphraser = keras_ft.Paraphraser(rate=0.5)
     phase1 = keras_ft.ParaphraserTrainer(
         teacher, paraphraser, teacher_layer_name=TAP
@@ -175,7 +175,7 @@ def main(_):
 
 
 def report(teacher_value, values, seconds):
-    """Prints what was measured, and keeps it where `--out` says."""
+    """Print what was measured, and keep it where `--out` says."""
     small, large = (
         u_net(flag.value, "network").count_params()
         for flag in (WIDTH, TEACHER_WIDTH)

@@ -1,4 +1,4 @@
-"""What the example found out: a table, a verdict and a picture."""
+"""Show what the example found: a table, a verdict and a picture."""
 
 import statistics
 
@@ -11,7 +11,7 @@ ROWS = 5
 
 
 def table(values, ours, theirs):
-    """Markdown: a row for each seed, mean, deviation and verdict.
+    """Return Markdown: a row for each seed, mean, deviation and verdict.
 
     Args:
         values: The measure (0 to 1) for each seed, by the training's name.
@@ -40,7 +40,7 @@ def table(values, ours, theirs):
 
 
 def draw(path, scenes, networks):
-    """A PNG of some scenes, their classes, and what each network finds."""
+    """Draw some scenes, their classes, and what each network finds."""
     images, classes = scenes[0]
     maps = {"classes": classes} | {
         name: np.argmax(network.predict_on_batch(images), axis=-1)

@@ -10,7 +10,7 @@ CLASSES = 11  # the background is class 0
 class Scenes(keras.utils.PyDataset):
     """Batches of scenes (B, 48, 48, 1) and their classes (B, 48, 48).
 
-    Three garments lie over each other on a patchwork of random greys. A pixel's
+    Three garments lie over each other on a patchwork of random grays. A pixel's
     class is 1 plus the label of the garment on top, or 0.
 
     Args:
@@ -42,9 +42,9 @@ class Scenes(keras.utils.PyDataset):
         self.epoch += self.anew
 
     def compose(self, random):
-        """One scene (48, 48) and its classes (48, 48)."""
-        greys = random.uniform(-0.8, 0.8, (SIZE // PATCH, SIZE // PATCH))
-        scene = np.kron(greys, np.ones((PATCH, PATCH)))
+        """Return one scene (48, 48) and its classes (48, 48)."""
+        grays = random.uniform(-0.8, 0.8, (SIZE // PATCH, SIZE // PATCH))
+        scene = np.kron(grays, np.ones((PATCH, PATCH)))
         scene += random.normal(0, 0.2, scene.shape)
         classes = np.zeros(scene.shape, "int32")
         for which in random.integers(len(self.labels), size=GARMENTS):

@@ -1,1 +1,1 @@
-"""Faster networks and layers that compute the same."""
+"""Make networks and layers faster that compute the same."""

@@ -1,4 +1,4 @@
-"""What of a training is made faster, and what says so."""
+"""Choose what of a training is made faster, and report the choice."""
 
 from contextlib import AbstractContextManager
 from contextlib import nullcontext
@@ -7,8 +7,8 @@ from typing import Protocol
 
 import keras
 
-from keras_ft.acceleration import fused_kernel
-from keras_ft.acceleration.fused_norm import fused
+from keras_ft.acceleration import fused_norm
+from keras_ft.acceleration import processor
 from keras_ft.errors import InputError
 
 CHOICES = ("auto", "none")
@@ -20,7 +20,7 @@ class _Teacher(Protocol):
 
 
 class Acceleration:
-    """Chooses once per training, and tells what it chose.
+    """Choose once per training, and report what was chosen.
 
     Args:
         choice: `"none"`, or `"auto"` for what is faster on this machine.
@@ -62,7 +62,7 @@ class Acceleration:
             kept = f"Keras' own path: {reason}"
             self.report = {"teacher": kept, "student": kept}
             return
-        self._fuses = fused_kernel.pays(model.compute_dtype)
+        self._fuses = fused_norm.is_faster(model.compute_dtype)
         self.report = {
             "teacher": self._teacher.accelerate(),
             "student": "fused batch normalization"
@@ -72,7 +72,7 @@ class Acceleration:
 
     def forward(self, model: keras.Model) -> AbstractContextManager[None]:
         """Enter it around a forward pass while a training step is traced."""
-        return fused(model) if self._fuses else nullcontext()
+        return fused_norm.fused(model) if self._fuses else nullcontext()
 
     def _why_not(self, model: keras.Model, strategy: Any) -> str | None:
         if self.choice == "none":
@@ -81,7 +81,7 @@ class Acceleration:
             return f"{keras.backend.backend()} compiles the whole step"
         if strategy is not None:
             return "replicas keep Keras' own layers"
-        if not fused_kernel.applies():
+        if not processor.is_used_alone():
             return "GPUs have fused kernels of their own"
         if model.jit_compile:
             return "XLA compiles the whole step"
@@ -89,7 +89,7 @@ class Acceleration:
 
 
 def check_choice(choice: str) -> None:
-    """Refuses what `Acceleration` does not know."""
+    """Refuse what `Acceleration` does not know."""
     if choice not in CHOICES:
         raise InputError(
             "acceleration",

@@ -1,15 +1,14 @@
-"""A network's computation as one flat list of steps, nested models opened."""
+"""List a network's computation as flat steps, nested models opened."""
 
 from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 from typing import Any
 
 import keras
 
-from keras_ft.acceleration.not_foldable_error import NotFoldableError
-from keras_ft.acceleration.step import Step
 from keras_ft.features import graph
 
 # They return their input in inference. Exact types: a subclass may not.
@@ -25,15 +24,64 @@ _IDENTITIES = {
 }
 
 
+class NotFoldableError(ValueError):
+    """Raised for a network that cannot be folded; itself it still works.
+
+    Args:
+        network: The network's name.
+        reason: Why, in words that a user can read: the layer, or the figure
+            that missed its bound.
+    """
+
+    def __init__(self, network: str, reason: str) -> None:
+        super().__init__(network, reason)
+        self.network = network
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"'{self.network}' cannot be folded: {self.reason}."
+
+
+@dataclass
+class Step:
+    """Record one call of a layer or operation.
+
+    Attributes:
+        operation: The layer or operation itself.
+        name: A name of its own in the flat graph.
+        args: Positional arguments, with numbers for tensors.
+        kwargs: Keyword arguments, likewise.
+        inputs: The numbers in both, in order.
+        outputs: The numbers of its results.
+        norms: Batch normalizations folded into the operation, in order.
+    """
+
+    operation: Any
+    name: str
+    args: Any
+    kwargs: dict[str, Any]
+    inputs: list[int]
+    outputs: list[int]
+    norms: list[Any] = field(default_factory=list)
+
+    @property
+    def is_layer(self) -> bool:
+        return isinstance(self.operation, keras.layers.Layer)
+
+    def __str__(self) -> str:
+        kind = "layer" if self.is_layer else "operation"
+        return f"{kind} '{self.name}' ({type(self.operation).__name__})"
+
+
 @dataclass(frozen=True)
 class _Value:
-    """Stands for a tensor in the arguments of a step."""
+    """Stand for a tensor in the arguments of a step."""
 
     index: int
 
 
 class FlatGraph:
-    """The steps of a network from inputs to outputs, in order.
+    """List the steps of a network from inputs to outputs, in order.
 
     Tensors are numbers: those of the inputs first, then one per result. The
     network is read, never called.
@@ -59,22 +107,22 @@ class FlatGraph:
         for tensor in network.inputs:
             self._name(tensor, tensor.name)
         outputs = self._open(network, self.inputs, prefix="")
-        chosen = range(len(outputs)) if keep is None else keep
-        self.outputs = [outputs[index] for index in chosen]
+        self.keep = list(range(len(outputs)) if keep is None else keep)
+        self.outputs = [outputs[index] for index in self.keep]
         self._prune()
 
     def uses(self) -> Counter[int]:
-        """How often each tensor is used; being an output is one use."""
+        """Count the uses of each tensor; being an output is one use."""
         return Counter(
             [*(i for step in self.steps for i in step.inputs), *self.outputs]
         )
 
     def calls(self) -> Counter[int]:
-        """How often each operation is called, by its id."""
+        """Count the calls of each operation, by its id."""
         return Counter(id(step.operation) for step in self.steps)
 
     def layers(self) -> Iterator[Step]:
-        """The first step of each layer."""
+        """Yield the first step of each layer."""
         seen: set[int] = set()
         for step in self.steps:
             if step.is_layer and id(step.operation) not in seen:
@@ -82,20 +130,20 @@ class FlatGraph:
                 yield step
 
     def arguments(self, step: Step, values: dict[int, Any]) -> Any:
-        """A step's (args, kwargs) with tensors in the place of numbers."""
+        """Return a step's (args, kwargs), tensors in the place of numbers."""
         return keras.tree.map_structure(
             lambda x: values[x.index] if isinstance(x, _Value) else x,
             (step.args, step.kwargs),
         )
 
     def refuse(self, reason: str) -> NotFoldableError:
-        """The refusal of this network."""
+        """Return the error that says why this network is not folded."""
         return NotFoldableError(self.network.name, reason)
 
     def _open(
         self, model: keras.Model, inputs: list[int], prefix: str
     ) -> list[int]:
-        """Adds a model's steps; returns the numbers of its outputs."""
+        """Add a model's steps; return the numbers of its outputs."""
         known = {
             id(tensor): number
             for tensor, number in zip(model.inputs, inputs, strict=True)
@@ -142,7 +190,7 @@ class FlatGraph:
         return self._count - 1
 
     def _name(self, operation: Any, wanted: str) -> str:
-        """A name of its own for each operation, the same every time."""
+        """Return a name of its own for each operation, the same every time."""
         taken = set(self._names.values())
         free, more = wanted, 1
         while free in taken:
@@ -171,5 +219,5 @@ class FlatGraph:
 
 
 def is_keras(cls: type) -> bool:
-    """Whether a class is Keras' own."""
+    """Return whether a class is Keras' own."""
     return cls.__module__.split(".")[0] == "keras"

@@ -1,20 +1,43 @@
-"""A frozen network compiled for inference: batch normalization folded away."""
+"""Compile a frozen network for inference: fold batch normalization away.
+
+In inference a batch normalization is `x * scale + shift` per channel, with
+constants. A layer that is linear in its kernel and bias takes both into them.
+"""
 
 import random
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_ft.acceleration.flat_graph import FlatGraph
-from keras_ft.acceleration.norm_folding import ChannelScale
-from keras_ft.acceleration.norm_folding import fold_norms
-from keras_ft.acceleration.norm_folding import folded_weights
-from keras_ft.acceleration.norm_folding import is_norm
-from keras_ft.acceleration.self_check import check
-from keras_ft.acceleration.step import Step
+from keras_ft.acceleration.flat_graph import NotFoldableError
+from keras_ft.acceleration.flat_graph import Step
+from keras_ft.acceleration.flat_graph import is_keras
 from keras_ft.errors import InputError
+
+RELATIVE_ERROR = 1e-4
+COSINE = 0.9995
+
+_EXAMPLES = 4
+_FREE_SIZE = 64  # of an axis without a size
+# Exact types: a subclass may compute anything. Where in the last kernel the
+# output channels are; a depthwise kernel has them on two axes.
+_CHANNEL_AXIS: dict[type, int | None] = {
+    keras.layers.Conv1D: -1,
+    keras.layers.Conv2D: -1,
+    keras.layers.Conv3D: -1,
+    keras.layers.Conv1DTranspose: -2,
+    keras.layers.Conv2DTranspose: -2,
+    keras.layers.Conv3DTranspose: -2,
+    keras.layers.SeparableConv1D: -1,
+    keras.layers.SeparableConv2D: -1,
+    keras.layers.DepthwiseConv1D: None,
+    keras.layers.DepthwiseConv2D: None,
+    keras.layers.Dense: -1,
+}
 
 
 def fold(
@@ -22,7 +45,7 @@ def fold(
     dtype: str = "float32",
     keep: Sequence[int] | None = None,
 ) -> keras.Model:
-    """Builds a network that computes the same in inference, faster.
+    """Build a network that computes the same in inference, faster.
 
     Batch normalization goes into the convolution or Dense layer before it
     where that feeds nothing else, and is a scale and a shift per channel
@@ -32,7 +55,7 @@ def fold(
 
     Args:
         network: A Functional or Sequential model, for example what
-            `views.view` returns. It is read and called, never changed.
+            `feature_extractor` returns. It is read and called, never changed.
         dtype: `"float32"`, or `"bfloat16"` for weights and activations in
             that type; see `gains_from_bfloat16`.
         keep: The outputs that are wanted, by their place in
@@ -56,7 +79,8 @@ def fold(
     Example:
 
     >>> teacher = keras_ft.zoo.resnet56()
-    >>> watched = view(teacher, [find(teacher, None, "teacher_layer")])
+    >>> tap = find_tap(teacher, None, "teacher_layer")
+    >>> watched = feature_extractor(teacher, [tap])
     >>> fast = fold(watched, keep=[0])  # features only, no head
     """
     if dtype not in ("float32", "bfloat16"):
@@ -68,11 +92,11 @@ def fold(
     state = random.getstate()
     try:
         flat = _plan(network, dtype, keep)
-        folded = _build(flat, dtype, keep)
+        folded = _build(flat, dtype, whole=keep is None)
         _check_apart(flat, folded)
         _assign(flat, folded)
         folded.trainable = False
-        check(flat, folded, dtype, keep)
+        _check(flat, folded, dtype)
     finally:
         random.setstate(state)
     return folded
@@ -83,7 +107,7 @@ def refold(
     network: keras.Model,
     keep: Sequence[int] | None = None,
 ) -> None:
-    """Gives a folded network the weights that the original has now.
+    """Give a folded network the weights that the original has now.
 
     Only assigns: compiled functions that use `folded` stay valid. Nothing is
     compared again.
@@ -130,36 +154,32 @@ def _plan(
             raise flat.refuse(f"{step} is quantized or has LoRA weights")
         if getattr(layer, "stateful", False):
             raise flat.refuse(f"{step} keeps state")
-    fold_norms(flat)
+    _fold_norms(flat)
     return flat
 
 
-def _build(
-    flat: FlatGraph, dtype: str, keep: Sequence[int] | None
-) -> keras.Model:
-    """The new network, with fresh weights."""
+def _build(flat: FlatGraph, dtype: str, whole: bool) -> keras.Model:
+    """Build the new network, with fresh weights."""
     network = flat.network
     inputs = [
         keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name)
         for x in network.inputs
     ]
     values = _replay(flat, inputs, dtype)
-    outputs = [
-        values[number]
-        if values[number].dtype == tensor.dtype
-        else ops.cast(values[number], tensor.dtype)
-        for number, tensor in zip(
-            flat.outputs, _kept(network.outputs, keep), strict=True
-        )
-    ]
+    outputs = []
+    for index, number in zip(flat.keep, flat.outputs, strict=True):
+        value, wanted = values[number], network.outputs[index].dtype
+        if value.dtype != wanted:
+            value = ops.cast(value, wanted)
+        outputs.append(value)
     inside = _packed(network, "_inputs_struct", inputs)
-    if keep is None:
+    if whole:
         outputs = _packed(network, "_outputs_struct", outputs)
     return keras.Model(inside, outputs, name=f"{network.name}_folded")
 
 
 def _replay(flat: FlatGraph, inputs: list[Any], dtype: str) -> dict[int, Any]:
-    """Calls a copy of each operation; returns every tensor by number."""
+    """Call a copy of each operation; return every tensor by number."""
     values = dict(zip(flat.inputs, inputs, strict=True))
     copies: dict[int, Any] = {}
     for step in flat.steps:
@@ -180,8 +200,8 @@ def _replay(flat: FlatGraph, inputs: list[Any], dtype: str) -> dict[int, Any]:
 
 
 def _copy(step: Step, dtype: str) -> Any:
-    """A layer or operation like the step's, without weights and nodes."""
-    if is_norm(step):
+    """Copy the step's layer or operation, without weights and nodes."""
+    if _is_norm(step):
         return ChannelScale(name=step.name, dtype=dtype)
     config = step.operation.get_config()
     if "dtype" in config and step.is_layer:
@@ -194,7 +214,7 @@ def _copy(step: Step, dtype: str) -> Any:
 
 
 def _check_apart(flat: FlatGraph, folded: keras.Model) -> None:
-    """A layer's config may hold a live layer, which its copy then shares."""
+    """Refuse a copy that shares a live layer from the original's config."""
     theirs = {id(variable) for variable in flat.network.variables}
     for step in flat.layers():
         ours = folded.get_layer(step.name).variables
@@ -206,7 +226,7 @@ def _assign(flat: FlatGraph, folded: keras.Model) -> None:
     for step in flat.layers():
         layer = folded.get_layer(step.name)
         try:
-            layer.set_weights(folded_weights(step))
+            layer.set_weights(_folded_weights(step))
         except ValueError as error:
             raise flat.refuse(
                 f"{step} has other weights than its copy"
@@ -216,12 +236,8 @@ def _assign(flat: FlatGraph, folded: keras.Model) -> None:
             layer.finalize_state()
 
 
-def _kept(outputs: list[Any], keep: Sequence[int] | None) -> list[Any]:
-    return outputs if keep is None else [outputs[index] for index in keep]
-
-
 def _packed(network: keras.Model, structure: str, tensors: list[Any]) -> Any:
-    """Tensors in the structure in which the network was made.
+    """Return tensors in the structure in which the network was made.
 
     No public attribute has it; a Sequential has none, and one tensor.
     """
@@ -229,3 +245,207 @@ def _packed(network: keras.Model, structure: str, tensors: list[Any]) -> Any:
     if made is None:
         return tensors[0]
     return keras.tree.pack_sequence_as(made, tensors)
+
+
+class ChannelScale(keras.layers.Layer):
+    """Compute `x * scale + shift` per channel: a norm that stays on its own.
+
+    Keras' Rescaling would hold its constants where a compiled function
+    cannot see them change.
+    """
+
+    supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        channels = (input_shape[-1],)
+        self.scale = self.add_weight(channels, name="scale")
+        self.shift = self.add_weight(channels, name="shift")
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        return inputs * self.scale + self.shift
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+
+def _fold_norms(flat: FlatGraph) -> None:
+    """Move each batch normalization that it can into the step before it.
+
+    Changes the list of steps alone: the normalization leaves it, and the
+    earlier step lists it under `norms` and makes its output.
+    """
+    uses, calls = flat.uses(), flat.calls()
+    makers = {step.outputs[0]: step for step in flat.steps}
+    kept = []
+    for step in flat.steps:
+        before = makers.get(step.inputs[0]) if _is_norm(step) else None
+        if (
+            before is not None
+            and _takes_norms(before)
+            and uses[step.inputs[0]] == 1
+            and calls[id(before.operation)] == 1
+            and calls[id(step.operation)] == 1
+        ):
+            before.norms.append(step.operation)
+            before.outputs = step.outputs
+            makers[step.outputs[0]] = before
+        else:
+            kept.append(step)
+    flat.steps = kept
+
+
+def _is_norm(step: Step) -> bool:
+    """Return whether a step is batch normalization over the last axis."""
+    layer = step.operation
+    if type(layer) is not keras.layers.BatchNormalization:
+        return False
+    # `input_spec` was made when the rank was known: axes {last: channels}.
+    rank = layer.input_spec.ndim
+    return layer.axis % rank == rank - 1
+
+
+def _folded_weights(step: Step) -> list[np.ndarray]:
+    """Return the weights of a step's copy, with its norms, in float64."""
+    layer = step.operation
+    if _is_norm(step):
+        return list(_scale_and_shift(layer))
+    weights = layer.get_weights()
+    if not step.norms:
+        return weights
+    bias = weights.pop() if layer.use_bias else 0.0
+    kernel = np.asarray(weights.pop(), "float64")
+    for norm in step.norms:
+        scale, shift = _scale_and_shift(norm)
+        kernel = kernel * _along(scale, kernel, _CHANNEL_AXIS[type(layer)])
+        bias = bias * scale + shift
+    return [*weights, kernel, bias]
+
+
+def _takes_norms(step: Step) -> bool:
+    layer = step.operation
+    return (
+        type(layer) in _CHANNEL_AXIS
+        and layer.activation is keras.activations.linear
+        and getattr(layer, "data_format", "channels_last") == "channels_last"
+    )
+
+
+def _scale_and_shift(norm: Any) -> tuple[np.ndarray, np.ndarray]:
+    mean, variance = (
+        keras.ops.convert_to_numpy(variable).astype("float64")
+        for variable in (norm.moving_mean, norm.moving_variance)
+    )
+    scale = 1.0 / np.sqrt(variance + norm.epsilon)
+    if norm.scale:
+        scale = scale * keras.ops.convert_to_numpy(norm.gamma)
+    shift = -mean * scale
+    if norm.center:
+        shift = shift + keras.ops.convert_to_numpy(norm.beta)
+    return scale, shift
+
+
+def _along(
+    scale: np.ndarray, kernel: np.ndarray, axis: int | None
+) -> np.ndarray:
+    """Shape `scale` so that it multiplies a kernel's output channels."""
+    if axis is None:
+        return scale.reshape(kernel.shape[-2:])
+    return scale if axis == -1 else scale[:, None]
+
+
+def _check(flat: FlatGraph, folded: keras.Model, dtype: str) -> None:
+    """Compare every output of both networks on random images.
+
+    Raises:
+        NotFoldableError: With the figure that missed its bound, or the layer
+            that changed a variable or added a loss.
+    """
+    images = [_random(x, seed) for seed, x in enumerate(flat.network.inputs)]
+    try:
+        # First, so that an original with state is never called.
+        found = _without_state(flat, folded, images)
+        expected = _outputs(flat.network, images)
+    except NotFoldableError:
+        raise
+    except Exception as error:  # whatever a layer of the user's raises
+        raise flat.refuse(
+            f"it cannot be called on random images: {type(error).__name__}"
+        ) from error
+    for index, ours in zip(flat.keep, found, strict=True):
+        theirs = expected[index]
+        if dtype == "float32":
+            figure = relative_error(theirs, ours)
+            missed = not figure <= RELATIVE_ERROR
+            said = f"relative error {figure:.1e}, above {RELATIVE_ERROR:g}"
+        else:
+            figure = cosine(theirs, ours)
+            missed = not figure >= COSINE
+            said = f"cosine {figure:.6f}, below {COSINE}"
+        if missed:
+            raise flat.refuse(
+                f"output {index} in {dtype} differs from the original's on "
+                f"random images: {said}"
+            )
+
+
+def relative_error(expected: Any, found: Any) -> float:
+    """Return the largest difference over the largest value."""
+    expected, found = _float64(expected), _float64(found)
+    largest = np.max(np.abs(expected), initial=np.finfo("float32").tiny)
+    return float(np.max(np.abs(found - expected), initial=0.0) / largest)
+
+
+def cosine(expected: Any, found: Any) -> float:
+    """Return the smallest cosine of an example with the original's."""
+    expected, found = (
+        _float64(x).reshape(len(x), -1) for x in (expected, found)
+    )
+    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
+    products = np.sum(expected * found, axis=1)
+    tiny = np.finfo("float32").tiny
+    same = np.all(expected == found, axis=1)
+    return float(
+        np.min(np.where(same, 1.0, products / np.maximum(lengths, tiny)))
+    )
+
+
+def _without_state(
+    flat: FlatGraph, folded: keras.Model, images: list[Any]
+) -> list[Any]:
+    """Return the outputs; refuse a layer with state or losses of its own."""
+    steps = [s for s in flat.layers() if not is_keras(type(s.operation))]
+    layers = [folded.get_layer(step.name) for step in steps]
+    before = [_values(layer) for layer in layers]
+    outputs = _outputs(folded, images)
+    for step, layer, values in zip(steps, layers, before, strict=True):
+        if not all(map(np.array_equal, values, _values(layer))):
+            raise flat.refuse(f"{step} changes its variables in inference")
+        if layer.losses:
+            raise flat.refuse(f"{step} adds losses of its own")
+    return outputs
+
+
+def _values(layer: Any) -> list[np.ndarray]:
+    return [ops.convert_to_numpy(x) for x in layer.variables]
+
+
+def _outputs(network: keras.Model, images: list[Any]) -> list[Any]:
+    packed = _packed(network, "_inputs_struct", images)
+    return keras.tree.flatten(network(packed, training=False))
+
+
+def _random(tensor: Any, seed: int) -> np.ndarray:
+    """Draw images for one input; token numbers are 0 or 1, which all have."""
+    free = [_EXAMPLES, *[_FREE_SIZE] * (len(tensor.shape) - 1)]
+    shape = [
+        size or other for size, other in zip(tensor.shape, free, strict=True)
+    ]
+    rng = np.random.default_rng(seed)
+    if keras.backend.is_float_dtype(tensor.dtype):
+        return rng.normal(size=shape).astype(tensor.dtype)
+    high = 256 if tensor.dtype == "uint8" else 2
+    return rng.integers(0, high, shape).astype(tensor.dtype)
+
+
+def _float64(x: Any) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(x), "float64")

@@ -1,4 +1,4 @@
-"""What the processor of this machine gains from."""
+"""Say what computes fast on the processor of this machine."""
 
 import os
 import platform
@@ -6,13 +6,22 @@ from pathlib import Path
 
 import keras
 
-_CPUINFO = Path("/proc/cpuinfo")
+CPUINFO = Path("/proc/cpuinfo")
 # Instructions that multiply bfloat16; without them it is emulated, and slower.
 _FLAGS = {"amx_bf16", "avx512_bf16"}
 
 
-def gains_from_bfloat16() -> bool:
-    """Whether convolutions are faster in bfloat16 on this processor.
+def is_used_alone() -> bool:
+    """Return whether TensorFlow computes here, and on processors only."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return {d.device_type for d in tf.config.get_visible_devices()} == {"CPU"}
+
+
+def gains_from_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
+    """Return whether convolutions are faster in bfloat16 on this processor.
 
     True on Linux, on the TensorFlow backend, where the kernel lists AMX-BF16
     or AVX512-BF16 and oneDNN, which uses them, is not switched off. False
@@ -20,14 +29,13 @@ def gains_from_bfloat16() -> bool:
     through a public function, and `/proc/cpuinfo` is Linux' own. It is about
     the processor, and says nothing about a GPU.
 
-    Example:
-
-    >>> dtype = "bfloat16" if gains_from_bfloat16() else "float32"
+    Args:
+        cpuinfo: The file in which the kernel lists what a processor knows.
     """
     if keras.backend.backend() != "tensorflow" or not has_onednn():
         return False
     try:
-        lines = _CPUINFO.read_text("utf-8", errors="replace").splitlines()
+        lines = cpuinfo.read_text("utf-8", errors="replace").splitlines()
     except OSError:
         return False
     return any(
@@ -38,7 +46,7 @@ def gains_from_bfloat16() -> bool:
 
 
 def has_onednn() -> bool:
-    """Whether TensorFlow's operations on the processor are oneDNN's.
+    """Return whether TensorFlow's operations on the processor are oneDNN's.
 
     Read as TensorFlow reads `TF_ENABLE_ONEDNN_OPTS`; where it is not set, yes
     on Linux with an x86 processor, for which it is TensorFlow's default.

@@ -1,7 +1,8 @@
-"""Distils a teacher into a student by Factor Transfer.
+"""Distills a teacher into a student by Factor Transfer, or another method.
 
 Phase 1 trains a paraphraser on the teacher's features; phase 2 trains the
-student on labels and factors. Leaves student.keras (plain Keras), .tflite
+student on labels and factors. --method=ft+kd adds soft targets, and so on for
+every sum of ft, kd, at and fitnet. Leaves student.keras (plain Keras), .tflite
 files, metrics.json and report.html in the run folder. Without --epochs the
 schedules are the recipe's own, which on a few cores takes hours.
 
@@ -10,22 +11,31 @@ examples:
       --paraphrase_epochs=2 --epochs=6
   keras-ft distill --student=resnet20 --plan
   keras-ft distill --dataset=cifar10 --teacher=resnet56.keras \\
-      --student=resnet20 --baselines=alone,kd --quantization=none,int8
+      --student=resnet20 --method=ft+kd --baselines=none,kd \\
+      --quantization=none,int8
   keras-ft distill --dataset=my_photos/ --teacher=teacher.keras \\
       --student=my_student.keras --teacher_layer=block5_conv3
 """
 
-from absl import flags
+from absl import flags as absl_flags
 
-from keras_ft.cli import common
-from keras_ft.cli import training
+from keras_ft.cli import flags
+from keras_ft.cli import terminal
 from keras_ft.errors import InputError
 
 
-def define(values: flags.FlagValues) -> None:
-    """The command's flags."""
-    training.define(values, "runs/distill")
-    flags.DEFINE_boolean(
+def define(values: absl_flags.FlagValues) -> None:
+    """Define the command's flags."""
+    flags.define_run(values, "runs/distill")
+    flags.define_networks(values, "fashion_mini", "resnet20")
+    flags.define_acceleration(values)
+    flags.define_data(values)
+    flags.define_method(values, baselines="")
+    flags.define_schedule(
+        values, "in phase 2", lengths=[flags.PARAPHRASE_EPOCHS]
+    )
+    flags.define_weights(values)
+    absl_flags.DEFINE_boolean(
         "plan",
         False,
         "Measure a few steps of each phase, print parameters, operations, "
@@ -33,7 +43,7 @@ def define(values: flags.FlagValues) -> None:
         "written to --run_dir.",
         flag_values=values,
     )
-    flags.DEFINE_integer(
+    absl_flags.DEFINE_integer(
         "views",
         None,
         "Run the teacher over so many differently augmented epochs once, and "
@@ -42,63 +52,41 @@ def define(values: flags.FlagValues) -> None:
         lower_bound=1,
         flag_values=values,
     )
-    common.define_strategy(values)
-    define_results(values, baselines="", quantization="none")
+    flags.define_strategy(values)
+    flags.define_quantization(values, "none")
 
 
-def define_results(
-    values: flags.FlagValues, baselines: str, quantization: str
-) -> None:
-    """The flags that choose what to compare with and what to export."""
-    flags.DEFINE_list(
-        "baselines",
-        baselines,
-        "Train the same student otherwise, for comparison: alone (labels "
-        "only), kd (labels and soft targets), or both.",
-        flag_values=values,
-    )
-    flags.DEFINE_list(
-        "quantization",
-        quantization,
-        "Formats of the .tflite files, separated by commas: "
-        f"{', '.join(common.QUANTIZATIONS)}.",
-        flag_values=values,
-    )
-
-
-def run(values: flags.FlagValues, command_line: list[str]) -> None:
-    """Distil, report, tell."""
-    baselines = common.members(values, "baselines", common.BASELINES)
-    quantizations = common.members(values, "quantization", common.QUANTIZATIONS)
-    training.check(values)
-    with common.quiet_start():
+def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
+    """Distill, report, tell."""
+    methods, quantizations = flags.methods(values), flags.quantizations(values)
+    flags.beta(values)
+    flags.check_reduction(values, "beta")
+    strategy = values["strategy"].value
+    if values["plan"].value and strategy != "none":
+        raise InputError(
+            f"`--plan` measures one device, not `--strategy={strategy}`; write "
+            "--strategy=none or leave it out."
+        )
+    with terminal.quiet_start():
         from keras_ft import experiments
-        from keras_ft.cli import outcome
 
-        if values["plan"].value and values["strategy"].value != "none":
-            raise InputError(
-                "--plan",
-                f"it with --strategy={values['strategy'].value}",
-                "--strategy=none",
-                "One device is measured; leave --strategy out.",
-            )
-        placement = common.place(values)
+        placement = terminal.place(values)
 
     settings = experiments.Settings(
-        baselines=baselines,
+        methods=methods,
         quantizations=quantizations,
         views=values["views"].value,
-        **training.settings(values),
+        **flags.settings(values),
     )
     if values["plan"].value:
         print(experiments.plan(settings))
         return
-    metrics = experiments.distil(
+    metrics = experiments.distill(
         values["run_dir"].value,
         settings,
         command_line,
-        common.echo if placement.is_chief else common.silent,
+        terminal.echo if placement.is_chief else terminal.silent,
         placement,
     )
     if placement.is_chief:
-        outcome.tell(values, metrics, "student.keras")
+        terminal.tell_run(values, metrics, "student.keras")

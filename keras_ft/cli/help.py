@@ -10,7 +10,7 @@ _WIDTH = 79
 
 
 def overview(program: str, commands: Mapping[str, str]) -> str:
-    """The commands, one line each."""
+    """Return the commands, one line each."""
     width = max(map(len, commands))
     lines = [f"  {name:<{width}}  {text}" for name, text in commands.items()]
     return "\n".join(

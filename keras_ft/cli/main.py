@@ -17,13 +17,12 @@ from absl import logging
 
 from keras_ft.cli.help import command_help
 from keras_ft.cli.help import overview
-from keras_ft.cli.near_miss import explain_flag
 from keras_ft.errors import InputError
-from keras_ft.validation import needs
+from keras_ft.validation.installed import require_tensorflow
 
 COMMANDS = {
     "demo": "the whole job in minutes on data that comes along",
-    "train_teacher": "train a large network to distil from",
+    "train_teacher": "train a large network to distill from",
     "distill": "both phases: from a teacher to a student and its .tflite",
     "compare": "one student by several methods and seeds, with a verdict",
     "tune": "the best rate, beta and more: a search with keras-tuner",
@@ -43,11 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code.
-
-    Example:
-
-    >>> main(["taps", "--model=resnet20"])
-    0
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     # Before TensorFlow is imported by a command: it logs from C++, and it
@@ -110,7 +104,7 @@ def _run(command: ModuleType, name: str, words: list[str]) -> int:
     try:
         positional = values([name, *words])[1:]
     except flags.UnrecognizedFlagError as error:
-        raise explain_flag(error, values) from error
+        raise _unknown_flag(error, values) from error
     if positional:
         raise InputError(
             "arguments",
@@ -118,12 +112,28 @@ def _run(command: ModuleType, name: str, words: list[str]) -> int:
             "flags only",
             f"Write --flag=value; {PROGRAM} {name} --help lists the flags.",
         )
-    needs.tensorflow(
+    require_tensorflow(
         f"{PROGRAM} {name}",
         "Train from Python instead, as examples/jax_quickstart.py does.",
     )
     command.run(values, [PROGRAM, name, *words])
     return 0
+
+
+def _unknown_flag(
+    error: flags.UnrecognizedFlagError, values: flags.FlagValues
+) -> InputError:
+    """Return the error of an unknown flag, with the nearest known one."""
+    known = sorted(values)
+    near = difflib.get_close_matches(error.flagname, known, n=1, cutoff=0.5)
+    return InputError(
+        f"--{error.flagname}",
+        "an unknown flag",
+        "a flag of this command",
+        f"Did you mean --{near[0]}?"
+        if near
+        else f"Known are {', '.join(f'--{name}' for name in known)}.",
+    )
 
 
 def _refuse(message: str) -> int:

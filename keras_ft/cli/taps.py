@@ -14,12 +14,12 @@ from typing import Any
 
 from absl import flags
 
-from keras_ft.cli.common import quiet_start
+from keras_ft.cli.terminal import quiet_start
 from keras_ft.errors import InputError
 
 
 def define(values: flags.FlagValues) -> None:
-    """The command's flags."""
+    """Define the command's flags."""
     flags.DEFINE_string(
         "model",
         "resnet20",
@@ -37,7 +37,7 @@ def define(values: flags.FlagValues) -> None:
 def run(values: flags.FlagValues, command_line: list[str]) -> None:
     """Print the table."""
     with quiet_start():
-        from keras_ft.features.feature_taps import taps
+        from keras_ft.features.taps import taps
 
     for source in _sources(values):
         print(f"{source}\n{taps(_load(source))}\n")
@@ -61,8 +61,8 @@ def _sources(values: flags.FlagValues) -> list[str]:
 
 def _load(source: str) -> Any:
     from keras_ft import zoo
-    from keras_ft.experiments import models
+    from keras_ft.experiments import networks
 
-    if source.endswith(models.KERAS):
-        return models.load(source)
+    if source.endswith(networks.KERAS):
+        return networks.load(source)
     return zoo.build(source)

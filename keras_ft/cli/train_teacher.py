@@ -1,4 +1,4 @@
-"""Trains a network to distil from.
+"""Trains a network to distill from.
 
 Leaves teacher.keras, metrics.json and report.html in the run folder; give that
 folder to `keras-ft distill --teacher=...`. Without --epochs the schedule is
@@ -10,39 +10,41 @@ examples:
       --run_dir=runs/resnet56
 """
 
-from absl import flags
+from absl import flags as absl_flags
 
-from keras_ft.cli import common
+from keras_ft.cli import flags
+from keras_ft.cli import terminal
 
 
-def define(values: flags.FlagValues) -> None:
-    """The command's flags."""
-    common.define_run(values, "runs/teacher")
-    flags.DEFINE_string(
+def define(values: absl_flags.FlagValues) -> None:
+    """Define the command's flags."""
+    flags.define_run(values, "runs/teacher")
+    absl_flags.DEFINE_string(
         "network",
         "resnet20",
         "Name of a network of the zoo, such as resnet56, wrn40_2 or vgg13.",
         flag_values=values,
     )
-    common.define_strategy(values)
-    common.define_data(values)
-    common.define_schedule(
-        values, "Passes over the training images, instead of the recipe's."
-    )
+    flags.define_strategy(values)
+    flags.define_data(values)
+    flags.define_schedule(values, "for the teacher")
 
 
-def run(values: flags.FlagValues, command_line: list[str]) -> None:
+def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
     """Train, report, tell."""
-    with common.quiet_start():
+    with terminal.quiet_start():
         from keras_ft import experiments
-        from keras_ft.cli import outcome
         from keras_ft.recipes import Recipe
 
-        placement = common.place(values)
-    recipe = Recipe.preset(values["recipe"].value)
-    teacher = common.changed(recipe.teacher, values, epochs=True)
+        placement = terminal.place(values)
+    names = ("batch_size", "learning_rate", "schedule")
+    preset = Recipe.preset(values["recipe"].value)
+    recipe = preset.scheduled(
+        teacher_epochs=values["epochs"].value or preset.teacher.epochs,
+        **{name: values[name].value for name in names},
+    )
     settings = experiments.Settings(
-        recipe=recipe.replace(teacher=teacher),
+        recipe=recipe,
         dataset=values["dataset"].value,
         data_dir=values["data_dir"].value,
         train_examples=values["train_examples"].value,
@@ -54,8 +56,8 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
         values["run_dir"].value,
         settings,
         command_line,
-        common.echo if placement.is_chief else common.silent,
+        terminal.echo if placement.is_chief else terminal.silent,
         placement,
     )
     if placement.is_chief:
-        outcome.tell(values, metrics, "teacher.keras")
+        terminal.tell_run(values, metrics, "teacher.keras")

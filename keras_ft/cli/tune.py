@@ -22,10 +22,10 @@ examples:
 from pathlib import Path
 from typing import Any
 
-from absl import flags
+from absl import flags as absl_flags
 
-from keras_ft.cli import common
-from keras_ft.cli import training
+from keras_ft.cli import flags
+from keras_ft.cli import terminal
 from keras_ft.errors import InputError
 
 # Kept here as words, because importing the tuners imports Keras. A test
@@ -70,13 +70,13 @@ _TEXTS = {
 }
 
 
-def define(values: flags.FlagValues) -> None:
-    """The command's flags."""
-    common.define_run(values, "runs/tune")
-    flags.DEFINE_enum(
+def define(values: absl_flags.FlagValues) -> None:
+    """Define the command's flags."""
+    flags.define_run(values, "runs/tune")
+    absl_flags.DEFINE_enum(
         "tuner", "grid", TUNERS, "Who chooses the trials.", flag_values=values
     )
-    flags.DEFINE_integer(
+    absl_flags.DEFINE_integer(
         "max_trials",
         None,
         "Trials at most; by default all of a grid, 10 of a random or Bayesian "
@@ -85,7 +85,7 @@ def define(values: flags.FlagValues) -> None:
         lower_bound=1,
         flag_values=values,
     )
-    flags.DEFINE_enum(
+    absl_flags.DEFINE_enum(
         "objective",
         "val_accuracy",
         OBJECTIVES,
@@ -93,63 +93,51 @@ def define(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     for name, default in AXES.items():
-        flags.DEFINE_list(name, default, _TEXTS[name], flag_values=values)
-    for side, default in (("teacher", "fashion_mini"), ("student", "resnet8")):
-        flags.DEFINE_string(
-            side,
-            default,
-            f"As for `keras-ft distill --{side}`.",
-            flag_values=values,
-        )
-        flags.DEFINE_string(
-            f"{side}_layer",
-            None,
-            f"Feature map of the {side}, by default its last spatial one.",
-            flag_values=values,
-        )
-    flags.DEFINE_integer(
+        absl_flags.DEFINE_list(name, default, _TEXTS[name], flag_values=values)
+    flags.define_networks(values, "fashion_mini", "resnet8")
+    flags.define_method(values)
+    absl_flags.DEFINE_integer(
         "views",
         8,
         "Differently augmented epochs in the feature cache.",
         lower_bound=1,
         flag_values=values,
     )
-    training.define_reduction(values)
-    common.define_acceleration(values)
-    common.define_data(values)
-    common.define_schedule(
+    flags.define_reduction(values)
+    flags.define_acceleration(values)
+    flags.define_data(values)
+    flags.define_schedule(
         values,
-        "Passes over the training images in phase 2 of a trial, instead of "
-        "the recipe's; its milestones move in proportion.",
+        "in phase 2 of a trial",
+        lengths=[flags.PARAPHRASE_EPOCHS],
     )
-    common.define_paraphrase_epochs(values)
+    flags.define_method_weights(values, ["at_beta", "fitnet_beta"])
 
 
-def run(values: flags.FlagValues, command_line: list[str]) -> None:
+def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
     """Search, report, tell."""
-    training.check_reduction(values, "betas")
-    with common.quiet_start():
+    (method,) = flags.methods(values)
+    flags.check_reduction(values, "betas")
+    with terminal.quiet_start():
         from keras_ft import report
         from keras_ft import tuner
-        from keras_ft.recipes import Recipe
 
     axes = {name: _axis(name, values[name].value) for name in AXES}
-    preset = Recipe.preset(values["recipe"].value)
-    reduced = preset.replace(reduction=values["reduction"].value)
     settings = tuner.SearchSettings(
-        recipe=common.with_schedules(reduced, values),
+        recipe=flags.recipe(values),
+        method=method,
         **{name: values[name].value for name in _COPIED},
         **axes,
     )
     run_dir = Path(values["run_dir"].value)
-    found = tuner.tune(run_dir, settings, command_line, common.echo)
+    found = tuner.tune(run_dir, settings, command_line, terminal.echo)
     if found:
         page = report.write_search(run_dir)
-        common.echo("")
+        terminal.echo("")
         for line in report.search_lines(found):
-            common.echo(line)
-        common.echo(report.search_headline(found))
-        common.echo(f"{run_dir / 'student.keras'}  ({page.name} beside it)")
+            terminal.echo(line)
+        terminal.echo(report.search_headline(found))
+        terminal.echo(f"{run_dir / 'student.keras'}  ({page.name} beside it)")
 
 
 def _axis(name: str, words: list[str]) -> Any:

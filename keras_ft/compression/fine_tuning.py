@@ -1,23 +1,181 @@
-"""One training of a tf_keras network beside a Keras 3 teacher."""
+"""Train a tf_keras network beside a Keras 3 teacher, with its loss."""
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 
-from keras_ft.compression.lesson import Lesson
+from keras_ft import losses
+from keras_ft.acceleration.acceleration import Acceleration
+from keras_ft.errors import InputError
+from keras_ft.models.distiller import Distiller
+from keras_ft.models.teacher_pass import TeacherPass
 from keras_ft.models.teacher_pass import images_of
-from keras_ft.validation import guards
-from keras_ft.validation import preflight
+from keras_ft.validation.data import check_data
+from keras_ft.validation.data import element_shapes
+from keras_ft.validation.in_graph import assert_finite
+from keras_ft.validation.in_graph import explained_errors
+from keras_ft.validation.in_graph import guard_batch
+from keras_ft.validation.in_graph import wait_for
+from keras_ft.validation.labels import check_labels_fit
+from keras_ft.validation.labels import is_sparse
+from keras_ft.validation.models import check_finite
 
 # tfmot's names for the layers it wraps.
 _PREFIXES = ("", "quant_", "prune_low_magnitude_", "cluster_")
 
 
+class DistillationLoss:
+    """Compute a distiller's loss for features of any copy of its student.
+
+    `loss = task_weight * task loss + sum(beta_i * term_i)`, with the Keras 3
+    teacher and transfers of the distiller. A student alone has the task loss.
+
+    Args:
+        model: A `Distiller`, or a student. Its compiled loss is the task loss;
+            without one it is the cross-entropy of logits.
+        train: The dataset of (x, y) it will be trained with.
+
+    Attributes:
+        student: The Keras 3 student.
+        task: The loss on labels.
+        taps: Names of the student's layers whose features are compared.
+        variables: Weights of the transfers that train with the student.
+        names: Names of the loss and its parts.
+    """
+
+    def __init__(self, model: keras.Model, train: Any) -> None:
+        distills = isinstance(model, Distiller)
+        self.student = model.student if distills else model
+        self.task = model.loss or _cross_entropy(train)
+        self._transfers = list(model.transfers) if distills else []
+        self._task_weight = model.task_weight if distills else 1.0
+        self.taps: list[str] = []
+        self.variables: list[Any] = []
+        self.names = ["loss", "task_loss"]
+        self._teacher_pass: TeacherPass | None = None
+        if self._transfers:
+            self._prepare_transfers(model)
+
+    def _prepare_transfers(self, model: Distiller) -> None:
+        self.names += [f"{transfer.name}_loss" for transfer in self._transfers]
+        tapping = [t for t in self._transfers if t.source == "features"]
+        found = [t.find_taps(model.teacher, self.student) for t in tapping]
+        self.taps = [tap.name for _, tap in found]
+        frozen = {id(variable) for variable in model.frozen_variables}
+        self.variables = [
+            variable.value
+            for transfer in self._transfers
+            for variable in transfer.trainable_variables
+            if id(variable) not in frozen
+        ]
+        # Its own, so that the caller's stays as it is.
+        self._teacher_pass = TeacherPass(
+            model.teacher,
+            [tap for tap, _ in found],
+            outputs=len(tapping) < len(self._transfers),
+        )
+        choice = model._acceleration.choice
+        Acceleration(choice, self._teacher_pass).prepare(model, strategy=None)
+
+    def check(self, data: Any) -> None:
+        """Refuse data that does not fit the models, before any step.
+
+        Raises:
+            InputError: Missing, empty or misshapen images or labels; a term
+                that is not ready.
+        """
+        if isinstance(self.task, list | dict):
+            raise InputError(
+                "model",
+                f"one compiled with a {type(self.task).__name__} of losses",
+                "one loss",
+                "Compile it with the loss of its classes alone.",
+            )
+        check_data(self.student, data)
+        check_labels_fit(self.student, self.task, data, None)
+        check_finite("model", self.student)
+        if self._teacher_pass is not None:
+            check_finite("teacher", self._teacher_pass.teacher)
+            self._teacher_pass.check(data)
+        for transfer in self._transfers:
+            transfer.check_ready()
+
+    def task_loss(self, y: Any, outputs: Any, sample_weight: Any) -> Any:
+        """Return the mean loss of outputs on labels, weighted."""
+        task = keras.losses.get(self.task)
+        if isinstance(task, keras.losses.Loss):
+            return task(y, outputs, sample_weight)
+        return losses.batch_mean(task(y, outputs), sample_weight)
+
+    def __call__(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        features: list[Any],
+        outputs: Any,
+    ) -> dict[str, Any]:
+        """Return the loss and its parts, by `names`."""
+        task = self.task_loss(y, outputs, sample_weight)
+        total, parts = self._task_weight * task, {"task_loss": task}
+        if self._teacher_pass is not None:
+            teacher_features, teacher_outputs = self._teacher_pass(x)
+            pairs = zip(teacher_features, features, strict=True)
+        for transfer in self._transfers:
+            if transfer.source == "features":
+                teacher, student = next(pairs)
+            else:
+                teacher, student = teacher_outputs, outputs
+            values = transfer(teacher, student, training=True)
+            term = losses.batch_mean(values, sample_weight)
+            parts[f"{transfer.name}_loss"] = term
+            total = total + transfer.beta * term
+        return {"loss": total, **parts}
+
+    @contextmanager
+    def transfers_put_back(self) -> Iterator[None]:
+        """Let the transfers train, and put their weights back at the end."""
+        variables = [v for t in self._transfers for v in t.variables]
+        before = [keras.ops.convert_to_numpy(v.value) for v in variables]
+        try:
+            yield
+        finally:
+            for variable, value in zip(variables, before, strict=True):
+                variable.assign(value)
+
+    def compile_for_evaluation(self, network: Any) -> None:
+        """Compile a `tf_keras` network with the task loss."""
+        import tf_keras
+
+        sparse = is_sparse(self.task)
+        task = None
+        if sparse is not None:
+            kind = "Sparse" if sparse else ""
+            entropy = getattr(tf_keras.losses, f"{kind}CategoricalCrossentropy")
+            logits = bool(getattr(self.task, "from_logits", False))
+            task = entropy(from_logits=logits)
+        network.compile(loss=task, metrics=["accuracy"])
+
+
+def _cross_entropy(train: Any) -> keras.losses.Loss:
+    """Return the loss for class indices, or for one row per example."""
+    _, labels = element_shapes(train, None)
+    one_hot = labels is not None and len(labels) == 2 and labels[1] != 1
+    kind = (
+        keras.losses.CategoricalCrossentropy
+        if one_hot
+        else keras.losses.SparseCategoricalCrossentropy
+    )
+    return kind(from_logits=True)
+
+
 def fine_tune(
     network: Any,
-    lesson: Lesson,
+    loss: DistillationLoss,
     train: Any,
     *,
     epochs: int,
@@ -28,13 +186,13 @@ def fine_tune(
     verbose: Any = "auto",
     after_step: Callable[[], None] | None = None,
 ) -> Any:
-    """Train a network, wrapped by tfmot or not, on a lesson.
+    """Train a network, wrapped by tfmot or not.
 
     Adam, with a learning rate that falls to zero along a half cosine.
 
     Args:
         network: The `tf_keras` network; it is trained.
-        lesson: Its loss.
+        loss: Its loss.
         train: Dataset of (x, y) or (x, y, sample_weight) batches.
         epochs: How often the dataset is seen.
         steps: Batches per epoch.
@@ -50,23 +208,18 @@ def fine_tune(
     Raises:
         InputError: An image or a loss that is not finite, or a label out of
             range; nothing was updated by that batch.
-
-    Example:
-
-    >>> fine_tune(
-    ...     network, lesson, train, epochs=1, steps=40, learning_rate=1e-3)
     """
     import tf_keras
 
-    trainer = _trainer(network, lesson, after_step)
+    trainer = _trainer(network, loss, after_step)
     rate = tf_keras.optimizers.schedules.CosineDecay(
         learning_rate, epochs * steps
     )
     optimizer = tf_keras.optimizers.Adam(rate)
     # Variables made inside the step would have it traced twice.
-    optimizer.build(trainer.weights_taught)
+    optimizer.build(trainer.trained_weights)
     trainer.compile(optimizer)
-    with preflight.explained_errors():
+    with explained_errors():
         return trainer.fit(
             train,
             epochs=epochs,
@@ -78,49 +231,51 @@ def fine_tune(
 
 
 def _trainer(
-    network: Any, lesson: Lesson, after_step: Callable[[], None] | None
+    network: Any,
+    loss: DistillationLoss,
+    after_step: Callable[[], None] | None,
 ) -> Any:
     import tensorflow as tf
     import tf_keras
 
     layers = {layer.name: layer for layer in network.layers}
-    taps = [
+    features = [
         layers[next(p + tap for p in _PREFIXES if p + tap in layers)].output
-        for tap in lesson.taps
+        for tap in loss.taps
     ]
 
     class FineTuning(tf_keras.Model):
         def __init__(self) -> None:
             super().__init__()
             self.network = network
-            self._watched = tf_keras.Model(
-                network.inputs, [*taps, *network.outputs]
+            self._with_features = tf_keras.Model(
+                network.inputs, [*features, *network.outputs]
             )
             self._means = {
                 name: tf_keras.metrics.Mean(name)
-                for name in (*lesson.parts, "accuracy")
+                for name in (*loss.names, "accuracy")
             }
 
         @property
-        def weights_taught(self) -> list[Any]:
-            return [*self.network.trainable_variables, *lesson.variables]
+        def trained_weights(self) -> list[Any]:
+            return [*self.network.trainable_variables, *loss.variables]
 
         # tfmot's wrappers need no conversion, which would take seconds.
         @tf.autograph.experimental.do_not_convert
         def train_step(self, data: Any) -> dict[str, Any]:
-            x, y, sample_weight = _checked(data, lesson)
+            x, y, sample_weight = self._guard(data)
             with tf.GradientTape() as tape:
-                results = self._watched(images_of(x), training=True)
-                *features, outputs = tf.nest.flatten(results)
-                parts = lesson(x, y, sample_weight, features, outputs)
+                results = self._with_features(images_of(x), training=True)
+                *student_features, outputs = tf.nest.flatten(results)
+                parts = loss(x, y, sample_weight, student_features, outputs)
                 if self.network.losses:
                     parts["loss"] += tf.add_n(self.network.losses)
-                loss = parts["loss"]
+                total = parts["loss"]
             # A step whose loss is not finite must change nothing.
-            finite = guards.finite(loss, "loss")
-            (start,) = guards.after([finite], [tf.ones_like(loss)])
-            weights = self.weights_taught
-            gradients = tape.gradient(loss, weights, output_gradients=start)
+            finite = assert_finite(total, "loss")
+            (start,) = wait_for([finite], [tf.ones_like(total)])
+            weights = self.trained_weights
+            gradients = tape.gradient(total, weights, output_gradients=start)
             self.optimizer.apply_gradients(
                 (gradient, weight)
                 for gradient, weight in zip(gradients, weights, strict=True)
@@ -128,20 +283,22 @@ def _trainer(
             )
             if after_step is not None:
                 after_step()
-            parts["accuracy"] = accuracy(y, outputs)
-            return self._logged(parts, outputs)
+            parts["accuracy"] = _accuracy(y, outputs)
+            return self._logs(parts, outputs)
 
         @tf.autograph.experimental.do_not_convert
         def test_step(self, data: Any) -> dict[str, Any]:
-            x, y, sample_weight = _checked(data, lesson)
+            x, y, sample_weight = self._guard(data)
             outputs = self.network(images_of(x), training=False)
-            loss = lesson.task_loss(y, outputs, sample_weight)
-            parts = {"task_loss": loss, "accuracy": accuracy(y, outputs)}
-            return self._logged(parts, outputs)
+            task = loss.task_loss(y, outputs, sample_weight)
+            parts = {"task_loss": task, "accuracy": _accuracy(y, outputs)}
+            return self._logs(parts, outputs)
 
-        def _logged(
-            self, parts: dict[str, Any], outputs: Any
-        ) -> dict[str, Any]:
+        def _guard(self, data: Any) -> Any:
+            guarded = guard_batch(data, loss.task, loss.student)
+            return keras.utils.unpack_x_y_sample_weight(guarded)
+
+        def _logs(self, parts: dict[str, Any], outputs: Any) -> dict[str, Any]:
             count = tf.shape(outputs)[0]
             for name, value in parts.items():
                 self._means[name].update_state(value, count)
@@ -154,13 +311,8 @@ def _trainer(
     return FineTuning()
 
 
-def _checked(data: Any, lesson: Lesson) -> Any:
-    checked = guards.checked_batch(data, lesson.loss, lesson.student)
-    return keras.utils.unpack_x_y_sample_weight(checked)
-
-
-def accuracy(y: Any, outputs: Any) -> Any:
-    """Share, 0..1, of the outputs whose largest is the label's class."""
+def _accuracy(y: Any, outputs: Any) -> Any:
+    """Return the share, 0..1, of outputs whose largest is the label's."""
     import tensorflow as tf
 
     classes = tf.argmax(outputs, axis=-1)

@@ -19,17 +19,11 @@ _ATTRIBUTE = "keras"
 
 
 def tfmot() -> Any:
-    """The package, imported on the first call.
+    """Return `tensorflow_model_optimization`, which works on `tf_keras`.
 
-    Returns:
-        The module `tensorflow_model_optimization`, which works on `tf_keras`.
-
-    Example:
-
-    >>> tfmot().sparsity.keras.strip_pruning
-    <function strip_pruning at ...>
+    It is imported on the first call.
     """
-    with _nothing_changed():
+    with _keras_2_shown():
         import tensorflow_model_optimization
 
     return tensorflow_model_optimization
@@ -48,13 +42,8 @@ def cluster_layer(layer: Any, clusters: int, keep_zeros: bool) -> Any:
 
     Returns:
         The wrapper.
-
-    Example:
-
-    >>> cluster_layer(tf_keras.layers.Conv2D(16, 3), 16, keep_zeros=False)
-    <...ClusterWeights object at ...>
     """
-    with _nothing_changed():
+    with _keras_2_shown():
         from tensorflow_model_optimization.python.core.clustering.keras import (
             cluster_config,
         )
@@ -72,8 +61,8 @@ def cluster_layer(layer: Any, clusters: int, keep_zeros: bool) -> Any:
 
 
 @contextmanager
-def _nothing_changed() -> Iterator[None]:
-    """Shows Keras 2 to what is imported inside, and then hides it again."""
+def _keras_2_shown() -> Iterator[None]:
+    """Show Keras 2 to what is imported inside, and then hide it again."""
     if "tensorflow_model_optimization" in sys.modules:
         yield
         return

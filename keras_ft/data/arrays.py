@@ -34,7 +34,8 @@ class ImageArrays:
     Example:
 
     >>> data = keras_ft.data.arrays("fashion_mini")
-    >>> student.fit(*data.train, validation_data=data.validation, epochs=2)
+    >>> history = student.fit(
+    ...     *data.train, validation_data=data.validation, epochs=1)
     """
 
     name: str
@@ -83,7 +84,7 @@ def arrays(
 
     Example:
 
-    >>> data = arrays("fashion_mini", train_examples=1000)
+    >>> data = keras_ft.data.arrays("fashion_mini", train_examples=1000)
     >>> data.train[0].shape, data.test[0].shape
     ((1000, 28, 28, 1), (2000, 28, 28, 1))
     """

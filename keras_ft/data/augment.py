@@ -88,12 +88,6 @@ def pad_crop_flip(images: Any, seed: Any, padding: int = PADDING) -> Any:
 
     Returns:
         uint8 batch of the same shape.
-
-    Example:
-
-    >>> images = tf.zeros((8, 32, 32, 3), tf.uint8)
-    >>> pad_crop_flip(images, seed=(0, 1)).shape
-    TensorShape([8, 32, 32, 3])
     """
     views = draw_views(tf.shape(images)[0], seed, padding)
     return apply_views(images, views, padding)

@@ -249,18 +249,6 @@ class IndexedBatches(Batches):
 
     Args:
         split: The images and their labels.
-
-    Example:
-
-    >>> images, labels = np.zeros((10, 8, 8, 1), np.uint8), np.zeros(10)
-    >>> batches = IndexedBatches(
-    ...     split=split_in_memory(images, labels),
-    ...     image_shape=(8, 8, 1),
-    ...     normalization=Normalization((0.5,), (0.5,)),
-    ...     batch_size=4,
-    ... )
-    >>> [len(labels) for _, labels in batches.ordered()]
-    [4, 4, 2]
     """
 
     split: Split = dataclasses.field(repr=False)

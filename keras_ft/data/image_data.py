@@ -49,7 +49,8 @@ class ImageData:
     >>> data = keras_ft.data.load("fashion_mini")
     >>> print(data)
     fashion_mini: 4,500 training, 500 validation and 2,000 test images, ...
-    >>> student.fit(data.train, validation_data=data.validation, epochs=2)
+    >>> history = student.fit(
+    ...     data.train, validation_data=data.validation, epochs=1)
     """
 
     name: str
@@ -89,8 +90,9 @@ class ImageData:
 
         Example:
 
-        >>> student.fit(data.train_from(7), initial_epoch=7, epochs=10,
-        ...             steps_per_epoch=data.steps_per_epoch)
+        >>> history = student.fit(
+        ...     data.train_from(7), initial_epoch=7, epochs=10,
+        ...     steps_per_epoch=data.steps_per_epoch)
         """
         check_epoch(epoch)
         return self._batches["train"].stream(self._first_epoch + epoch)
@@ -209,9 +211,7 @@ def from_splits(
 
     for split, members in splits.items():
         if len(members) == 0:
-            raise InputError(
-                "name", name, f"images in its {split} split", "Add images."
-            )
+            raise InputError(f"{name} has no images in its {split} split.")
     train = splits["train"]
     shape = train.images(np.arange(1)).shape[1:]
     normalization = settings.normalization or usual or statistics(train)

@@ -82,10 +82,8 @@ def _files(
     if len(class_names) < 2 or unknown:
         wrong = f"the classes {sorted(unknown)}" if unknown else class_names
         raise InputError(
-            str(folder),
-            wrong,
-            "two or more class folders, the same in every split; " + LAYOUT,
-            "Rename or move the folders.",
+            f"{folder} has {wrong}, not two or more class folders, the same "
+            f"in every split. Expected is {LAYOUT}."
         )
     paths: list[Path] = []
     labels: list[int] = []
@@ -114,7 +112,7 @@ def _inspect(
         except OSError as error:
             raise _unreadable(file) from error
     if not files:
-        raise InputError("name", "no images", LAYOUT, "Check the path.")
+        raise InputError(f"There are no images. Expected is {LAYOUT}.")
     if image_size is None and len(sizes) > 1:
         different = [f"{file.name} {size}" for size, file in sizes.items()][:2]
         raise InputError(
@@ -158,8 +156,5 @@ def _decode_all(fetch: Callable[[Any], Any], paths: list[Path]) -> np.ndarray:
 
 def _unreadable(file: Path) -> InputError:
     return InputError(
-        str(file),
-        "a file that cannot be decoded",
-        "a whole JPEG, PNG, BMP or GIF image",
-        "Replace or remove it.",
+        f"{file} is no whole JPEG, PNG, BMP or GIF image. Replace or remove it."
     )

@@ -10,7 +10,7 @@ from keras_ft.data.image_data import from_splits
 from keras_ft.data.load_settings import LoadSettings
 from keras_ft.data.normalization import Normalization
 from keras_ft.errors import InputError
-from keras_ft.validation import needs
+from keras_ft.validation.installed import require_tensorflow
 
 # Decoded images beyond this are read from disk again every epoch.
 MEMORY_LIMIT = 4 * 2**30
@@ -77,7 +77,8 @@ def load(
 
     Example:
 
-    >>> data = load("fashion_mini", batch_size=64, train_examples=1000)
+    >>> data = keras_ft.data.load(
+    ...     "fashion_mini", batch_size=64, train_examples=1000)
     >>> data.classes, data.input_shape, data.steps_per_epoch
     (10, (28, 28, 1), 16)
     """
@@ -91,7 +92,7 @@ def load(
         train_examples=train_examples,
         drop_remainder=drop_remainder,
     )
-    needs.tensorflow(
+    require_tensorflow(
         "keras_ft.data.load",
         'Use keras_ft.data.arrays("fashion_mini"), or pass NumPy arrays, a '
         "keras.utils.PyDataset or a Grain dataset to fit().",
@@ -102,9 +103,7 @@ def load(
     if path.is_dir():
         return _folder(path, settings)
     if path.is_absolute() or str(name).startswith((".", "~", "/")):
-        raise InputError(
-            "name", str(name), "an existing folder", "Check the path."
-        )
+        raise InputError(f"There is no folder {name}. Check the path.")
     return _tfds(str(name), data_dir, settings)
 
 

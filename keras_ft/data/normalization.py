@@ -20,7 +20,8 @@ class Normalization:
 
     Example:
 
-    >>> Normalization((0.5,), (0.25,)).apply(np.full((1, 1, 1), 255, np.uint8))
+    >>> normalization = keras_ft.data.Normalization((0.5,), (0.25,))
+    >>> normalization.apply(np.full((1, 1, 1), 255, np.uint8))
     array([[[2.]]], dtype=float32)
     """
 

@@ -58,12 +58,6 @@ def stratified(
 
     Returns:
         Their positions, int64 (count,), ascending.
-
-    Example:
-
-    >>> chosen = stratified(np.repeat([0, 1], [30, 10]), 8, (0, VALIDATION))
-    >>> int((chosen < 30).sum())
-    6
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     place = np.empty(len(labels))

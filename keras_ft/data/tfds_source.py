@@ -116,9 +116,7 @@ def find(name: str, data_dir: str | None, settings: LoadSettings) -> TfdsSource:
     }
     if "train" not in sizes:
         there = list(builder.info.splits)
-        raise InputError(
-            "name", f"{name} with splits {there}", "a train split", _PREPARE
-        )
+        raise InputError(f"{name} has no train split, but {there}. {_ANOTHER}")
     return dataclasses.replace(found, sizes=sizes)
 
 
@@ -192,7 +190,7 @@ def _parts(
     return parts, {part: sizes[part] for part in PARTS}
 
 
-_PREPARE = "Choose another data set, or give a folder of images."
+_ANOTHER = "Choose another data set, or give a folder of images."
 
 
 def _unknown(name: str) -> InputError:
@@ -201,10 +199,8 @@ def _unknown(name: str) -> InputError:
     near = difflib.get_close_matches(base, ["fashion_mini", *names])
     hint = f"Did you mean {' or '.join(near)}?" if near else "Check the name."
     return InputError(
-        "name",
-        name,
-        "fashion_mini, the path of an existing folder or a TFDS name",
-        hint,
+        f"'{name}' is neither fashion_mini nor the path of an existing folder "
+        f"nor a TFDS name. {hint}"
     )
 
 
@@ -215,10 +211,8 @@ def _keys(name: str, features: Any) -> tuple[str, str]:
     found = [[k for k, f in items if isinstance(f, kind)] for kind in kinds]
     if any(not keys for keys in found):
         raise InputError(
-            "name",
-            f"{name} with features {[key for key, _ in items]}",
-            "a data set with an image and a class label",
-            _PREPARE,
+            f"{name} has the features {[key for key, _ in items]}, and not an "
+            f"image and a class label. {_ANOTHER}"
         )
     # "image" and "label" are what TFDS calls them; cifar100, for example,
     # has "coarse_label" as well.
@@ -244,10 +238,8 @@ def _shape(
         )
     if channels is None or feature.np_dtype != np.uint8:
         raise InputError(
-            "name",
-            f"{name} with images {feature.shape} {feature.np_dtype}",
-            "8-bit images with a fixed number of channels",
-            _PREPARE,
+            f"{name} has images {feature.shape} {feature.np_dtype}, and not "
+            f"8-bit ones with a fixed number of channels. {_ANOTHER}"
         )
     return height, width, channels
 
@@ -274,20 +266,16 @@ def _download(name: str, builder: Any) -> None:
     )
     if problem:
         raise InputError(
-            "name",
-            f"{name}, which cannot be downloaded ({problem})",
-            f"a folder prepared by TFDS at {where}, or a network",
-            fix,
+            f"{name} is not prepared at {where} and cannot be downloaded "
+            f"({problem}). {fix}"
         )
     try:
         builder.download_and_prepare()
     except Exception as error:
         raise InputError(
-            "name",
-            f"{name}, which TFDS could not prepare "
-            f"({type(error).__name__}: {str(error).strip()[:500]})",
-            f"a folder prepared by TFDS at {where}",
-            (manual or "").strip() or fix,
+            f"{name} is not prepared at {where}, and TFDS could not prepare it "
+            f"({type(error).__name__}: {str(error).strip()[:500]}). "
+            f"{(manual or '').strip() or fix}"
         ) from error
 
 

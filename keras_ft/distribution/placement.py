@@ -1,4 +1,4 @@
-"""Where a run trains: on one device, on this machine's, on several machines."""
+"""Where a run trains: one device, all of this machine, several machines."""
 
 import contextlib
 import json
@@ -8,12 +8,10 @@ import keras
 
 from keras_ft import artifacts
 from keras_ft.distribution import cluster
-from keras_ft.distribution import exchange
-from keras_ft.distribution import mirrored
-from keras_ft.distribution import worker_lost_error
-from keras_ft.errors import InputError
+from keras_ft.validation.parameters import OneOf
 
 STRATEGIES = ("none", "mirrored", "multi_worker")
+_STRATEGY = OneOf(STRATEGIES, fix="Use 'none' for one device.")
 
 
 class Placement:
@@ -29,21 +27,10 @@ class Placement:
 
     Raises:
         InputError: There is no such strategy, or `TF_CONFIG` is no cluster.
-
-    Example:
-
-    >>> placement = Placement("mirrored")
-    >>> distil("runs/first", settings, placement=placement)
     """
 
     def __init__(self, name: str = "none") -> None:
-        if name not in STRATEGIES:
-            raise InputError(
-                "strategy",
-                repr(name),
-                f"one of {', '.join(STRATEGIES)}",
-                'Use "none" for one device.',
-            )
+        _STRATEGY.check("strategy", name)
         self.name = name
         self.strategy = _MAKERS[name]()
         self.is_chief = True
@@ -51,13 +38,13 @@ class Placement:
             self.is_chief = cluster.is_chief(self.strategy)
 
     def scope(self) -> Any:
-        """Where networks are made that train."""
+        """Return the scope in which to make the networks that train."""
         if self.strategy is None:
             return contextlib.nullcontext()
         return self.strategy.scope()
 
     def explained(self, folder: artifacts.PathLike) -> Any:
-        """In it, a run that lost a worker stops with a `WorkerLostError`.
+        """Return a block in which a lost worker is a `WorkerLostError`.
 
         Networks are made and results agreed on together, so that a worker can
         be missed between the phases as well as in them.
@@ -67,24 +54,21 @@ class Placement:
         """
         if self.name != "multi_worker":
             return contextlib.nullcontext()
-        return worker_lost_error.explained(
-            "Start all workers again: they continue after the last complete "
-            f"epoch in {folder}."
-        )
+        return cluster.explained_loss(folder)
 
     def agree(self, content: Any) -> Any:
-        """The chief's content (JSON values), on every worker.
+        """Return the chief's content (JSON values) on every worker.
 
         Every worker must make this call; nobody returns before all did.
         """
         if self.name != "multi_worker":
             return content
-        told = exchange.text_from_chief(self.strategy, json.dumps(content))
+        told = cluster.text_from_chief(self.strategy, json.dumps(content))
         return json.loads(told)
 
     @contextlib.contextmanager
     def whole_batch_statistics(self, model: keras.Model) -> Any:
-        """Batch normalization over whole batches while the model trains.
+        """Normalize over whole batches while the model trains in this block.
 
         So that the number of devices does not decide on the result. The
         layers are as before afterwards: a file that says `synchronized`
@@ -101,9 +85,23 @@ class Placement:
                 layer.synchronized = was
 
 
+def _mirrored_strategy() -> Any:
+    """Return a `MirroredStrategy` over all GPUs, else all logical CPUs."""
+    import tensorflow as tf
+
+    found = {
+        kind: len(tf.config.list_logical_devices(kind))
+        for kind in ("GPU", "CPU")
+    }
+    kind = "GPU" if found["GPU"] else "CPU"
+    return tf.distribute.MirroredStrategy(
+        [f"{kind}:{index}" for index in range(found[kind])]
+    )
+
+
 _MAKERS: dict[str, Any] = {
     "none": lambda: None,
-    "mirrored": mirrored.strategy,
+    "mirrored": _mirrored_strategy,
     "multi_worker": cluster.strategy,
 }
 

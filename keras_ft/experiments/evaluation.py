@@ -13,36 +13,31 @@ class Evaluation:
 
     Args:
         confusion: `confusion[true][predicted]` is a number of images.
-
-    Example:
-
-    >>> Evaluation(((8, 2), (1, 9))).accuracy
-    0.85
     """
 
     confusion: tuple[tuple[int, ...], ...]
 
     @property
     def examples(self) -> int:
-        """Images looked at."""
+        """Return how many images were looked at."""
         return sum(map(sum, self.confusion))
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers, 0 to 1."""
+        """Return the share of right answers, 0 to 1."""
         right = sum(row[i] for i, row in enumerate(self.confusion))
         return right / max(self.examples, 1)
 
     @property
     def class_accuracy(self) -> tuple[float, ...]:
-        """Share of right answers among the images of each class."""
+        """Return the share of right answers of each class."""
         return tuple(
             row[i] / max(sum(row), 1) for i, row in enumerate(self.confusion)
         )
 
     @property
     def is_at_chance(self) -> bool:
-        """Whether the answers are hardly better than guessing."""
+        """Return whether the answers are hardly better than guessing."""
         return self.accuracy < 1.5 / len(self.confusion)
 
 
@@ -58,10 +53,6 @@ def evaluate(model: keras.Model, dataset: Any, classes: int) -> Evaluation:
 
     Returns:
         The confusion counts.
-
-    Example:
-
-    >>> evaluate(teacher, data.test, data.classes).accuracy
     """
     confusion = np.zeros((classes, classes), np.int64)
     for images, labels in dataset:

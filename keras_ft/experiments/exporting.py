@@ -8,18 +8,27 @@ from typing import Any
 import keras
 
 from keras_ft import artifacts
-from keras_ft import data
+from keras_ft import data as datasets
 from keras_ft import export
-from keras_ft.experiments import models
+from keras_ft import methods
+from keras_ft.compression import compress
+from keras_ft.compression.stages import check_export
+from keras_ft.errors import InputError
+from keras_ft.experiments import networks
+from keras_ft.experiments.datasets import load_run_data
+from keras_ft.experiments.run_folder import METRICS
 from keras_ft.experiments.run_folder import RunFolder
-from keras_ft.experiments.workbench import load_run_data
+from keras_ft.experiments.students import beta_of
+from keras_ft.recipes import Recipe
 
 # Enough to tell a broken file from a good one, in seconds.
 SAMPLES = 512
+# For the numbers on a model card, which may take longer.
+CARD_SAMPLES = 2000
 
 
 def file_name(quantization: str, compression: str | None = None) -> str:
-    """`student.tflite`, or `student_<compression>_<quantization>.tflite`."""
+    """Return `student[_<compression>][_<quantization>].tflite`."""
     parts = (compression, None if quantization == "none" else quantization)
     return f"{'_'.join(['student', *filter(None, parts)])}.tflite"
 
@@ -27,7 +36,7 @@ def file_name(quantization: str, compression: str | None = None) -> str:
 def export_student(
     student: keras.Model,
     path: artifacts.PathLike,
-    loaded: Any,
+    data: Any,
     quantization: str,
     fallback: str | None = None,
     samples: int = SAMPLES,
@@ -37,7 +46,7 @@ def export_student(
     Args:
         student: The network to convert.
         path: The file to write.
-        loaded: What `data.load` returned; test images check the file, training
+        data: What `data.load` returned; test images check the file, training
             images calibrate it.
         quantization: See `export.to_tflite`.
         fallback: See `export.to_tflite`.
@@ -48,25 +57,14 @@ def export_student(
 
     Raises:
         InputError: The file does not agree with Keras; it is not written.
-
-    Example:
-
-    >>> export_student(student, "student.tflite", data, "none")["agreement"]
-    1.0
     """
-    sizes = loaded.sizes
-    images, labels = loaded.examples("test", min(samples, sizes["test"]))
-    calibration, _ = loaded.examples("train", min(SAMPLES, sizes["train"]))
     result = export.to_tflite(
         student,
         path,
         quantization,
-        calibration=calibration,
-        normalization=loaded.normalization,
-        class_names=loaded.class_names,
-        samples=images,
-        labels=labels,
+        class_names=data.class_names,
         fallback=fallback,
+        **_images(data, samples),
     )
     measured = dataclasses.asdict(result)
     del measured["path"]
@@ -92,21 +90,97 @@ def export_run(
 
     Raises:
         InputError: The folder has no finished student.
-
-    Example:
-
-    >>> path, result = export_run("runs/first", "int8")
     """
     with RunFolder(run_dir) as run:
-        student = models.load_recorded(run.path, "student.keras")
-        loaded = load_run_data(run, data_dir)
-        return export_into(run, student, loaded, quantization, fallback)
+        student = networks.load_recorded(run.path, "student.keras")
+        data = load_run_data(run, data_dir)
+        return export_into(run, student, data, quantization, fallback)
+
+
+def export_compressed(
+    run_dir: artifacts.PathLike,
+    compression: str,
+    quantization: str = "int8",
+    data_dir: artifacts.PathLike | None = None,
+    fallback: str | None = None,
+    epochs: int = 5,
+) -> tuple[Path, dict[str, Any]]:
+    """Compress a run's student with the run's own loss, and write its file.
+
+    Teacher, paraphraser and translator are the run's; `student.keras` stays
+    as it is.
+
+    Args:
+        run_dir: The run's folder; the file is put there and recorded.
+        compression: See `compression.compress`.
+        quantization: See `export.to_tflite`; int8 after `"qat"` and what ends
+            in it.
+        data_dir: Where prepared datasets are.
+        fallback: See `export.to_tflite`. The file is named after what it is.
+        epochs: Of each stage of the compression.
+
+    Returns:
+        The file, and what `export_student` returns.
+
+    Raises:
+        InputError: The folder has no finished student, an argument is of no
+            use, or the file is not good enough.
+    """
+    check_export(compression, quantization, fallback)
+    with RunFolder(run_dir) as run:
+        data = load_run_data(run, data_dir)
+        small = compress(
+            trained_distiller(run), compression, data.train, epochs=epochs
+        )
+        return export_into(
+            run, small, data, quantization, fallback, compression
+        )
+
+
+def trained_distiller(run: RunFolder) -> keras.Model:
+    """Return what trained the run's student, as it was after training.
+
+    Raises:
+        InputError: The student was trained without a teacher.
+    """
+    about = run.configuration
+    method = methods.parse(about["methods"][0])
+    if not method.parts:
+        raise InputError(
+            "run_dir",
+            f"{run.path}, whose student was trained on the labels alone",
+            "a run with a teacher",
+            "Name the folder of a run with --method=ft or another.",
+        )
+    teacher, student = (
+        networks.load_recorded(run.path, f"{name}.keras")
+        for name in ("teacher", "student")
+    )
+    paraphraser = None
+    if method.has("ft"):
+        network = networks.load_recorded(run.path, "paraphraser.keras")
+        paraphraser = network.layers[-1]
+    distiller = Recipe.from_dict(about["recipe"]).distiller(
+        teacher,
+        student,
+        paraphraser,
+        teacher_layer_name=about["teacher_layer"],
+        student_layer_name=about["student_layer"],
+        acceleration=about["acceleration"],
+        method=method.name,
+    )
+    if method.has("ft"):
+        factor = distiller.transfers[0]
+        factor.beta = beta_of(run)
+        translator = networks.load_recorded(run.path, "translator.keras")
+        factor.translator.set_weights(translator.layers[-1].get_weights())
+    return distiller
 
 
 def export_into(
     run: RunFolder,
     student: Any,
-    loaded: Any,
+    data: Any,
     quantization: str,
     fallback: str | None = None,
     compression: str | None = None,
@@ -119,26 +193,19 @@ def export_into(
     Args:
         run: The run's folder, entered.
         student: The network to convert.
-        loaded: See `export_student`.
+        data: See `export_student`.
         quantization: See `export.to_tflite`.
         fallback: See `export.to_tflite`.
         compression: How the student was compressed, for the name.
 
     Returns:
         The file, and what `export_student` returns.
-
-    Example:
-
-    >>> with RunFolder("runs/first") as run:
-    ...     path, result = export_into(run, student, data, "int8", "dynamic")
     """
     with tempfile.TemporaryDirectory(
         prefix=artifacts.UNFINISHED, dir=run.path
     ) as aside:
         written = Path(aside, "student.tflite")
-        result = export_student(
-            student, written, loaded, quantization, fallback
-        )
+        result = export_student(student, written, data, quantization, fallback)
         path = run.path / file_name(result["quantization"], compression)
         written.replace(path)
     phase = "_".join(filter(None, ["export", compression]))
@@ -167,13 +234,193 @@ def export_file(
 
     Returns:
         The file, and what `export_student` returns.
-
-    Example:
-
-    >>> path, result = export_file("student.keras", None, "cifar10", "none")
     """
-    network = models.load(student)
-    loaded = data.load(dataset, data_dir=data_dir)
-    models.check_fit(network, loaded, "student")
+    network, data = _student_and_data(student, dataset, data_dir)
     path = Path(output or Path(student).with_suffix(".tflite"))
-    return path, export_student(network, path, loaded, quantization, fallback)
+    return path, export_student(network, path, data, quantization, fallback)
+
+
+def bundle_run(
+    run_dir: artifacts.PathLike,
+    folder: artifacts.PathLike | None = None,
+    quantization: str = "int8",
+    data_dir: artifacts.PathLike | None = None,
+    **options: Any,
+) -> export.BundleResult:
+    """Write the folder for an Android developer of a finished run's student.
+
+    Args:
+        run_dir: The run's folder.
+        folder: Where to; `None` for `bundle` in the run's folder.
+        quantization: See `export.to_tflite`.
+        data_dir: Where prepared datasets are.
+        **options: `author`, `license`, `package` and `fallback`, see
+            `export.bundle`.
+
+    Returns:
+        See `export.bundle`.
+
+    Raises:
+        InputError: The folder has no finished student, or see
+            `export.bundle`.
+    """
+    with RunFolder(run_dir) as run:
+        student = networks.load_recorded(run.path, "student.keras")
+        data = load_run_data(run, data_dir)
+        target = folder or run.path / "bundle"
+        card = _card_of_run(run)
+        return _bundle(student, target, data, quantization, card, **options)
+
+
+def bundle_file(
+    student: artifacts.PathLike,
+    folder: artifacts.PathLike | None,
+    dataset: str,
+    quantization: str = "int8",
+    data_dir: artifacts.PathLike | None = None,
+    **options: Any,
+) -> export.BundleResult:
+    """Write the folder of a student that is no part of a run.
+
+    Args:
+        student: A `.keras` file.
+        folder: Where to; `None` for `<name of the file>_bundle` beside it.
+        dataset: Its images calibrate and check, and its normalization is
+            built in.
+        quantization: See `export.to_tflite`.
+        data_dir: Where prepared datasets are.
+        **options: `author`, `license`, `package` and `fallback`, see
+            `export.bundle`.
+
+    Returns:
+        See `export.bundle`.
+    """
+    network, data = _student_and_data(student, dataset, data_dir)
+    path = Path(student)
+    target = folder or path.with_name(f"{path.stem}_bundle")
+    card = {"student": _size(network.name, network.count_params())}
+    return _bundle(network, target, data, quantization, card, **options)
+
+
+def _student_and_data(
+    student: artifacts.PathLike,
+    dataset: str,
+    data_dir: artifacts.PathLike | None,
+) -> tuple[keras.Model, Any]:
+    network = networks.load(student)
+    data = datasets.load(dataset, data_dir=data_dir)
+    networks.check_fit(network, data, "student")
+    return network, data
+
+
+def _images(data: Any, samples: int) -> dict[str, Any]:
+    """Return the arguments of `export` that are made of images."""
+    sizes = data.sizes
+    images, labels = data.examples("test", min(samples, sizes["test"]))
+    calibration, _ = data.examples("train", min(SAMPLES, sizes["train"]))
+    return {
+        "calibration": calibration,
+        "normalization": data.normalization,
+        "samples": images,
+        "labels": labels,
+    }
+
+
+def _bundle(
+    student: keras.Model,
+    folder: artifacts.PathLike,
+    data: Any,
+    quantization: str,
+    card: dict[str, Any],
+    author: str = "",
+    license: str = "",
+    **options: Any,
+) -> export.BundleResult:
+    return export.bundle(
+        student,
+        folder,
+        quantization,
+        class_names=data.class_names,
+        card=export.ModelCard(
+            author=author,
+            license=license,
+            tested_on=f"from the {data.sizes['test']:,} test images of "
+            f"{_name(data.name)}",
+            notes=tuple(data.notes),
+            **card,
+        ),
+        **_images(data, CARD_SAMPLES),
+        **options,
+    )
+
+
+def _card_of_run(run: RunFolder) -> dict[str, Any]:
+    """Return what the run's records say, as fields of a `ModelCard`."""
+    about, notes = run.configuration, run.content["notes"]
+    recipe, dataset = about["recipe"], notes["dataset"]
+    metrics = artifacts.read_json(artifacts.verify(run.path, METRICS))
+    first, *others = (methods.parse(name) for name in about["methods"])
+    distill, sizes = recipe["distill"], dataset["sizes"]
+    settings: dict[str, Any] = {}
+    if first.has("ft"):
+        settings = {
+            "rate": recipe["rate"],
+            "beta": beta_of(run),
+            "p": recipe["p"],
+            "epochs of phase 1 (paraphrase)": recipe["paraphrase"]["epochs"],
+        }
+    accuracies = {
+        "teacher": metrics["teacher_accuracy"],
+        "this student in Keras": run.result(first.name)["accuracy"],
+    }
+    for method in others:
+        if run.is_finished(method.name):
+            said = "labels only" if not method.parts else method.title
+            accuracy = run.result(method.name)["accuracy"]
+            accuracies[f"the same student, {said}"] = accuracy
+    name = _name(about["student"])
+    return {
+        "name": name.removesuffix(networks.KERAS),
+        "data": f"{_name(dataset['name'])}: {sizes['train']:,} images; "
+        f"{sizes['validation']:,} more to watch the training, "
+        f"{sizes['test']:,} to test",
+        "teacher": _size(
+            _name(about["teacher"] or about["teacher_network"]),
+            metrics["teacher_parameters"],
+        ),
+        "student": _size(name, metrics["student_parameters"]),
+        "method": _method(first, recipe),
+        "settings": settings
+        | {
+            "epochs of phase 2 (distill)": distill["epochs"],
+            "batch size": distill["batch_size"],
+            "learning rate": distill["learning_rate"],
+            "seed": about["seed"],
+        },
+        "accuracies": {
+            f"{network}, {metrics['test_examples']:,} test images": accuracy
+            for network, accuracy in accuracies.items()
+        },
+    }
+
+
+def _method(method: methods.Method, recipe: dict[str, Any]) -> str:
+    said = f"recipe {recipe['name']}: {recipe['source']}"
+    if method.name == "ft":
+        return (
+            "Factor Transfer (Kim, Park, Kwak 2018, arXiv:1802.04977), " + said
+        )
+    return f"{method.title}, {said}"
+
+
+def _name(source: str) -> str:
+    """Return a zoo's or dataset's name as it is; of a path only the end.
+
+    Where things lay on this machine does not belong in what is handed over.
+    """
+    path = Path(source)
+    return path.name if path.is_absolute() or path.exists() else source
+
+
+def _size(name: str, parameters: int) -> str:
+    return f"{name}, {parameters:,} parameters"

@@ -12,7 +12,7 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 
 def forget() -> bool:
-    """Starts to watch for the peak; False where that since the start stays.
+    """Start to watch for the peak; False where that since the start stays.
 
     Linux and TensorFlow's GPU allocator can forget a peak, macOS cannot.
     """
@@ -29,20 +29,12 @@ def forget() -> bool:
 
 
 def measured() -> tuple[int, str] | None:
-    """The most memory used since `forget` returned True, and whose it is.
+    """Return the most memory used since `forget`, and whose it is.
 
     Returns:
         Bytes of the first GPU where TensorFlow has one, else the resident
         bytes of this process; and `GPU` or `PROCESS`. `None` where the system
         does not tell.
-
-    Example:
-
-    >>> forget()
-    True
-    >>> train()
-    >>> measured()
-    (812646400, 'this process')
     """
     if _has_gpu():
         import tensorflow as tf

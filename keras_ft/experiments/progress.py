@@ -12,7 +12,7 @@ Echo = Callable[[str], None]
 
 
 def silent(line: str) -> None:
-    """The `echo` of library code: says nothing."""
+    """Say nothing: the `echo` of library code."""
 
 
 class Progress(keras.callbacks.Callback):
@@ -26,10 +26,6 @@ class Progress(keras.callbacks.Callback):
         epochs: All epochs of the phase.
         steps_per_epoch: Batches in an epoch.
         echo: Takes one line of text; `None` shows nothing at all.
-
-    Example:
-
-    >>> model.fit(train, epochs=3, callbacks=[Progress("distil", 3, 40)])
     """
 
     def __init__(
@@ -88,12 +84,12 @@ class Progress(keras.callbacks.Callback):
 
 
 def done_before(phase: str, done: int, epochs: int) -> str:
-    """The line of a phase that continues."""
+    """Return the line of a phase that continues."""
     return f"{phase}: {done} of {epochs} epochs were done before"
 
 
 def summary(logs: dict[str, float]) -> str:
-    """The few numbers of an epoch that fit on a line."""
+    """Return the few numbers of an epoch that fit on a line."""
     shown = ("loss", "val_loss", "val_accuracy")
     parts = []
     for name in shown:

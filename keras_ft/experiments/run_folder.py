@@ -1,20 +1,31 @@
 """One folder per run: its settings, its finished phases, its files."""
 
 import datetime
+import platform
+import shutil
+from collections.abc import Callable
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 from typing import Any
 from typing import Self
 
-from keras_ft import artifacts
-from keras_ft.errors import InputError
-from keras_ft.experiments.versions import versions
+import filelock
 
-RUN_FILE = "run.json"
+from keras_ft import artifacts
+from keras_ft._version import __version__
+from keras_ft.distribution.placement import Placement
+from keras_ft.errors import InputError
+from keras_ft.experiments.progress import Echo
+from keras_ft.experiments.progress import silent
+
+RUN_FILE, METRICS = "run.json", "metrics.json"
 CHECKPOINTS = "checkpoints"
 _LOCK_FILE = ".lock"
+# Of run.json: 1 had baselines beside Factor Transfer, 2 has methods.
+_FORMAT = 2
+_PACKAGES = ("keras", "tensorflow", "numpy", "tensorflow-datasets")
 
 
 class RunFolder:
@@ -24,22 +35,22 @@ class RunFolder:
     settings than the folder was started with, and removes what a killed
     process left half-written.
 
+    On several machines every worker enters it and makes the same calls, but
+    the chief alone reads and writes the folder; the others learn from it what
+    is finished and keep that in memory.
+
     Args:
         path: The folder; made if it is missing.
         configuration: Everything that decides the result, JSON values only.
             `None` opens an existing run as it is.
         command_line: What the user typed, kept for the record.
+        echo: Takes lines of progress.
+        placement: Where the run trains; one device if left out.
+        wait: Wait for a process that holds the folder instead of refusing.
 
     Raises:
         InputError: On entering: another process holds the folder, a setting
             differs from the one it was started with, or `run.json` is damaged.
-
-    Example:
-
-    >>> with RunFolder("runs/first", {"seed": 0}) as run:
-    ...     if not run.is_finished("teacher"):
-    ...         artifacts.write_text(run.path / "labels.txt", "shirt")
-    ...         run.finish("teacher", ["labels.txt"], {"accuracy": 0.93})
     """
 
     def __init__(
@@ -47,20 +58,28 @@ class RunFolder:
         path: artifacts.PathLike,
         configuration: dict[str, Any] | None = None,
         command_line: Iterable[str] = (),
+        echo: Echo = silent,
+        placement: Placement | None = None,
+        wait: bool = False,
     ) -> None:
         self.path = Path(path)
+        self.echo = echo
+        self.placement = placement or Placement()
         self._asked = configuration
         self._command_line = list(command_line)
-        self._content: dict[str, Any] = {}
-        self._lock: IO[str] | None = None
+        self._content: dict[str, Any] = _new_content()
+        self._lock: filelock.BaseFileLock | None = None
+        self._wait = wait
 
     def __enter__(self) -> Self:
+        if not self.placement.is_chief:
+            return self
         self._check_place()
-        self._lock = _take_lock(self.path)
+        self._lock = _take_lock(self.path, self._wait)
         try:
             self._start()
         except BaseException:
-            self._lock.close()
+            self._lock.release()
             raise
         return self
 
@@ -70,26 +89,27 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._lock is None:
+            return
         if kind is None and self._asked is not None:
             self._content["sessions"][-1]["finished"] = _now()
             self._save()
-        assert self._lock is not None
-        self._lock.close()
+        self._lock.release()
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """What the run was started with."""
+        """Return what the run was started with."""
         configuration: dict[str, Any] = self._content["configuration"]
         return configuration
 
     @property
     def content(self) -> dict[str, Any]:
-        """All of `run.json`: configuration, sessions, phases and notes."""
+        """Return all of `run.json`: configuration, sessions, phases, notes."""
         return self._content
 
     @property
     def seconds(self) -> float:
-        """Time spent on the run so far, by all its processes."""
+        """Return the time spent on the run so far, by all its processes."""
         total = 0.0
         for session in self._content["sessions"]:
             started, last = (
@@ -104,9 +124,11 @@ class RunFolder:
 
     @property
     def holds_results(self) -> bool:
-        """Whether a phase was finished, or an epoch of one."""
+        """Return whether a phase was finished, or an epoch of one."""
         begun = any((self.path / CHECKPOINTS).glob("*/*"))
-        return begun or bool(self._content["phases"])
+        return bool(self._content["phases"]) or (
+            begun and self.placement.is_chief
+        )
 
     def note(self, name: str, content: Any) -> None:
         """Keep a fact about the run, such as the dataset's normalization."""
@@ -114,12 +136,58 @@ class RunFolder:
         self._save()
 
     def is_finished(self, phase: str) -> bool:
-        """Whether `finish` was reached for `phase`."""
+        """Return whether `finish` was reached for `phase`."""
         return phase in self._content["phases"]
 
     def result(self, phase: str) -> dict[str, Any]:
-        """What `finish` kept for `phase`."""
+        """Return what `finish` kept for `phase`."""
         result: dict[str, Any] = self._content["phases"][phase]["result"]
+        return result
+
+    def files(self, phase: str) -> list[str]:
+        """Return the files of a finished phase, relative to the folder."""
+        files: list[str] = self._content["phases"][phase]["files"]
+        return files
+
+    def once(
+        self,
+        phase: str,
+        names: Iterable[str],
+        make: Callable[[], dict[str, Any]],
+        together: bool = True,
+    ) -> dict[str, Any]:
+        """Return the result of a phase; do it first unless it is finished.
+
+        Args:
+            phase: Its name.
+            names: The files it makes, relative to the folder. Its history is
+                recorded as well where there is one.
+            make: Makes the files and returns what to keep about them, JSON
+                values only.
+            together: Whether every worker makes this call; else the chief.
+
+        Raises:
+            InputError: A file of the finished phase is missing or damaged.
+        """
+        agree = self.placement.agree if together else _as_it_is
+        if agree(self.is_finished(phase)):
+            self.verify(phase)
+            if self.placement.is_chief:
+                self.echo(
+                    f"{phase}: done before, taken from {self.files(phase)[0]}"
+                )
+        else:
+            result = make()
+            made = [*names]
+            if (self.path / history(phase)).is_file():
+                made.append(history(phase))
+            self.finish(phase, made, result)
+        chief = self.placement.is_chief
+        result = agree(self.result(phase) if chief else None)
+        if chief:
+            shutil.rmtree(self.path / CHECKPOINTS / phase, ignore_errors=True)
+        else:
+            self.finish(phase, names, result)
         return result
 
     def finish(
@@ -133,7 +201,8 @@ class RunFolder:
             result: Numbers to keep, JSON values only.
         """
         names = list(names)
-        artifacts.record(self.path, names)
+        if self.placement.is_chief:
+            artifacts.record(self.path, names)
         self._content["phases"][phase] = {
             "finished": _now(),
             "files": names,
@@ -147,8 +216,9 @@ class RunFolder:
         Raises:
             InputError: A file is missing or damaged.
         """
-        for name in self._content["phases"][phase]["files"]:
-            artifacts.verify(self.path, name)
+        if self.placement.is_chief:
+            for name in self.files(phase):
+                artifacts.verify(self.path, name)
 
     def _check_place(self) -> None:
         if self._asked is None and not (self.path / RUN_FILE).is_file():
@@ -170,30 +240,112 @@ class RunFolder:
 
     def _start(self) -> None:
         artifacts.remove_unfinished(self.path)
-        self._content = {"notes": {}, "phases": {}, "sessions": []}
         if (self.path / RUN_FILE).is_file():
-            self._content = artifacts.read_json(
-                self.path / RUN_FILE, sealed=True
-            )
+            self._content = read_content(self.path)
+        # A run that failed before its first epoch holds nothing to mix up.
+        if self._asked is not None and self.holds_results:
+            _refuse_changes(self.path, self.configuration, self._asked)
+        _rename_earlier(self.path, self._content)
         if self._asked is None:
             return
-        # A run that failed before its first epoch holds nothing to mix up.
-        if self.holds_results:
-            _refuse_changes(self.path, self.configuration, self._asked)
         self._content["configuration"] = self._asked
         self._content["sessions"].append(
             {
                 "started": _now(),
                 "command_line": self._command_line,
-                "versions": versions(),
+                "versions": _versions(),
             }
         )
         self._save()
 
     def _save(self) -> None:
+        if not self.placement.is_chief:
+            return
         if self._asked is not None:
             self._content["sessions"][-1]["last_write"] = _now()
         artifacts.write_json(self.path / RUN_FILE, self._content, sealed=True)
+
+
+def _as_it_is(content: Any) -> Any:
+    return content
+
+
+def history(phase: str) -> str:
+    """Return the file of a phase's epochs, relative to the run's folder."""
+    return f"history/{phase}.csv"
+
+
+def read_content(folder: artifacts.PathLike) -> dict[str, Any]:
+    """Return what a run's `run.json` holds, without taking the folder.
+
+    Returns:
+        Phases and notes; both are empty where there is no run.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    path = Path(folder) / RUN_FILE
+    if not path.is_file():
+        return _new_content()
+    return _of_today(artifacts.read_json(path, sealed=True), path.parent)
+
+
+def _new_content() -> dict[str, Any]:
+    return {"format": _FORMAT, "notes": {}, "phases": {}, "sessions": []}
+
+
+# Phases as they were called in format 1.
+_EARLIER = {"distil": "ft", "alone": "none"}
+
+
+def _of_today(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the content of a run of an earlier version as one of today.
+
+    Raises:
+        InputError: It is a comparison or a search, which do not go on.
+    """
+    if content.get("format") == _FORMAT:
+        return content
+    configuration = content["configuration"]
+    if configuration.get("command") in ("compare", "tune"):
+        raise InputError(
+            f"{folder} was made by an earlier version of keras_ft, whose "
+            "comparisons and searches cannot be continued. Name another "
+            "--run_dir."
+        )
+    if "recipe" in configuration:
+        names = configuration.pop("baselines", [])
+        methods = ["ft", *(_EARLIER.get(name, name) for name in names)]
+        configuration["methods"] = methods
+        recipe = configuration["recipe"]
+        recipe["distill"] = recipe.pop("distil")
+    phases = {}
+    for name, phase in content["phases"].items():
+        files = [_renamed(file) for file in phase["files"]]
+        phases[_EARLIER.get(name, name)] = {**phase, "files": files}
+    return {**content, "format": _FORMAT, "phases": phases}
+
+
+def _renamed(file: str) -> str:
+    for old, new in _EARLIER.items():
+        if file == history(old):
+            return history(new)
+    return file
+
+
+def _rename_earlier(folder: Path, content: dict[str, Any]) -> None:
+    """Rename the files of phases that had other names."""
+    for old, new in _EARLIER.items():
+        for before, now in (
+            (folder / CHECKPOINTS / old, folder / CHECKPOINTS / new),
+            (folder / history(old), folder / history(new)),
+        ):
+            if before.exists() and not now.exists():
+                before.rename(now)
+                if history(new) in content["phases"].get(new, {}).get(
+                    "files", ()
+                ):
+                    artifacts.record(folder, [history(new)])
 
 
 def _now() -> str:
@@ -201,15 +353,22 @@ def _now() -> str:
     return now.isoformat(timespec="milliseconds")
 
 
-def _take_lock(folder: Path) -> IO[str]:
-    # Imported here: fcntl is POSIX only, and `import keras_ft` is not.
-    import fcntl
+def _versions() -> dict[str, str]:
+    """Return the versions of Python and of what decides a result."""
+    found = {"python": platform.python_version(), "keras_ft": __version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
 
-    lock = open(folder / _LOCK_FILE, "w")  # noqa: SIM115 - held for the run
+
+def _take_lock(folder: Path, wait: bool) -> filelock.BaseFileLock:
+    lock = filelock.FileLock(folder / _LOCK_FILE, timeout=-1 if wait else 0)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
+        lock.acquire()
+    except filelock.Timeout:
         raise InputError(
             "run_dir",
             folder,

@@ -3,21 +3,12 @@
 import dataclasses
 from typing import Any
 
+from keras_ft import methods
 from keras_ft.acceleration.acceleration import check_choice
 from keras_ft.errors import InputError
+from keras_ft.export.quantizations import QUANTIZATIONS
 from keras_ft.models.beta_suggestion import check_ratio
 from keras_ft.recipes import Recipe
-
-BASELINES = ("alone", "kd")
-QUANTIZATIONS = (
-    "none",
-    "float16",
-    "dynamic",
-    "int8",
-    "int8_io",
-    "dynamic_wi8",
-    "dynamic_wi4",
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +16,10 @@ class Settings:
     """Settings of a run; together with the code they fix its result.
 
     Args:
-        recipe: Schedules of the phases, and rate, beta and p.
+        recipe: Schedules of the phases, and the weights of the methods.
+        methods: How to train the student, see `keras_ft.methods`: the first
+            one's is exported, the others are the same student trained
+            otherwise, for comparison. `"none"` is labels only.
         dataset: A name that `data.load` knows.
         data_dir: Where prepared datasets are. Not part of `configuration`.
         train_examples: Use only so many training images; `None` for all.
@@ -38,28 +32,21 @@ class Settings:
         student: Zoo name, or a `.keras` file to start from.
         teacher_layer: Tap of the teacher; `None` for the last feature map.
         student_layer: Tap of the student; `None` for the last feature map.
-        baselines: The same student trained otherwise for comparison:
-            `"alone"` (labels only) and `"kd"` (labels and soft targets).
         acceleration: `"auto"` or `"none"`, see `Distiller`. Of both phases,
             not of training without a teacher.
         views: Run the teacher over so many differently augmented epochs
             once, at least 1, and train from a `FeatureCache` of them; `None`
             runs it in every step.
-        beta_ratio: Choose phase 2's beta by `suggest_beta` with this ratio,
-            above 0, on the first batch; `None` uses the recipe's.
+        beta_ratio: Choose the factor term's beta by `suggest_beta` with this
+            ratio, above 0, on the first batch; `None` uses the recipe's.
         quantizations: Formats of the `.tflite` files, see `export.to_tflite`.
 
     Raises:
         InputError: A name or number is outside what is listed above.
-
-    Example:
-
-    >>> recipe = Recipe.preset("official").short(2, 6)
-    >>> settings = Settings(recipe=recipe, dataset="fashion_mini",
-    ...                     teacher="fashion_mini", student="resnet8")
     """
 
     recipe: Recipe
+    methods: tuple[str, ...] = ("ft",)
     dataset: str = "fashion_mini"
     data_dir: str | None = None
     train_examples: int | None = None
@@ -70,15 +57,22 @@ class Settings:
     student: str = "resnet20"
     teacher_layer: str | None = None
     student_layer: str | None = None
-    baselines: tuple[str, ...] = ()
     quantizations: tuple[str, ...] = ("none",)
     acceleration: str = "auto"
     beta_ratio: float | None = None
     views: int | None = None
 
     def __post_init__(self) -> None:
-        _check_members("baselines", self.baselines, BASELINES)
-        _check_members("quantizations", self.quantizations, QUANTIZATIONS)
+        parsed = methods.parse_all(self.methods)
+        object.__setattr__(self, "methods", tuple(m.name for m in parsed))
+        for name in self.quantizations:
+            if name not in QUANTIZATIONS:
+                raise InputError(
+                    "quantizations",
+                    repr(name),
+                    f"some of {', '.join(QUANTIZATIONS)}",
+                    "Separate several by commas.",
+                )
         check_choice(self.acceleration)
         if (self.teacher is None) == (self.teacher_network is None):
             raise InputError(
@@ -98,19 +92,10 @@ class Settings:
     def _check_views(self, views: int) -> None:
         if views < 1:
             raise InputError("views", views, "1 or more", "Use 8.")
-        first = self.recipe.paraphrase.batch_size
-        second = self.recipe.distil.batch_size
-        if first != second:
-            raise InputError(
-                "views",
-                f"{views} with batches of {first} in phase 1 and of "
-                f"{second} in phase 2",
-                "one size, as both phases share the cache",
-                "Set one batch size for both.",
-            )
+        check_one_batch_size("views", self.recipe)
 
     def configuration(self) -> dict[str, Any]:
-        """As JSON values, for `run.json`: all but where the data lies."""
+        """Return JSON values for `run.json`: all but where the data lies."""
         fields = dataclasses.fields(self)
         content = {field.name: getattr(self, field.name) for field in fields}
         del content["data_dir"]
@@ -122,14 +107,13 @@ class Settings:
         return content
 
 
-def _check_members(
-    argument: str, received: tuple[str, ...], known: tuple[str, ...]
-) -> None:
-    for name in received:
-        if name not in known:
-            raise InputError(
-                argument,
-                repr(name),
-                f"some of {', '.join(known)}",
-                "Separate several by commas.",
-            )
+def check_one_batch_size(argument: str, recipe: Recipe) -> None:
+    """Refuse a recipe whose phases cannot share the teacher's outputs."""
+    first, second = recipe.paraphrase.batch_size, recipe.distill.batch_size
+    if first != second:
+        raise InputError(
+            argument,
+            f"batches of {first} in phase 1 and of {second} in phase 2",
+            "one size, as both phases share the teacher's outputs",
+            "Set one batch size for both.",
+        )

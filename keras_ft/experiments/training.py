@@ -1,9 +1,7 @@
-"""Train one phase of a run so that it can be killed at any time."""
+"""The one way to train: killed at any time, it continues bit for bit."""
 
 import csv
-import io
 import math
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,25 +14,28 @@ from keras_ft.callbacks import EpochCheckpoint
 from keras_ft.callbacks import Row
 from keras_ft.distribution.placement import Placement
 from keras_ft.errors import InputError
-from keras_ft.experiments.follower import Follower
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import Progress
 from keras_ft.experiments.progress import done_before
 from keras_ft.experiments.run_folder import CHECKPOINTS
-from keras_ft.experiments.run_folder import RunFolder
+from keras_ft.experiments.run_folder import history
+from keras_ft.models.paraphraser_trainer import ParaphraserTrainer
+from keras_ft.optimizers import Schedule
 
 
 def train(
-    run: RunFolder | Follower,
+    folder: artifacts.PathLike,
     phase: str,
     model: keras.Model,
     data: Any,
-    epochs: int,
+    schedule: Schedule,
+    *,
+    epochs: int | None = None,
     echo: Echo | None = None,
     placement: Placement | None = None,
-    more_callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> list[Row]:
-    """Fit a compiled model, continuing where a killed process stopped.
+    """Compile and fit a model, continuing where a killed process stopped.
 
     Writes `history/<phase>.csv` and `tensorboard/<phase>/`, and a checkpoint
     after each epoch. A continued training gives the same weights, bit for
@@ -42,14 +43,16 @@ def train(
     nothing but the seed and the epoch's number.
 
     Args:
-        run: The run's folder, entered.
+        folder: Where to keep all of that.
         phase: Names the files.
-        model: Built and compiled, in the placement's scope.
-        data: What `data.load` returned.
-        epochs: All epochs of the phase, those already done included.
+        model: Built in the placement's scope: a network, or what trains it.
+        data: What `data.load` returned, or a `FeatureCache`.
+        schedule: Its optimizer and epochs.
+        epochs: Stop after so many, those already done included; the
+            schedule's if left out.
         echo: Takes lines of progress; `None` shows nothing.
         placement: Where it trains; one device if left out.
-        more_callbacks: Called before an epoch is committed.
+        callbacks: Called before an epoch is committed.
 
     Returns:
         One row per epoch: `epoch`, `seconds` and the training's metrics;
@@ -57,70 +60,107 @@ def train(
 
     Raises:
         InputError: The checkpoint is damaged, or the loss is not finite.
-
-    Example:
-
-    >>> with RunFolder("runs/first", {"seed": 0}) as run:
-    ...     rows = train(run, "distil", model, data, epochs=20)
-    >>> rows[-1]["val_accuracy"]
     """
-    path = run.path / history(phase)
+    placement = placement or Placement()
+    epochs = epochs or schedule.epochs
+    folder = Path(folder)
+    with placement.scope():
+        compile_model(model, schedule.optimizer(data.steps_per_epoch))
     checkpoint = EpochCheckpoint(
-        checkpoint_folder(run, phase), lambda rows: _write_csv(path, rows)
+        folder / CHECKPOINTS / phase,
+        lambda rows: artifacts.write_csv(folder / history(phase), rows),
     )
-    callbacks = [
+    called = [
         Progress(phase, epochs, data.steps_per_epoch, echo),
         keras.callbacks.TensorBoard(
-            run.path / "tensorboard" / phase, write_graph=False
+            folder / "tensorboard" / phase, write_graph=False
         ),
         _FiniteLoss(),
-        *more_callbacks,
+        *callbacks,
     ]
-    if placement is not None and placement.name == "multi_worker":
-        multi_worker.fit(
-            model,
-            data.train_from,
-            epochs=epochs,
-            steps_per_epoch=data.steps_per_epoch,
-            validation_data=data.validation,
-            callbacks=callbacks,
-            checkpoint_dir=checkpoint,
-            verbose=0,
-        )
-        return checkpoint.rows
-    first = checkpoint.restore(model)
-    if first < epochs:
-        model.fit(
-            data.train_from(first),
-            validation_data=data.validation,
-            initial_epoch=first,
-            epochs=epochs,
-            steps_per_epoch=data.steps_per_epoch,
-            shuffle=False,
-            verbose=0,
-            # The checkpoint comes last: it commits what the others wrote.
-            callbacks=[*callbacks, checkpoint],
-        )
-    elif echo is not None:
-        echo(done_before(phase, first, epochs))
+    shared: dict[str, Any] = {
+        "epochs": epochs,
+        "steps_per_epoch": data.steps_per_epoch,
+        "validation_data": data.validation,
+        "verbose": 0,
+    }
+    with placement.whole_batch_statistics(model):
+        if placement.name == "multi_worker":
+            multi_worker.fit(
+                model,
+                data.train_from,
+                callbacks=called,
+                checkpoint_dir=checkpoint,
+                **shared,
+            )
+            return checkpoint.rows
+        first = checkpoint.restore(model)
+        if first < epochs:
+            model.fit(
+                data.train_from(first),
+                initial_epoch=first,
+                shuffle=False,
+                # The checkpoint comes last: it commits what the others wrote.
+                callbacks=[*called, checkpoint],
+                **shared,
+            )
+        elif echo is not None:
+            echo(done_before(phase, first, epochs))
     return checkpoint.rows
 
 
-def compile_model(
-    model: keras.Model, optimizer: Any = "sgd", labels: bool = True
-) -> None:
-    """Compile a model for a phase.
-
-    Args:
-        model: A network, or what wraps it.
-        optimizer: Of the phase's schedule.
-        labels: Whether it learns from labels, as all but phase 1 do.
-    """
-    if not labels:
+def compile_model(model: keras.Model, optimizer: Any = "sgd") -> None:
+    """Compile a network or what trains it; phase 1 has no labels."""
+    if isinstance(model, ParaphraserTrainer):
         model.compile(optimizer)
         return
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, metrics=["accuracy"])
+
+
+def summary(model: keras.Model, rows: list[Row]) -> dict[str, Any]:
+    """Return what a run keeps about a training.
+
+    Returns:
+        `seconds` and `epochs`; and `acceleration`, what the model says in
+        `accelerated`, where a teacher was used.
+    """
+    kept: dict[str, Any] = {
+        "seconds": round(sum(row["seconds"] for row in rows), 1),
+        "epochs": len(rows),
+    }
+    accelerated = getattr(model, "accelerated", {})
+    return kept | ({"acceleration": accelerated} if accelerated else {})
+
+
+def read_history(folder: artifacts.PathLike, phase: str) -> list[Row]:
+    """Return the rows that `train` returned, read from their file."""
+    path = Path(folder) / history(phase)
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return [
+            {name: float(value) for name, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]
+
+
+def best_epoch(rows: list[Row]) -> dict[str, Any]:
+    """Return validation accuracy after the last epoch and at its best.
+
+    Returns:
+        `validation_last`, `validation_best` (0 to 1) and `best_epoch`
+        (counted from 1); nothing without validation.
+    """
+    known = [row for row in rows if "val_accuracy" in row]
+    if not known:
+        return {}
+    best = max(known, key=lambda row: row["val_accuracy"])
+    return {
+        "validation_last": known[-1]["val_accuracy"],
+        "validation_best": best["val_accuracy"],
+        "best_epoch": int(best["epoch"]),
+    }
 
 
 class _FiniteLoss(keras.callbacks.Callback):
@@ -134,39 +174,3 @@ class _FiniteLoss(keras.callbacks.Callback):
                 "Use a smaller learning rate or beta. The run folder keeps "
                 "the last good epoch.",
             )
-
-
-def history(phase: str) -> str:
-    """Where the phase's rows are, relative to the run's folder."""
-    return f"history/{phase}.csv"
-
-
-def checkpoint_folder(run: RunFolder | Follower, phase: str) -> Path:
-    """Where the phase's checkpoint is kept while it trains."""
-    return run.path / CHECKPOINTS / phase
-
-
-def remove_checkpoint(run: RunFolder | Follower, phase: str) -> None:
-    """Remove the checkpoint of a finished phase."""
-    shutil.rmtree(checkpoint_folder(run, phase), ignore_errors=True)
-
-
-def read_history(run: RunFolder | Follower, phase: str) -> list[Row]:
-    """The rows that `train` returned, read from `history/<phase>.csv`."""
-    path = run.path / history(phase)
-    if not path.is_file():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return [
-            {name: float(value) for name, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]
-
-
-def _write_csv(path: Path, rows: list[Row]) -> None:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    artifacts.write_text(path, text.getvalue())

@@ -9,48 +9,21 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ft.export import litert_quantizer
-from keras_ft.export.export_error import ExportError
-from keras_ft.export.quantization import QUANTIZATIONS
-from keras_ft.export.quiet import quiet
+from keras_ft.export.errors import ExportError
+from keras_ft.export.errors import QuantizationNotAppliedError
+from keras_ft.export.errors import UnsupportedOpsError
+from keras_ft.export.litert import suppressed_output
+from keras_ft.export.quantizations import QUANTIZATIONS
 
 SIGNATURE = "classify"
 INPUT = "image"
 OUTPUT = "probabilities"
 
 
-class UnsupportedOpsError(ExportError):
-    """The student needs operations that LiteRT does not have built in.
-
-    A phone's LiteRT has no TensorFlow ("Flex") or custom operations.
-
-    Args:
-        received: The operations, as TensorFlow names them.
-
-    Example:
-
-    >>> raise UnsupportedOpsError(("BesselI0",))
-    Traceback (most recent call last):
-    keras_ft.export.UnsupportedOpsError: Invalid `student`. Received: ...
-    """
-
-    def __init__(self, received: tuple[str, ...]) -> None:
-        super().__init__(
-            "student",
-            f"operations {', '.join(received)}",
-            "operations that are built into LiteRT",
-            "Replace the layers that use them, or leave them to the app.",
-        )
-        self.operations = received
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.operations,)
-
-
 def convert(
     student: keras.Model,
     input_shape: tuple[int, ...],
-    scale_and_shift: tuple[np.ndarray, np.ndarray] | None,
+    scaling: tuple[np.ndarray, np.ndarray] | None,
     quantization: str,
     calibration: np.ndarray | None,
 ) -> bytes:
@@ -63,8 +36,8 @@ def convert(
     Args:
         student: A float32 network that returns logits.
         input_shape: Its (H, W, C).
-        scale_and_shift: `input = pixel * scale + shift`, or `None` where the
-            student takes pixels.
+        scaling: `input = pixel * scale + shift`, or `None` where the student
+            takes pixels.
         quantization: One of `QUANTIZATIONS`.
         calibration: Pixel values (N, H, W, C), float32; where activations
             become integers.
@@ -77,38 +50,31 @@ def convert(
     Raises:
         UnsupportedOpsError: LiteRT lacks an operation.
         ExportError: The converter failed for another reason.
-
-    Example:
-
-    >>> content = convert(student, (32, 32, 3), None, "none", None)
-    >>> content[4:8]
-    b'TFL3'
     """
-    recipe = QUANTIZATIONS[quantization].recipe
+    recipe = QUANTIZATIONS[quantization].litert_recipe
     try:
-        with quiet(), tempfile.TemporaryDirectory() as folder:
-            _write_saved_model(student, input_shape, scale_and_shift, folder)
-            content: bytes = _converter(
-                folder, quantization, calibration
-            ).convert()
+        with suppressed_output(), tempfile.TemporaryDirectory() as folder:
+            _write_saved_model(student, input_shape, scaling, folder)
+            converter = _converter(folder, quantization, calibration)
+            content: bytes = converter.convert()
             if recipe is not None:
-                content = litert_quantizer.quantized(content, recipe)
+                content = _quantize_with_litert(content, recipe)
     except Exception as error:  # the converter's own class is private
-        raise _explained(error) from error
+        raise _conversion_error(error) from error
     return content
 
 
 def _write_saved_model(
     student: keras.Model,
     input_shape: tuple[int, ...],
-    scale_and_shift: tuple[np.ndarray, np.ndarray] | None,
+    scaling: tuple[np.ndarray, np.ndarray] | None,
     folder: str,
 ) -> None:
     import tensorflow as tf
 
     def classify(image: Any) -> dict[str, Any]:
-        if scale_and_shift is not None:
-            scale, shift = scale_and_shift
+        if scaling is not None:
+            scale, shift = scaling
             image = image * scale + shift
         return {OUTPUT: ops.softmax(student(image, training=False), axis=-1)}
 
@@ -132,7 +98,7 @@ def _converter(
         folder, signature_keys=[SIGNATURE]
     )
     builtin = tf.lite.OpsSet.TFLITE_BUILTINS
-    if kind.proof is not None and kind.recipe is None:
+    if kind.tensor_type is not None and kind.litert_recipe is None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantization == "float16":
         converter.target_spec.supported_types = [tf.float16]
@@ -149,7 +115,7 @@ def _converter(
 
 
 def _with_both_ends(images: np.ndarray) -> np.ndarray:
-    """Calibration images in which 0 and 255 occur.
+    """Return calibration images in which 0 and 255 occur.
 
     The input's scale is then 1 and its zero point 0: an app feeds a camera's
     bytes as they are.
@@ -168,7 +134,20 @@ def _one_by_one(images: np.ndarray) -> Any:
     return representative_dataset
 
 
-def _explained(error: Exception) -> ExportError:
+def _quantize_with_litert(content: bytes, recipe: str) -> bytes:
+    """Quantize the weights of a float file with litert-quantizer."""
+    # The top package defines `Quantizer` and `recipe`.
+    import litert_quantizer
+
+    make_recipe = getattr(litert_quantizer.recipe, recipe)
+    quantizer = litert_quantizer.Quantizer(content, make_recipe())
+    result = quantizer.quantize(
+        enable_progress_bar=False, enable_progress_report=False
+    )
+    return bytes(result.quantized_model)
+
+
+def _conversion_error(error: Exception) -> ExportError:
     text = str(error)
     names = re.findall(r"'?tf\.(\w+)'? op is neither|fused\[\"(\w+):", text)
     found = sorted({first or second for first, second in names})
@@ -176,8 +155,57 @@ def _explained(error: Exception) -> ExportError:
         return UnsupportedOpsError(tuple(found))
     reason = text.strip().splitlines()[-1:] or [type(error).__name__]
     return ExportError(
-        "student",
-        f"a network the converter refuses ({reason[0][:300]})",
-        "one of layers that TensorFlow Lite supports",
-        "Replace the layer named, or report it with the network's summary.",
+        f"TensorFlow's converter refuses the student ({reason[0][:300]}). "
+        "Replace the layer named, or report it with the network's summary."
     )
+
+
+def check_converted(content: bytes, quantization: str) -> None:
+    """Refuse a file with foreign operations or without its quantization.
+
+    The converter says nothing when it leaves one out or puts the other in.
+
+    Args:
+        content: Of a `.tflite` file.
+        quantization: What was asked for.
+
+    Raises:
+        UnsupportedOpsError: It holds custom or TensorFlow operations, or
+            variables instead of weights.
+        QuantizationNotAppliedError: No tensor has the type asked for.
+    """
+    operations, types = _operations_and_types(content)
+    foreign = sorted(
+        name
+        for name in operations
+        if name.startswith(("CUSTOM", "VAR_HANDLE", "READ_VARIABLE"))
+    )
+    if foreign:
+        raise UnsupportedOpsError(tuple(foreign))
+    tensor_type = QUANTIZATIONS[quantization].tensor_type
+    if tensor_type is not None and tensor_type not in types:
+        raise QuantizationNotAppliedError(quantization, tensor_type)
+
+
+def _operations_and_types(content: bytes) -> tuple[set[str], set[str]]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = _names(schema.BuiltinOperator)
+    types = _names(schema.TensorType)
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    operations = set()
+    for code in model.operatorCodes:
+        # Old operations are in the narrow field, new ones in the wide one.
+        name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        custom = code.customCode.decode() if code.customCode else ""
+        operations.add(f"{name} {custom}".rstrip())
+    tensors = (tensor for graph in model.subgraphs for tensor in graph.tensors)
+    return operations, {types[tensor.type] for tensor in tensors}
+
+
+def _names(enumeration: type) -> dict[int, str]:
+    return {
+        value: name
+        for name, value in vars(enumeration).items()
+        if not name.startswith("_")
+    }

@@ -1,4 +1,4 @@
-"""How long a `.tflite` file takes on this machine."""
+"""Measure how long a `.tflite` file takes on this machine."""
 
 import dataclasses
 import os
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from keras_ft.artifacts import PathLike
 from keras_ft.errors import InputError
-from keras_ft.export.isolated import SECONDS
-from keras_ft.export.isolated import time_isolated
+from keras_ft.export.litert import TIME_LIMIT
+from keras_ft.export.litert import run_isolated
 
 
 @dataclasses.dataclass(frozen=True)
 class Latency:
-    """What one image takes, without loading the file.
+    """Describe how long one image takes, without loading the file.
 
     Args:
         threads: LiteRT's number of threads.
@@ -25,10 +25,10 @@ class Latency:
 
     Example:
 
-    >>> for latency in measure_latency("student.tflite"):
+    >>> for latency in keras_ft.export.measure_latency("student.tflite"):
     ...     print(f"{latency.threads}: {latency.median_ms:.2f} ms")
-    1: 0.68 ms
-    2: 0.41 ms
+    1: 0... ms
+    2: 0... ms
     """
 
     threads: int
@@ -41,7 +41,7 @@ def measure_latency(
     path: PathLike,
     threads: Sequence[int] = (1, 2),
     runs: int = 200,
-    seconds: float = SECONDS,
+    seconds: float = TIME_LIMIT,
 ) -> tuple[Latency, ...]:
     """Time a file in LiteRT on random pixels.
 
@@ -64,12 +64,14 @@ def measure_latency(
 
     Example:
 
-    >>> measure_latency("student.tflite", threads=(1,))[0].median_ms
-    0.678
+    >>> latencies = keras_ft.export.measure_latency(
+    ...     "student.tflite", threads=(1,))
+    >>> 0 < latencies[0].median_ms <= latencies[0].p90_ms
+    True
     """
     threads = tuple(threads)
     check_counts(threads, runs)
-    found = time_isolated(Path(path), threads, runs, seconds)
+    found = run_isolated(Path(path), seconds, threads=threads, runs=runs)
     return tuple(Latency(**fields) for fields in found)
 
 
@@ -88,12 +90,12 @@ def check_counts(threads: Sequence[int], runs: int) -> None:
 
 
 def machine() -> str:
-    """Names what the times were measured on, in one line.
+    """Name what the times were measured on, in one line.
 
     Example:
 
-    >>> machine()
-    'AMD EPYC, 2 cores, Linux x86_64, LiteRT 2.3.0'
+    >>> keras_ft.export.machine()  # such as 'AMD EPYC, 2 cores, ...'
+    '..., ... cores, ..., LiteRT ...'
     """
     try:
         litert = metadata.version("ai-edge-litert")

@@ -5,73 +5,27 @@ from typing import Any
 
 import numpy as np
 
-from keras_ft.export.export_error import ExportError
-from keras_ft.export.quantization import QUANTIZATIONS
+from keras_ft.export.errors import ParityError
+from keras_ft.export.quantizations import QUANTIZATIONS
 
 # On probabilities; a faithful float file differs by about 1e-7.
 FLOAT_TOLERANCE = 1e-4
-_UPPER = ("max_error", "accuracy_drop")
 # Two classes this close are a tie that rounding decides.
 _TIE = 1e-6
 # Fewer images than this are lost by chance: of 500, half a point is 2.5.
-_CHANCE = 2
-
-
-class ParityError(ExportError):
-    """The file ran, but does not agree with Keras.
-
-    Args:
-        metric: `"agreement"`, `"max_error"`, `"accuracy_drop"` or `"finite"`.
-        measured: Its value over the samples.
-        limit: What it had to reach, or stay below.
-        worst: Index of the worst sample.
-        detail: What both say about that sample.
-        fix: The remedy.
-
-    Example:
-
-    >>> raise ParityError("agreement", 0.65, 0.95, 17, "...", "Use float16.")
-    Traceback (most recent call last):
-    keras_ft.export.ParityError: Invalid `student`. Received: ...
-    """
-
-    def __init__(
-        self,
-        metric: str,
-        measured: float,
-        limit: float,
-        worst: int,
-        detail: str,
-        fix: str,
-    ) -> None:
-        bound = "at most" if metric in _UPPER else "at least"
-        super().__init__(
-            "student",
-            f"a file whose {metric} with Keras is {measured:.4g}, worst at "
-            f"sample {worst}: {detail}",
-            f"{metric} of {bound} {limit:.4g}",
-            fix,
-        )
-        self.metric = metric
-        self.measured = measured
-        self.limit = limit
-        self.worst = worst
-        self._parts = (metric, measured, limit, worst, detail, fix)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._parts
+_LOST_BY_CHANCE = 2
 
 
 def check_parity(
     expected: np.ndarray,
     received: np.ndarray,
     quantization: str,
-    min_agreement: float | None = None,
-    class_names: Sequence[str] | None = None,
     *,
-    labels: np.ndarray | None = None,
+    min_agreement: float | None = None,
     max_accuracy_drop: float | None = None,
-    diagnosis: str = "",
+    labels: np.ndarray | None = None,
+    class_names: Sequence[str] | None = None,
+    hint: str = "",
 ) -> tuple[float, float]:
     """Compare probabilities, and refuse what differs too much.
 
@@ -82,11 +36,11 @@ def check_parity(
             the same and no probability differs by more than 1e-4.
         min_agreement: Share, 0..1, of samples with the same top-1 class;
             `None` for the limit of the quantization.
-        class_names: For the message.
-        labels: Class of each sample, shape (N,).
         max_accuracy_drop: By how much accuracy, 0..1, may fall; `None` for
             the limit of the quantization. Two samples may always be lost.
-        diagnosis: A sentence for the message: why the file may fall short.
+        labels: Class of each sample, shape (N,).
+        class_names: For the message.
+        hint: Sentences for the message: why the file may fall short.
 
     Returns:
         Agreement (share of samples with the same top-1 class) and largest
@@ -94,11 +48,6 @@ def check_parity(
 
     Raises:
         ParityError: Below the limit; names the worst sample and a remedy.
-
-    Example:
-
-    >>> check_parity(np.array([[0.1, 0.9]]), np.array([[0.2, 0.8]]), "int8")
-    (1.0, 0.1)
     """
     kind = QUANTIZATIONS[quantization]
     if min_agreement is None:
@@ -111,7 +60,7 @@ def check_parity(
 
     def refuse(metric: str, value: float, limit: float, worst: int) -> None:
         detail = _detail(expected[worst], received[worst], class_names)
-        fix = diagnosis + kind.remedy
+        fix = hint + kind.remedy
         raise ParityError(metric, value, limit, worst, detail, fix)
 
     if not finite.all():
@@ -125,14 +74,14 @@ def check_parity(
         refuse("agreement", agreement, min_agreement, worst)
     if labels is not None:
         lost = _right(expected, labels) - _right(received, labels)
-        if lost > max(_CHANCE, max_accuracy_drop * len(labels)):
+        if lost > max(_LOST_BY_CHANCE, max_accuracy_drop * len(labels)):
             drop = lost / len(labels)
             refuse("accuracy_drop", drop, max_accuracy_drop, worst)
     return agreement, max_error
 
 
 def same_class(expected: np.ndarray, received: np.ndarray) -> np.ndarray:
-    """Whether each sample's top-1 class is the same; a tie counts as such.
+    """Return which samples have the same top-1 class; a tie counts as such.
 
     Args:
         expected: Keras' probabilities, shape (N, classes).
@@ -140,11 +89,6 @@ def same_class(expected: np.ndarray, received: np.ndarray) -> np.ndarray:
 
     Returns:
         Booleans, shape (N,).
-
-    Example:
-
-    >>> same_class(np.array([[0.1, 0.9]]), np.array([[0.2, 0.8]]))
-    array([ True])
     """
     rows = np.arange(len(expected))
     top = expected[rows, np.argmax(received, axis=-1)]
@@ -160,9 +104,64 @@ def _detail(
     received: np.ndarray,
     class_names: Sequence[str] | None,
 ) -> str:
-    def says(probabilities: np.ndarray) -> str:
-        top = int(np.argmax(probabilities))
-        name = class_names[top] if class_names else f"class {top}"
-        return f"{name} ({probabilities[top]:.3f})"
+    def top(probabilities: np.ndarray) -> str:
+        index = int(np.argmax(probabilities))
+        name = class_names[index] if class_names else f"class {index}"
+        return f"{name} ({probabilities[index]:.3f})"
 
-    return f"Keras says {says(expected)}, LiteRT says {says(received)}"
+    return f"Keras says {top(expected)}, LiteRT says {top(received)}"
+
+
+def logit_step(content: bytes) -> float | None:
+    """Return the distance of neighboring logits in an integer file.
+
+    Args:
+        content: A `.tflite` file that ends in a softmax.
+
+    Returns:
+        In units of the student's logits; `None` where they are float.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    softmax = schema.BuiltinOperator.SOFTMAX
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            if max(code.builtinCode, code.deprecatedBuiltinCode) == softmax:
+                return _scale(graph.tensors[operator.inputs[0]].quantization)
+    return None
+
+
+def _scale(quantization: Any) -> float | None:
+    if quantization is None or quantization.scale is None:
+        return None
+    return float(quantization.scale[0])
+
+
+def median_margin(logits: np.ndarray) -> float:
+    """Return what separates the two best classes, in the median sample.
+
+    Args:
+        logits: Shape (N, classes), at least two classes.
+
+    Returns:
+        In units of the logits, at least 0.
+    """
+    ordered = np.sort(logits, axis=-1)
+    return float(np.median(ordered[:, -1] - ordered[:, -2]))
+
+
+def coarse_step_hint(step: float | None, margin: float) -> str:
+    """Return a sentence for a file whose logits move in too coarse steps.
+
+    Where one step is more than what lies between the two best classes,
+    rounding decides the answer. Otherwise the text is empty.
+    """
+    if step is None or step <= margin:
+        return ""
+    return (
+        f"Its logits move in steps of {step:.3g}, more than the {margin:.3g} "
+        "between the two best classes of the median sample: 8 bits are too "
+        "coarse for this student's range of logits. "
+    )

@@ -8,37 +8,22 @@ import itertools
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
-from typing import Protocol
 
 import numpy as np
 
-from keras_ft.export.export_error import ExportError
+from keras_ft.errors import InputError
+from keras_ft.export.errors import RepresentativeDataError
 
 MINIMUM = 32
 # Enough for stable minima and maxima; also ends infinite datasets.
 MAXIMUM = 512
 
 
-class _Scaling(Protocol):
-    def scale_and_shift(self) -> tuple[np.ndarray, np.ndarray]: ...
-
-
-class RepresentativeDataError(ExportError):
-    """Calibration images or samples that would make the result worthless.
-
-    Example:
-
-    >>> pixel_images("samples", np.zeros((64, 32, 32, 3)), (32, 32, 3), None)
-    Traceback (most recent call last):
-    keras_ft.export.RepresentativeDataError: Invalid `samples`. Received: ...
-    """
-
-
 def pixel_images(
     argument: str,
     source: Any,
     input_shape: tuple[int, ...],
-    normalization: _Scaling | None,
+    scaling: tuple[np.ndarray, np.ndarray] | None,
 ) -> np.ndarray:
     """Collect images as the exported file will be fed them.
 
@@ -49,8 +34,8 @@ def pixel_images(
             with one. A `tf.data.Dataset` of floats holds what the student was
             trained on instead, and is taken back to pixels.
         input_shape: (H, W, C) of the student.
-        normalization: How pixels became the student's input, or `None` where
-            the student takes pixels.
+        scaling: `input = pixel * scale + shift`, or `None` where the student
+            takes pixels.
 
     Returns:
         float32 pixel values, shape (N, H, W, C); at most 512 images where
@@ -59,26 +44,20 @@ def pixel_images(
     Raises:
         RepresentativeDataError: Fewer than 32 images, or ones of another
             shape, type or range, or not finite, or all of one value.
-
-    Example:
-
-    >>> images, _ = data.examples("test", 200)
-    >>> pixel_images("samples", images, (32, 32, 3), None).dtype
-    dtype('float32')
     """
     expected = (
         f"at least {MINIMUM} images of shape {input_shape} with pixel values "
         "0..255"
     )
     try:
-        images = _stacked(source)
+        images = _stack(source)
     except (TypeError, ValueError) as error:
         raise RepresentativeDataError(
             argument, error, expected, "Give one array (N, H, W, C)."
         ) from error
-    if images.dtype.kind == "f" and normalization and _is_dataset(source):
-        scale, shift = normalization.scale_and_shift()
-        images = (images - shift) / scale
+    is_dataset = hasattr(source, "element_spec")
+    if images.dtype.kind == "f" and scaling is not None and is_dataset:
+        images = (images - scaling[1]) / scaling[0]
     problem = _problem(images, input_shape)
     if problem is not None:
         received, fix = problem
@@ -87,11 +66,7 @@ def pixel_images(
     return np.clip(images.astype(np.float32), 0.0, 255.0)
 
 
-def _is_dataset(source: Any) -> bool:
-    return hasattr(source, "element_spec")
-
-
-def _stacked(source: Any) -> np.ndarray:
+def _stack(source: Any) -> np.ndarray:
     if hasattr(source, "__array__"):
         return np.asarray(source)
     source = source() if callable(source) else source
@@ -113,7 +88,7 @@ def _images(source: Iterable[Any]) -> Iterator[np.ndarray]:
 def _problem(
     images: np.ndarray, input_shape: tuple[int, ...]
 ) -> tuple[str, str] | None:
-    """What was received and how to fix it, or None."""
+    """Return what was received and how to fix it, or None."""
     if len(images) < MINIMUM:
         return f"{len(images)} images", "Give a few hundred real images."
     if images.dtype.kind not in "uif":
@@ -134,3 +109,32 @@ def _problem(
     if high <= 1.0:
         return received, "Multiply them by 255; the file takes 0..255."
     return None
+
+
+def pixel_scaling(
+    normalization: Any, channels: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the scale and shift of `input = pixel * scale + shift`.
+
+    Args:
+        normalization: Such as `data.normalization`, or `None`.
+        channels: Of the student's images.
+
+    Returns:
+        Two arrays, of one number or one for each channel; `None` where the
+        student takes pixels.
+
+    Raises:
+        InputError: It is for another number of channels.
+    """
+    if normalization is None:
+        return None
+    scale, shift = normalization.scale_and_shift()
+    if {np.size(scale), np.size(shift)} - {1, channels}:
+        raise InputError(
+            "normalization",
+            normalization,
+            f"a mean and a deviation for each of {channels} channels",
+            "Pass data.normalization of the data the student was trained on.",
+        )
+    return scale, shift

@@ -1,8 +1,8 @@
 """A Keras 3 model as a tf_keras model, for tools that know only the latter.
 
 tensorflow_model_optimization refuses Keras 3, and tf_keras reads none of its
-files. This walks a live model's own description and builds the same network
-of tf_keras layers; tf_keras reads no file.
+files. This walks a live model's graph and builds the same network of tf_keras
+layers; tf_keras reads no file.
 """
 
 from typing import Any
@@ -11,14 +11,14 @@ import keras
 import numpy as np
 
 from keras_ft.errors import InputError
-from keras_ft.export.bridge_config import tf_keras_layer
-from keras_ft.export.bridge_error import BridgeError as BridgeError
-from keras_ft.export.bridge_graph import check_model
-from keras_ft.export.bridge_graph import graph_of
-from keras_ft.export.bridge_graph import structures_of
-from keras_ft.export.bridge_parity import check_same_outputs
-from keras_ft.export.precision import in_float32
-from keras_ft.validation import needs
+from keras_ft.export.errors import BridgeError
+from keras_ft.export.student import in_float32
+from keras_ft.export.tf_keras_layers import check_layer
+from keras_ft.export.tf_keras_layers import tf_keras_layer
+from keras_ft.export.tf_keras_parity import check_same_outputs
+from keras_ft.export.tf_keras_parity import input_structure
+from keras_ft.validation.installed import require_package
+from keras_ft.validation.installed import require_tensorflow
 
 
 def to_tf_keras(model: keras.Model, *, flat: bool = False) -> Any:
@@ -69,7 +69,7 @@ def to_tf_keras(model: keras.Model, *, flat: bool = False) -> Any:
             "a Keras 3 model",
             "Load it with keras.models.load_model.",
         )
-    check_model(model)
+    _check_model(model)
     reference = in_float32(model)
     bridged = _Bridge(flat).model(model)
     check_same_outputs(reference, bridged)
@@ -79,7 +79,7 @@ def to_tf_keras(model: keras.Model, *, flat: bool = False) -> Any:
 def _check_environment() -> None:
     what = "keras_ft.export.to_tf_keras"
     instead = "Save the model as .keras and go on where it is installed."
-    needs.tensorflow(what, instead)
+    require_tensorflow(what, instead)
     if keras.backend.backend() != "tensorflow":
         raise InputError(
             "KERAS_BACKEND",
@@ -87,11 +87,46 @@ def _check_environment() -> None:
             "tensorflow, which tf_keras runs on",
             "Save the model as .keras and go on with KERAS_BACKEND=tensorflow.",
         )
-    needs.package("tf_keras", what, "tf_keras", instead)
+    require_package("tf_keras", what, "tf_keras", instead)
+
+
+def _check_model(model: Any) -> None:
+    """Refuse a model that is not all graph and stock layers, at any depth."""
+    if type(model) is keras.Sequential:
+        parts = model.layers
+        if not model.built:
+            raise BridgeError(
+                model.name,
+                "a Sequential model that was never built",
+                "Add keras.Input(shape) as its first layer.",
+            )
+    elif _is_functional(model):
+        parts = model.operations
+    else:
+        check_layer(model)
+        return
+    for part in parts:
+        if not isinstance(part, keras.layers.InputLayer):
+            _check_model(part)
+
+
+def _is_functional(layer: Any) -> bool:
+    # `keras.Model(inputs, outputs)` is of a private class. A class derived
+    # from it may compute something else than its graph says.
+    kind = type(layer)
+    return (
+        isinstance(layer, keras.Model)
+        and kind.__name__ == "Functional"
+        and kind.__module__.startswith("keras.src.")
+    )
 
 
 class _Bridge:
-    """Builds tf_keras layers while it walks a Keras 3 model."""
+    """Build tf_keras layers while walking a Keras 3 model.
+
+    Args:
+        flat: Whether layers of nested models take the place of the model.
+    """
 
     def __init__(self, flat: bool) -> None:
         self._flat = flat
@@ -103,13 +138,12 @@ class _Bridge:
 
         inputs = [_input(tensor) for tensor in model.inputs]
         outputs = self._run(model, inputs, "", trainable)
-        packed = [
-            keras.tree.pack_sequence_as(structure, tensors)
-            for structure, tensors in zip(
-                structures_of(model), (inputs, outputs), strict=True
-            )
-        ]
-        return tf_keras.Model(*packed, name=model.name)
+        structure = input_structure(model)
+        return tf_keras.Model(
+            keras.tree.pack_sequence_as(structure, inputs),
+            outputs,
+            name=model.name,
+        )
 
     def _run(
         self,
@@ -117,21 +151,25 @@ class _Bridge:
         inputs: list[Any],
         prefix: str,
         trainable: bool,
-    ) -> list[Any]:
-        """What the model makes of tf_keras tensors; both flattened."""
-        graph = graph_of(model)
-        tensors = dict(zip(graph.inputs, inputs, strict=True))
-        for call in graph.calls:
-            args, kwargs = call.filled(tensors)
-            outputs = self._call(
-                call.layer,
-                prefix + call.layer.name,
+    ) -> Any:
+        """Return what the model makes of tf_keras tensors."""
+
+        def call(layer: Any, *args: Any, **kwargs: Any) -> list[Any]:
+            return self._call(
+                layer,
+                prefix + layer.name,
                 args,
                 kwargs,
                 trainable and model.trainable,
             )
-            tensors |= call.results(outputs)
-        return [tensors[key] for key in graph.outputs]
+
+        if isinstance(model, keras.Sequential):
+            (tensor,) = inputs
+            for layer in model.layers:
+                tensor = call(layer, tensor)[0]
+            return tensor
+        # Keras' own walk over the graph, with our tensors and our calls.
+        return model._run_through_graph(inputs, call_fn=call)
 
     def _call(
         self,
@@ -141,16 +179,12 @@ class _Bridge:
         kwargs: dict[str, Any],
         trainable: bool,
     ) -> list[Any]:
-        if kwargs.pop("training", None):
-            raise BridgeError(
-                layer.name,
-                "is called with training=True, also in inference",
-                "Build the model without this argument.",
-            )
+        kwargs = _call_keywords(layer, args, kwargs)
         is_model = isinstance(layer, keras.Model)
         if is_model and self._flat:
             inputs = _inputs_of(layer, args, kwargs)
-            return self._run(layer, inputs, f"{name}/", trainable)
+            outputs = self._run(layer, inputs, f"{name}/", trainable)
+            return list(keras.tree.flatten(outputs))
         known = id(layer) in self._made
         if not known and is_model:
             self._made[id(layer)] = self.model(layer, trainable)
@@ -172,12 +206,37 @@ class _Bridge:
         return list(keras.tree.flatten(outputs))
 
 
+def _call_keywords(
+    layer: Any, args: Any, kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """Return a call's keywords that say something, or refuse the call."""
+    if kwargs.pop("training", None):
+        raise BridgeError(
+            layer.name,
+            "it is called with training=True, also in inference",
+            "Build the model without this argument.",
+        )
+    for leaf in keras.tree.flatten((args, kwargs)):
+        # Symbolic tensors of tf_keras have no `numpy`.
+        if isinstance(leaf, np.ndarray) or hasattr(leaf, "numpy"):
+            raise BridgeError(
+                layer.name,
+                "it is called with a constant array",
+                "Make it a weight, a Rescaling or an input.",
+            )
+    return {
+        name: value
+        for name, value in kwargs.items()
+        if any(leaf is not None for leaf in keras.tree.flatten(value))
+    }
+
+
 def _inputs_of(model: keras.Model, args: Any, kwargs: Any) -> list[Any]:
     inputs = keras.tree.flatten([args, kwargs])
     if len(inputs) != len(model.inputs):
         raise BridgeError(
             model.name,
-            f"is called with {len(inputs)} arguments, but has "
+            f"it is called with {len(inputs)} arguments, but has "
             f"{len(model.inputs)} inputs",
             "Call it with its inputs only.",
         )
@@ -192,7 +251,7 @@ def _input(tensor: Any) -> Any:
         if config.get(option):
             raise BridgeError(
                 config["name"],
-                f"an input with {option}=True",
+                f"it is an input with {option}=True",
                 "Build the model with a plain keras.Input.",
             )
     dtype = config["dtype"]

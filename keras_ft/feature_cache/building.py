@@ -19,17 +19,19 @@ from keras_ft.errors import InputError
 from keras_ft.feature_cache import key as keys
 from keras_ft.feature_cache import request as requests
 from keras_ft.feature_cache.cached_batches import CachedBatches
+from keras_ft.feature_cache.cached_batches import LazyBatches
 from keras_ft.feature_cache.request import Request
 from keras_ft.feature_cache.rows import LOGITS
 from keras_ft.feature_cache.rows import MEASURES
 from keras_ft.feature_cache.rows import RowFormat
 from keras_ft.feature_cache.store import SPLITS
+from keras_ft.feature_cache.store import FolderStore
 from keras_ft.feature_cache.store import Store
 from keras_ft.feature_cache.store import View
 from keras_ft.feature_cache.teacher_pass import agreement
 from keras_ft.feature_cache.teacher_pass import live_teacher
-from keras_ft.features import feature_taps
-from keras_ft.validation import preflight
+from keras_ft.features.taps import taps as taps_of
+from keras_ft.validation.models import check_model
 
 Echo = Callable[[str], None]
 PARTS = 10
@@ -39,12 +41,14 @@ def build(
     folder: artifacts.PathLike | None, request: Request, echo: Echo | None
 ) -> CachedBatches:
     """Compute what a cache does not have yet; see `FeatureCache.build`."""
-    request.check_buildable(in_memory=folder is None)
-    store = Store(folder)
+    requests.VIEWS.check("views", request.views)
     if folder is None:
-        store.start(request.content())
-        _fill(store, request, echo)
-        return _checked(store, request, echo)
+        request.check_memory()
+        held = Store()
+        held.start(request.content())
+        _fill(held, request, echo)
+        return _checked(held, request, echo)
+    store = FolderStore(folder)
     with store.locked():
         _begin_or_continue(store, request)
         _fill(store, request, echo)
@@ -55,7 +59,7 @@ def lazy(
     folder: artifacts.PathLike, request: Request, echo: Echo | None
 ) -> CachedBatches:
     """Return batches that compute what is missing; see `FeatureCache.lazy`."""
-    store = Store(folder)
+    store = FolderStore(folder)
     with store.locked(wait=True):
         _begin_or_continue(store, request)
         rows = sum(entry["rows"] for entry in store.blocks.values())
@@ -66,7 +70,7 @@ def lazy(
         _say(f"feature cache: {rows:,} rows are there", echo)
     else:
         _say(request.describe(), echo)
-    batches = CachedBatches(request.data, store, None, request)
+    batches = LazyBatches(request, store)
     _compare(batches, request)
     return batches
 
@@ -88,17 +92,16 @@ def open_finished(
         digest: Stands for the teacher if there is none.
     """
     requests.check_data(data)
-    store = Store(folder)
+    store = FolderStore(folder)
     store.load()
     key = store.content["key"]
     keys.check(key, {"format version": keys.FORMAT}, store.where)
     names = asked.pop("taps", None)
     if teacher is not None:
-        preflight.check_model("teacher", teacher)
+        check_model("teacher", teacher)
         asked |= keys.of_teacher(teacher)
         if names is not None:
-            found = requests.find_taps(teacher, names)
-            asked["taps"] = [index for index, _ in found]
+            asked["taps"] = [i for i, _ in requests.find_taps(teacher, names)]
     else:
         _check_digest(digest, key, store.where)
         _check_names(names, store.format)
@@ -107,11 +110,11 @@ def open_finished(
     store.verify()
     opened = CachedBatches(data, store, _complete_views(store))
     if teacher is not None:
-        table = feature_taps.taps(teacher)
+        table = taps_of(teacher)
         taps = [table[index] for index in key["taps"]]
         # Keras numbers the names it gives: today's are the ones to go by.
-        found = [tap.name for tap in taps] + [LOGITS] * opened.format.logits
-        opened.format = dataclasses.replace(opened.format, names=tuple(found))
+        todays = [tap.name for tap in taps] + [LOGITS] * opened.format.logits
+        opened.format = dataclasses.replace(opened.format, names=tuple(todays))
         opened.check_random_batches(
             live_teacher(teacher, taps, opened.format.logits),
             agreement(opened.format.dtype, store.content["accelerated"]),
@@ -119,7 +122,7 @@ def open_finished(
     return opened
 
 
-def _begin_or_continue(store: Store, request: Request) -> None:
+def _begin_or_continue(store: FolderStore, request: Request) -> None:
     if not store.exists():
         store.start(request.content())
         return
@@ -149,7 +152,7 @@ def _fill(store: Store, request: Request, echo: Echo | None) -> None:
             f"{request.planned_rows:,} rows were computed before",
             echo,
         )
-    if store.folder is not None:
+    if isinstance(store, FolderStore):
         store.check_room(rows * request.format.row.itemsize)
     total = sum(-(-count // size) for count in missing.values())
     batches = _missing_batches(store, request.data, missing)
@@ -158,10 +161,9 @@ def _fill(store: Store, request: Request, echo: Echo | None) -> None:
     for view in missing:
         if not store.is_complete(view):
             raise InputError(
-                "data",
-                f"{store.count(view)} different images in {view[0]}",
-                f"{request.rows[view[0]]}",
-                "The data changed while it was read; load it again.",
+                f"The data changed while it was read: {store.count(view)} "
+                f"different images came in {view[0]}, not "
+                f"{request.rows[view[0]]}. Load it again."
             )
 
 
@@ -215,9 +217,9 @@ def errors(batches: CachedBatches) -> dict[str, dict[str, float]]:
     }
 
 
-def _complete_views(store: Store) -> int:
+def _complete_views(store: FolderStore) -> int:
     """Return how many views there are; refuse what is not finished."""
-    views = store.content["key"]["views"]
+    views = store.views
     if views is None:
         numbers = itertools.takewhile(
             lambda number: store.is_complete(("train", number)),
@@ -229,24 +231,19 @@ def _complete_views(store: Store) -> int:
     if not all(map(store.is_complete, expected)):
         wanted = sum(store.content["rows"][split] for split, _ in expected)
         have = sum(map(store.count, expected))
-        call = "lazy" if store.content["key"]["views"] is None else "build"
         raise InputError(
-            "folder",
-            f"{store.folder}, with {have} of {wanted} rows",
-            "a finished cache",
-            f"Call FeatureCache.{call} again; it continues.",
+            f"The cache in {store.folder} is not finished, with {have} of "
+            f"{wanted} rows. Call {store.maker} again; it continues."
         )
-    return int(views)
+    return views
 
 
 def _check_digest(digest: str | None, key: keys.Key, where: str) -> None:
     if digest is None:
         raise InputError(
-            "teacher",
-            None,
-            "the teacher, or teacher_digest",
+            "A cache is opened with its teacher, or with teacher_digest. "
             "Pass teacher_digest=cache.teacher_digest, as it was when the "
-            "cache was built or last opened with its teacher.",
+            "cache was built or last opened with its teacher."
         )
     if digest != keys.teacher_digest(key):
         raise InputError(

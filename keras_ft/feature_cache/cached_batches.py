@@ -16,12 +16,13 @@ from keras_ft.errors import InputError
 from keras_ft.feature_cache.request import Request
 from keras_ft.feature_cache.rows import LOGITS
 from keras_ft.feature_cache.rows import RowFormat
+from keras_ft.feature_cache.store import FolderStore
 from keras_ft.feature_cache.store import Store
 from keras_ft.feature_cache.store import View
 from keras_ft.feature_cache.teacher_pass import Agreement
 from keras_ft.feature_cache.teacher_pass import Forward
 from keras_ft.feature_cache.teacher_pass import check_outputs
-from keras_ft.validation.preflight import MARK
+from keras_ft.validation.in_graph import as_text
 
 # How many random batches are computed anew.
 _COMPARED = {"train": 2, "validation": 1, "test": 1}
@@ -66,24 +67,17 @@ class CachedBatches:
 
     Args:
         data: The images, which are numbered.
-        store: The rows.
+        store: All of their rows.
         views: How many views there are; None for no limit.
-        request: Computes the rows that are not there, and stores them; None
-            where all are.
     """
 
     def __init__(
-        self,
-        data: ImageData,
-        store: Store,
-        views: int | None,
-        request: Request | None = None,
+        self, data: ImageData, store: Store, views: int | None
     ) -> None:
         self.data = data
         self.store = store
         self.views = views
         self.format: RowFormat = store.format
-        self._request = request
 
     def train_from(self, epoch: int) -> tf.data.Dataset:
         """Return endless batches; epoch e is view e modulo the views."""
@@ -91,68 +85,53 @@ class CachedBatches:
         if self.views is not None:
             views = self.views
             epochs = epochs.map(lambda number: number % views)
-        return self._joined("train", self.data.numbered("train", epochs))
+        return self._joined("train", epochs)
 
     def ordered(self, split: str) -> tf.data.Dataset:
         """Return validation or test, once."""
-        return self._joined(split, self.data.numbered(split))
+        return self._joined(split)
 
-    def _joined(self, split: str, numbered: tf.data.Dataset) -> tf.data.Dataset:
-        def read(view: Any, numbers: Any, images: Any = None) -> Any:
+    def _joined(self, split: str, epochs: Any = None) -> tf.data.Dataset:
+        def read(number: Any, *batch: Any) -> Any:
             with _calls.one() as allowed:
-                if not allowed:
-                    rows = np.zeros(len(numbers), self.format.row)
-                    return self.format.unpack(rows)
                 try:
-                    rows = self._rows((split, int(view)), numbers, images)
+                    rows = (
+                        self._rows((split, int(number)), *batch)
+                        if allowed
+                        else np.zeros(len(batch[0]), self.format.row)
+                    )
                 except InputError as error:
-                    raise _within_a_graph(error) from error
+                    raise ValueError(as_text(error)) from error
                 return self.format.unpack(rows)
 
-        def join(images: Any, labels: Any, numbers: Any, view: Any) -> Any:
+        def join(images: Any, labels: Any, numbers: Any, number: Any) -> Any:
             specs = self.format.unpacked_specs(images.shape[0])
-            wanted = [view, numbers] + [images] * (self._request is not None)
-            stored = tf.numpy_function(read, wanted, [s.dtype for s in specs])
+            arguments = [number, *self._wanted(numbers, images)]
+            stored = tf.numpy_function(
+                read, arguments, [s.dtype for s in specs]
+            )
             for part, spec in zip(stored, specs, strict=True):
                 part.set_shape(spec.shape)
-            return self._features(images, stored), labels
+            outputs = self.format.restore(stored)
+            x = {"images": images}
+            x["features"] = dict(zip(self.format.taps, outputs, strict=False))
+            if self.format.logits:
+                x[LOGITS] = outputs[-1]
+            return x, labels
 
-        # The teacher computes one batch after the other.
-        calls = pipelines.cores() if self._request is None else None
-        return pipelines.prefetched(numbered.map(join, calls))
+        numbered = self.data.numbered(split, epochs)
+        return pipelines.prefetched(numbered.map(join, self._parallel))
 
-    def _features(self, images: Any, stored: Any) -> dict[str, Any]:
-        outputs = self.format.restore(stored)
-        x = {"images": images}
-        x["features"] = dict(zip(self.format.taps, outputs, strict=False))
-        if self.format.logits:
-            x[LOGITS] = outputs[-1]
-        return x
+    @property
+    def _parallel(self) -> int | None:
+        return pipelines.cores()
 
-    def _rows(self, view: View, numbers: Any, images: Any) -> np.ndarray:
-        request, store = self._request, self.store
-        if request is None:
-            return store.read(view, numbers)
-        with store.lock:
-            if not store.has(view, numbers).all():
-                self._compute(request, view, numbers, tf.constant(images))
-            return store.read(view, numbers)
+    def _wanted(self, numbers: Any, images: Any) -> list[Any]:
+        """Return which parts of a batch `_rows` needs."""
+        return [numbers]
 
-    def _compute(
-        self, request: Request, view: View, numbers: Any, images: Any
-    ) -> None:
-        first = not self.store.has_unwritten(view)
-        if first:
-            # Another process may have gone ahead.
-            self.store.refresh()
-            if self.store.has(view, numbers).all():
-                return
-        rows, errors = request.compute(images, numbers)
-        if first and request.accelerated:
-            self._check_rows(
-                rows, images, request.live, request.agreement, view
-            )
-        self.store.add(view, rows, errors)
+    def _rows(self, view: View, numbers: Any, images: Any = None) -> np.ndarray:
+        return self.store.read(view, numbers)
 
     def _check_rows(
         self,
@@ -202,13 +181,37 @@ class CachedBatches:
                         self._check_rows(rows, images, live, agreement, view)
 
 
-def _within_a_graph(error: InputError) -> ValueError:
-    """Return what TensorFlow hands on and `explained_errors` reads."""
-    argument, received = error.argument, error.received
-    if not argument.isidentifier():
-        argument, received = "folder", f"{argument}: {received}"
-    parts = [
-        str(part).replace("|", "/")
-        for part in (argument, received, error.expected, error.fix)
-    ]
-    return ValueError(MARK + "".join(f"{part}|" for part in parts))
+class LazyBatches(CachedBatches):
+    """The same; rows that are not there are computed and stored.
+
+    Args:
+        request: What to compute; it holds the teacher.
+        store: What there is already.
+    """
+
+    def __init__(self, request: Request, store: FolderStore) -> None:
+        super().__init__(request.data, store, views=None)
+        self._request = request
+        self._folder = store
+
+    @property
+    def _parallel(self) -> int | None:
+        return None  # The teacher computes one batch after the other.
+
+    def _wanted(self, numbers: Any, images: Any) -> list[Any]:
+        return [numbers, images]
+
+    def _rows(self, view: View, numbers: Any, images: Any = None) -> np.ndarray:
+        store = self._folder
+        with store.lock:
+            first = not store.has_unwritten(view)
+            if first and not store.has(view, numbers).all():
+                store.refresh()  # Another process may have gone ahead.
+            if not store.has(view, numbers).all():
+                request, batch = self._request, tf.constant(images)
+                rows, errors = request.compute(batch, numbers)
+                if first and request.accelerated:
+                    near = request.agreement
+                    self._check_rows(rows, batch, request.live, near, view)
+                store.add(view, rows, errors)
+            return store.read(view, numbers)

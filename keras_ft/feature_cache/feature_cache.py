@@ -12,7 +12,7 @@ from keras_ft import artifacts
 from keras_ft.data.image_data import ImageData
 from keras_ft.data.image_data import check_epoch
 from keras_ft.feature_cache.cached_teacher import cached_teacher
-from keras_ft.validation import needs
+from keras_ft.validation.installed import require_tensorflow
 
 if TYPE_CHECKING:
     # TensorFlow is imported where it is used: `import keras_ft` must not ask
@@ -50,8 +50,8 @@ class FeatureCache:
 
     Example:
 
-    >>> cache = FeatureCache.build("cache", teacher, data, views=8)
-    feature cache: 8 views, 38,500 rows of stage3 as float16: ...
+    >>> cache = keras_ft.FeatureCache.build("cache", teacher, data, views=8)
+    feature cache: 8 views, ... rows of stage3 as float16: ...
     >>> x, labels = next(iter(cache.train_from(0)))
     >>> x["features"]["stage3"].shape
     TensorShape([128, 7, 7, 64])
@@ -318,6 +318,6 @@ def _request(*arguments: Any, **form: Any) -> "Request":
 
 
 def _need_tensorflow() -> None:
-    needs.tensorflow(
+    require_tensorflow(
         "keras_ft.FeatureCache", "Train with the teacher itself instead."
     )

@@ -26,9 +26,19 @@ from keras_ft.feature_cache.teacher_pass import Forward
 from keras_ft.feature_cache.teacher_pass import agreement
 from keras_ft.feature_cache.teacher_pass import folded_teacher
 from keras_ft.feature_cache.teacher_pass import live_teacher
-from keras_ft.features import feature_taps
-from keras_ft.validation import preflight
+from keras_ft.features.taps import Tap
+from keras_ft.features.taps import find_tap
+from keras_ft.features.taps import taps as taps_of
+from keras_ft.validation import data as data_checks
+from keras_ft.validation.models import check_finite
+from keras_ft.validation.models import check_model
+from keras_ft.validation.parameters import Interval
+from keras_ft.validation.parameters import OneOf
 
+VIEWS = Interval(
+    int, 1, fix="Use views=8, or FeatureCache.lazy for a view per epoch."
+)
+DTYPE = OneOf(DTYPES, fix="Use 'float16'.")
 _TIMED_BATCHES = 3
 
 
@@ -68,7 +78,7 @@ class Request:
         found = find_taps(teacher, taps)
         if not found and not logits:
             raise InputError(
-                "taps", taps, "a tap, or logits=True", "Use taps=(None,)."
+                "A cache needs a tap in `taps`, or logits=True. Use (None,)."
             )
         self._batches = keys.first_batches(data, views)
         images = self._batches[0][0]
@@ -171,22 +181,14 @@ class Request:
             "teacher": self._outline,
         }
 
-    def check_buildable(self, in_memory: bool) -> None:
-        """Refuse a cache without limit, or beyond the memory there is."""
-        if self.views is None:
-            raise InputError(
-                "views",
-                None,
-                "a whole number of at least 1",
-                "Use FeatureCache.lazy, which has a view for every epoch.",
-            )
+    def check_memory(self) -> None:
+        """Refuse what the machine cannot hold, before it is computed."""
         have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if in_memory and self.bytes > have:
+        if self.bytes > have:
             raise InputError(
-                "folder",
-                f"None, for a cache of {self.bytes:,} bytes",
-                f"at most the {have:,} bytes of memory there are",
-                "Name a folder, or use fewer views or dtype='int8'.",
+                f"A cache of {self.bytes:,} bytes does not fit in the {have:,} "
+                "bytes of memory. Name a folder, or use fewer views or "
+                "dtype='int8'."
             )
 
     def _check_errors(self, errors: Errors) -> None:
@@ -196,68 +198,53 @@ class Request:
             absolute, _, cosine = error
             if math.isnan(absolute):
                 raise InputError(
-                    "teacher",
-                    f"NaN or infinity in its '{name}'",
-                    "finite values",
-                    "Look for broken images or weights.",
+                    f"The teacher returns NaN or infinity in its '{name}'. "
+                    "Look for broken images or weights."
                 )
-            if cosine < limit or math.isinf(absolute):
-                why = (
-                    f"which is too small for the values of '{name}'"
-                    if math.isinf(absolute)
-                    else f"which keeps '{name}' at a cosine of {cosine:.5f}"
-                )
+            if math.isinf(absolute):
                 raise InputError(
-                    "dtype",
-                    f"'{dtype}', {why}",
-                    f"a cosine of at least {limit}",
-                    "Use dtype='float32'.",
+                    f"{dtype} is too small for the values of '{name}'. Use "
+                    "dtype='float32'."
+                )
+            if cosine < limit:
+                raise InputError(
+                    f"{dtype} keeps '{name}' at a cosine of {cosine:.5f} only, "
+                    f"below {limit}. Use dtype='float32'."
                 )
 
 
 def _check(teacher: Any, data: Any, views: Any, dtype: Any) -> None:
     check_data(data)
-    preflight.check_model("teacher", teacher)
-    preflight.check_finite("teacher", teacher)
-    preflight.check_data(teacher, data.validation)
-    if dtype not in DTYPES:
-        raise InputError(
-            "dtype", dtype, f"one of {', '.join(DTYPES)}", "Use 'float16'."
-        )
-    number = isinstance(views, int) and not isinstance(views, bool)
-    if views is not None and not (number and views >= 1):
-        raise InputError(
-            "views", views, "a whole number of at least 1", "Use views=8."
-        )
+    check_model("teacher", teacher)
+    check_finite("teacher", teacher)
+    data_checks.check_data(teacher, data.validation)
+    DTYPE.check("dtype", dtype)
+    if views is not None:
+        VIEWS.check("views", views)
 
 
 def check_data(data: Any) -> None:
     """Refuse data whose batches are not known to be repeatable."""
     if not isinstance(data, ImageData):
         raise InputError(
-            "data",
-            f"a {type(data).__name__}",
-            "what keras_ft.data.load returns",
-            "A cache needs batches that are a function of seed and epoch.",
+            f"`data` is a {type(data).__name__}. A cache needs what "
+            "keras_ft.data.load returns: batches that are a function of seed "
+            "and epoch."
         )
 
 
 def find_taps(
     teacher: keras.Model, taps: Sequence[str | None]
-) -> list[tuple[int, feature_taps.Tap]]:
+) -> list[tuple[int, Tap]]:
     """Return each tap with its place in the teacher."""
     if isinstance(taps, str):
-        raise InputError(
-            "taps", repr(taps), "a sequence of names", f"Use ({taps!r},)."
-        )
-    table = feature_taps.taps(teacher)
+        raise InputError(f"`taps` is a sequence of names: use ({taps!r},).")
+    table = taps_of(teacher)
     found = []
     for name in taps:
-        tap = feature_taps.find(teacher, name, "taps")
+        tap = find_tap(teacher, name, "taps")
         index = next(i for i, t in enumerate(table) if t.tensor is tap.tensor)
         found.append((index, tap))
     if len({index for index, _ in found}) < len(found):
-        raise InputError(
-            "taps", taps, "every tap once", "Leave the repeated one out."
-        )
+        raise InputError(f"`taps` names a feature map twice: {taps}.")
     return found

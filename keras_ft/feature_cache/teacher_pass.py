@@ -8,14 +8,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ft.acceleration import fused_kernel
+from keras_ft.acceleration import processor
+from keras_ft.acceleration.flat_graph import NotFoldableError
 from keras_ft.acceleration.folded_teacher import fold
-from keras_ft.acceleration.not_foldable_error import NotFoldableError
 from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.errors import InputError
 from keras_ft.feature_cache.rows import distances
-from keras_ft.features.feature_taps import Tap
-from keras_ft.features.views import view
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import Tap
 
 Forward = Callable[[Any], Sequence[Any]]
 
@@ -77,12 +77,11 @@ def live_teacher(
     """
     if logits and len(teacher.outputs) != 1:
         raise InputError(
-            "logits",
-            f"True for a teacher with {len(teacher.outputs)} outputs",
-            "a teacher whose one output are its logits",
-            "Leave logits out, or cut the teacher to one output.",
+            f"logits=True needs a teacher with one output, its logits, not "
+            f"{len(teacher.outputs)}. Leave logits out, or cut the teacher to "
+            "one output."
         )
-    extractor = view(teacher, taps)
+    extractor = feature_extractor(teacher, taps)
     wanted = len(taps) + logits
     if keras.backend.backend() == "tensorflow":
         # What lies behind the last tap is pruned from the graph.
@@ -120,12 +119,14 @@ def folded_teacher(
         return None, 'as it is: acceleration="none"'
     if dtype == "float32":
         return None, "as it is: float32 keeps its own outputs"
-    if not fused_kernel.applies():
+    if not processor.is_used_alone():
         return None, "as it is: folding is for TensorFlow on processors"
     precision = "bfloat16" if gains_from_bfloat16() else "float32"
     wanted = len(taps) + logits
     try:
-        folded = fold(view(teacher, taps), precision, keep=range(wanted))
+        folded = fold(
+            feature_extractor(teacher, taps), precision, keep=range(wanted)
+        )
     except NotFoldableError as error:
         return None, f"as it is: {error.reason}"
     run = _compiled(folded, wanted)
@@ -162,12 +163,10 @@ def check_outputs(
         missed = agreement.missed(distances(truth, other)[1])
         if missed is not None:
             raise InputError(
-                where,
-                f"'{name}' of {place} at {missed}, to the live teacher's",
-                f"rows of at least {agreement.row}, {agreement.mean} in the "
-                "mean",
-                "Build the cache anew in another folder, from this teacher "
-                "and data; if it comes again, with acceleration='none'.",
+                f"{where} has '{name}' of {place} at {missed}, to the live "
+                "teacher's. Build the cache anew in another folder, from this "
+                "teacher and data; if it comes again, with "
+                "acceleration='none'."
             )
 
 

@@ -13,7 +13,12 @@ import keras
 import numpy as np
 
 # Different in every process for the same network, or part of its weights.
-_IRRELEVANT = ("name", "shared_object_id", "build_config", "compile_config")
+_IRRELEVANT: tuple[str, ...] = (
+    "name",
+    "shared_object_id",
+    "build_config",
+    "compile_config",
+)
 _IRRELEVANT_ENDINGS: tuple[str, ...] = ("_initializer",)
 # Without influence on what a network computes that is not trained.
 _FOR_TRAINING = ("trainable",)

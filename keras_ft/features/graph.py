@@ -1,4 +1,4 @@
-"""Walks the graph of a Functional or Sequential model."""
+"""Walk the graph of a Functional or Sequential model."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,24 +6,16 @@ from typing import Any
 import keras
 
 from keras_ft.errors import InputError
+from keras_ft.validation.models import check_model
 
 
 def check_has_graph(model: Any) -> None:
-    if not isinstance(model, keras.Model):
-        raise InputError(
-            "model",
-            f"a {type(model).__name__}",
-            "a Keras 3 model",
-            "Load it with keras.models.load_model; tf.keras and PyTorch "
-            "models are not Keras 3 models.",
-        )
-    if isinstance(model, keras.Sequential) and not model.built:
-        raise InputError(
-            "model",
-            f"Sequential model '{model.name}' that was never built",
-            "a built model",
-            "Add keras.Input(shape) as its first layer.",
-        )
+    """Refuse anything but a built Functional or Sequential model."""
+    # A subclassed model has none, whether built or not.
+    if isinstance(model, keras.Sequential) or not isinstance(
+        model, keras.Model
+    ):
+        check_model("model", model)
     if not (getattr(model, "inputs", None) and getattr(model, "outputs", None)):
         raise InputError(
             "model",
@@ -37,7 +29,7 @@ def check_has_graph(model: Any) -> None:
 def tensors(
     model: keras.Model, prefix: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Yields (name, operation, tensor) in order of computation."""
+    """Yield (name, operation, tensor) in order of computation."""
     for operation, tensor in nodes(model):
         if isinstance(operation, keras.layers.InputLayer):
             continue
@@ -49,7 +41,7 @@ def tensors(
 
 
 def nodes(model: keras.Model) -> list[tuple[Any, Any]]:
-    """Operations and outputs behind a model's outputs, inputs first.
+    """List the operations and outputs behind a model's outputs, in order.
 
     `_keras_history` is how Keras itself walks a graph; the public API offers
     layers but not which call of a layer belongs to which graph.

@@ -10,10 +10,21 @@ from keras import layers
 
 from keras_ft.errors import InputError
 from keras_ft.layers.conv_tower import ConvTower
+from keras_ft.validation import parameters
+from keras_ft.validation.parameters import Interval
+from keras_ft.validation.parameters import OneOf
 
 ROUNDINGS: dict[str, Callable[[float], int]] = {
     "round": round,
     "floor": math.floor,
+}
+_CONSTRAINTS = {
+    "rate": Interval(
+        float, 0, closed="neither", fix="Use rate=0.5, the official setting."
+    ),
+    "rounding": OneOf(
+        tuple(ROUNDINGS), fix="Leave it out for the official rule."
+    ),
 }
 
 
@@ -55,9 +66,9 @@ class Paraphraser(layers.Layer):
 
     >>> paraphraser = keras_ft.Paraphraser(rate=0.5)
     >>> features = np.ones((2, 8, 8, 64), "float32")
-    >>> paraphraser(features).shape
+    >>> keras.ops.shape(paraphraser(features))
     (2, 8, 8, 32)
-    >>> paraphraser.reconstruct(features).shape
+    >>> keras.ops.shape(paraphraser.reconstruct(features))
     (2, 8, 8, 64)
 
     Reference:
@@ -73,22 +84,17 @@ class Paraphraser(layers.Layer):
         negative_slope: float = 0.1,
         **kwargs: Any,
     ) -> None:
+        values = {"rate": rate, "rounding": rounding}
+        parameters.check(_CONSTRAINTS, values)
         super().__init__(**kwargs)
-        self.rate = _checked_rate(rate)
-        if rounding not in ROUNDINGS:
-            raise InputError(
-                "rounding",
-                repr(rounding),
-                "'round' or 'floor'",
-                "Leave it out for the official rule.",
-            )
+        self.rate = float(rate)
         self.rounding = rounding
         self.batch_normalization = batch_normalization
         self.negative_slope = negative_slope
         self.trained = False
 
     def factor_channels(self, channels: int) -> int:
-        """Channels of the factor for features of `channels` channels."""
+        """Return the factor's channels for features of `channels` channels."""
         factor_channels = ROUNDINGS[self.rounding](channels * self.rate)
         if factor_channels < 1:
             raise InputError(
@@ -100,7 +106,7 @@ class Paraphraser(layers.Layer):
         return factor_channels
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        channels = checked_channels(input_shape, "features")
+        channels = feature_channels(input_shape, "features")
         code = self.factor_channels(channels)
         shared = {
             "batch_normalization": self.batch_normalization,
@@ -116,11 +122,11 @@ class Paraphraser(layers.Layer):
         super().build(input_shape)
 
     def call(self, features: Any, training: bool | None = None) -> Any:
-        """Encodes features into the teacher factor."""
+        """Encode features into the teacher factor."""
         return self.encoder(features, training=training)
 
     def reconstruct(self, features: Any, training: bool | None = None) -> Any:
-        """Encodes and decodes: (batch, height, width, C) -> the same."""
+        """Encode and decode: (batch, height, width, C) -> the same."""
         if not self.built:
             self.build(features.shape)
         return self.decoder(
@@ -130,7 +136,7 @@ class Paraphraser(layers.Layer):
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
-        channels = checked_channels(input_shape, "features")
+        channels = feature_channels(input_shape, "features")
         return (*input_shape[:-1], self.factor_channels(channels))
 
     # All variables live in the two towers, so the layer's own store is free
@@ -151,8 +157,8 @@ class Paraphraser(layers.Layer):
         }
 
 
-def checked_channels(shape: tuple[int | None, ...], argument: str) -> int:
-    """The channel count of a (batch, height, width, channels) shape."""
+def feature_channels(shape: tuple[int | None, ...], argument: str) -> int:
+    """Return the channels of a (batch, height, width, channels) shape."""
     if len(shape) != 4 or shape[-1] is None:
         raise InputError(
             argument,
@@ -161,15 +167,3 @@ def checked_channels(shape: tuple[int | None, ...], argument: str) -> int:
             "Tap a convolutional feature map; keras_ft.taps(model) lists them.",
         )
     return shape[-1]
-
-
-def _checked_rate(rate: float) -> float:
-    valid = isinstance(rate, (int, float)) and not isinstance(rate, bool)
-    if not valid or not math.isfinite(rate) or rate <= 0:
-        raise InputError(
-            "rate",
-            repr(rate),
-            "a finite number above 0",
-            "Use rate=0.5, the official setting.",
-        )
-    return float(rate)

@@ -7,7 +7,12 @@ from keras import layers
 
 from keras_ft.errors import InputError
 from keras_ft.layers.conv_tower import ConvTower
-from keras_ft.layers.paraphraser import checked_channels
+from keras_ft.layers.paraphraser import feature_channels
+from keras_ft.validation.parameters import Interval
+
+_CHANNELS = Interval(
+    int, 1, optional=True, fix="Leave it out to take the teacher factor's."
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
@@ -31,7 +36,7 @@ class Translator(layers.Layer):
     Example:
 
     >>> translator = keras_ft.Translator(channels=32)
-    >>> translator(np.ones((2, 8, 8, 64), "float32")).shape
+    >>> keras.ops.shape(translator(np.ones((2, 8, 8, 64), "float32")))
     (2, 8, 8, 32)
 
     Reference:
@@ -46,20 +51,14 @@ class Translator(layers.Layer):
         negative_slope: float = 0.1,
         **kwargs: Any,
     ) -> None:
+        _CHANNELS.check("channels", channels)
         super().__init__(**kwargs)
-        if channels is not None and channels < 1:
-            raise InputError(
-                "channels",
-                channels,
-                "None or an integer of at least 1",
-                "Leave it out to take the teacher factor's.",
-            )
         self.channels = channels
         self.batch_normalization = batch_normalization
         self.negative_slope = negative_slope
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        width = checked_channels(input_shape, "student features")
+        width = feature_channels(input_shape, "student features")
         if self.channels is None:
             raise InputError(
                 "channels",

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -11,13 +12,13 @@ from keras import ops
 
 from keras_ft import losses
 from keras_ft.errors import InputError
-from keras_ft.models import terms
 from keras_ft.models.distiller import Distiller
-from keras_ft.models.gradients import gradients
+from keras_ft.validation.parameters import Interval
 
 # The official beta of 500 is 2.2 to 2.3 of this when ResNet-56 begins to teach
 # ResNet-20 on CIFAR-10 (rate 0.5, batch 128).
 RATIO = 2.0
+_RATIO = Interval(float, 0, closed="neither", fix=f"Use {RATIO}.")
 # float16 gradients of a mean over thousands of entries vanish unless the loss
 # is scaled up; the largest of these powers of 2 that does not overflow is used.
 _FLOAT16_SCALES = tuple(2.0**power for power in range(24, -1, -4))
@@ -25,7 +26,7 @@ _FLOAT16_SCALES = tuple(2.0**power for power in range(24, -1, -4))
 
 @dataclasses.dataclass(frozen=True)
 class BetaSuggestion:
-    """What `suggest_beta` measured, and what follows from it.
+    """A weight for a term, and the two gradients it follows from.
 
     Attributes:
         beta: `ratio * task_norm / term_norm`.
@@ -34,12 +35,6 @@ class BetaSuggestion:
         term_norm: Length of the term's gradient, without beta.
         term: Name of the term.
         weights: Trainable tensors of the student that both reach.
-
-    Example:
-
-    >>> print(suggestion)
-    beta 433.4: 2 times the task's gradient at the 63 weights before the tap
-    (task 1.15, factor 0.0053)
     """
 
     beta: float
@@ -65,7 +60,7 @@ def suggest_beta(
     ratio: float = RATIO,
     term: str = "factor",
 ) -> BetaSuggestion:
-    """The beta with which a term pulls `ratio` times as hard as the task.
+    """Measure the beta with which a term pulls `ratio` times as hard.
 
     How large the factor term is depends on the factor: as a mean over D
     entries of unit vectors it shrinks like `1/sqrt(D)`, so that 500 is one
@@ -111,22 +106,21 @@ def suggest_beta(
         lengths of their gradients at shared weights. Esser et al. 2021,
         arXiv:2012.09841: a weight that is a quotient of two such lengths.
     """
-    transfer = _checked(model, ratio, term)
+    _RATIO.check("ratio", ratio)
+    _check_model(model, term)
     if y is None:
         x, y, sample_weight = _first_batch(x)
-    model._check_data(x, y)
+    model.check(x, y)
 
-    def task_loss(predicted: Any) -> Any:
-        outputs, _ = terms.split(predicted)
-        whole = model._task_loss(x, y, outputs, sample_weight, True)
-        return model.task_weight * (whole - sum(model.losses))
+    def task_loss(outputs: Any, terms: dict[str, Any]) -> Any:
+        whole = model.compute_loss(x, y, outputs, sample_weight)
+        return whole - sum(model.losses)
 
-    def term_loss(predicted: Any) -> Any:
-        _, values = terms.split(predicted)
-        return losses.batch_mean(values[transfer.name], sample_weight)
+    def term_loss(outputs: Any, terms: dict[str, Any]) -> Any:
+        return losses.batch_mean(terms[term], sample_weight)
 
-    pulled = _gradients(model, x, term_loss, term)
-    pushed = _gradients(model, x, task_loss, "task")
+    pulled = _student_gradients(model, x, term_loss, term)
+    pushed = _student_gradients(model, x, task_loss, "task")
     # JAX knows no "not connected": what a term does not reach is zero.
     reached = [i for i, gradient in enumerate(pulled) if gradient.any()]
     term_norm = _length(pulled[i] for i in reached)
@@ -134,39 +128,31 @@ def suggest_beta(
     for name, norm in ((term, term_norm), ("task", task_norm)):
         if norm == 0.0:
             raise InputError(
-                "x",
-                f"a batch on which the gradient of the {name} loss is 0",
-                "one from which the student can learn",
-                "Use another batch, or set beta yourself.",
+                f"On this batch the gradient of the {name} loss is 0. Use "
+                "another batch, or set beta yourself."
             )
     beta = ratio * task_norm / term_norm
     return BetaSuggestion(beta, ratio, task_norm, term_norm, term, len(reached))
 
 
-def _checked(model: Any, ratio: float, term: str) -> Any:
-    if not isinstance(model, Distiller) or not model.compiled:
+def check_ratio(argument: str, ratio: float) -> None:
+    """Refuse what is no ratio of two lengths."""
+    _RATIO.check(argument, ratio)
+
+
+def _check_model(model: Any, term: str) -> None:
+    if not isinstance(model, Distiller):
         raise InputError(
             "model",
-            f"a {type(model).__name__} that is not compiled"
-            if isinstance(model, Distiller)
-            else f"a {type(model).__name__}",
+            f"a {type(model).__name__}",
             "a compiled keras_ft.FactorTransfer or Distiller",
-            "Call model.compile(optimizer, loss) first.",
+            "Wrap teacher and student in one.",
         )
-    check_ratio("ratio", ratio)
-    found = {transfer.name: transfer for transfer in model.transfers}
-    if term not in found:
+    known = [transfer.name for transfer in model.transfers]
+    if term not in known:
         raise InputError(
-            "term", repr(term), f"one of {', '.join(found)}", "Name a transfer."
+            "term", repr(term), f"one of {', '.join(known)}", "Name a transfer."
         )
-    model._check_models()
-    return found[term]
-
-
-def check_ratio(argument: str, ratio: float) -> None:
-    """Refuses what is no ratio of two lengths."""
-    if not (math.isfinite(ratio) and ratio > 0):
-        raise InputError(argument, ratio, "a number above 0", f"Use {RATIO}.")
 
 
 def _first_batch(data: Any) -> tuple[Any, Any, Any]:
@@ -176,10 +162,10 @@ def _first_batch(data: Any) -> tuple[Any, Any, Any]:
     return x, y, weights
 
 
-def _gradients(
-    model: Distiller, x: Any, loss: Callable[[Any], Any], name: str
+def _student_gradients(
+    model: Distiller, x: Any, loss: Callable[[Any, Any], Any], name: str
 ) -> list[np.ndarray]:
-    """Of a loss with respect to the student's trainable weights, float64."""
+    """Return a loss's gradients by the student's weights, in float64."""
     variables = model.student.trainable_variables
     # Only what is used within is changed; the scope forgets the rest.
     values = [ops.convert_to_tensor(variable.value) for variable in variables]
@@ -188,22 +174,58 @@ def _gradients(
 
         def scaled(values: list[Any], scale: float = scale) -> Any:
             mapping = list(zip(variables, values, strict=True))
-            with keras.StatelessScope(mapping), terms.requested():
-                return loss(model(x, training=True)) * scale
+            with keras.StatelessScope(mapping):
+                return loss(*model.outputs_and_terms(x, True)) * scale
 
         found = [
             np.asarray(ops.convert_to_numpy(gradient), np.float64) / scale
-            for gradient in gradients(scaled, values)
+            for gradient in _gradients(scaled, values)
         ]
         if all(np.isfinite(gradient).all() for gradient in found):
             return found
     raise InputError(
-        "x",
-        f"a batch on which the gradient of the {name} loss is not finite",
-        "finite gradients",
-        "Look for broken images or a student with infinite weights.",
+        f"On this batch the gradient of the {name} loss is not finite. Look "
+        "for broken images or a student with infinite weights."
     )
 
 
-def _length(parts: Any) -> float:
-    return math.sqrt(sum(float(np.sum(np.square(part))) for part in parts))
+def _gradients(
+    function: Callable[[list[Any]], Any], values: list[Any]
+) -> list[Any]:
+    """Return how a scalar changes with each tensor; 0 where it does not.
+
+    Args:
+        function: Maps the list of tensors to a scalar, without side effect.
+        values: Float tensors of the current backend.
+    """
+    return list(_OF_BACKEND[keras.backend.backend()](function, values))
+
+
+def _tensorflow(function: Callable[[list[Any]], Any], values: list[Any]) -> Any:
+    import tensorflow as tf
+
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(values)
+        result = function(values)
+    return tape.gradient(result, values, unconnected_gradients="zero")
+
+
+def _jax(function: Callable[[list[Any]], Any], values: list[Any]) -> Any:
+    import jax
+
+    return jax.grad(function)(values)
+
+
+def _torch(function: Callable[[list[Any]], Any], values: list[Any]) -> Any:
+    import torch
+
+    leaves = [value.detach().requires_grad_() for value in values]
+    result = function(leaves)
+    return torch.autograd.grad(result, leaves, materialize_grads=True)
+
+
+_OF_BACKEND = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
+
+
+def _length(gradients: Iterable[np.ndarray]) -> float:
+    return math.sqrt(sum(float(np.sum(np.square(g))) for g in gradients))

@@ -1,25 +1,35 @@
 """Phase 2: the student learns from the labels and from the teacher."""
 
+from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_ft import losses
-from keras_ft.features.views import runner
-from keras_ft.models import terms
+from keras_ft.errors import InputError
+from keras_ft.features.extraction import feature_function
 from keras_ft.models.frozen_teacher import FrozenTeacherModel
 from keras_ft.models.teacher_pass import images_of
 from keras_ft.transfers.transfer import Transfer
-from keras_ft.validation import guards
-from keras_ft.validation import label_checks
-from keras_ft.validation import preflight
+from keras_ft.validation.in_graph import guard_batch
+from keras_ft.validation.labels import check_labels_fit
+from keras_ft.validation.models import check_finite
+from keras_ft.validation.models import check_pair
+from keras_ft.validation.models import input_shape
+
+# Whether a distiller's `call` returns the terms beside the student's outputs.
+# A context variable, because each replica of a strategy traces its step in a
+# thread of its own.
+_WITH_TERMS: ContextVar[bool] = ContextVar("with_terms", default=False)
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
 class Distiller(FrozenTeacherModel):
-    """Trains a student on labels and any number of distillation terms.
+    """Train a student on labels and any number of distillation terms.
 
     `loss = task_weight * compiled loss + sum(beta_i * term_i) + regularizers`
 
@@ -73,7 +83,7 @@ class Distiller(FrozenTeacherModel):
     ... )
     >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     >>> model.compile("sgd", loss)
-    >>> model.fit(images, labels, epochs=10)
+    >>> history = model.fit(images, labels, epochs=10)
     """
 
     def __init__(
@@ -85,51 +95,54 @@ class Distiller(FrozenTeacherModel):
         name: str | None = None,
         acceleration: str = "auto",
     ) -> None:
-        preflight.check_pair(teacher, student)
-        transfers = terms.checked(transfers)
-        for transfer in transfers:
-            transfer.check_models(teacher, student)
-        tapping = [t for t in transfers if t.source == "features"]
-        found = [terms.taps_of(teacher, student, t) for t in tapping]
-        # Loss scaling of mixed_float16 follows the wrapper's policy.
-        policy = student.dtype_policy
-        teacher_taps = [pair[0] for pair in found]
+        check_pair(teacher, student)
+        transfers = list(transfers)
+        _check_transfers(transfers)
+        # All are checked before the weights of any are made.
+        taps = [
+            taps
+            for transfer in transfers
+            if (taps := transfer.find_taps(teacher, student)) is not None
+        ]
         super().__init__(
             teacher,
-            teacher_taps,
+            [tap for tap, _ in taps],
             outputs=any(t.source == "outputs" for t in transfers),
             acceleration=acceleration,
-            dtype=policy,
+            # Loss scaling of mixed_float16 follows the wrapper's policy.
+            dtype=student.dtype_policy,
             name=name,
         )
         self.student = student
-        student_taps = [pair[1] for pair in found]
-        self._run_student = runner(student, student_taps)
+        self._run_student = feature_function(student, [tap for _, tap in taps])
         self.transfers = transfers
         self.task_weight = float(task_weight)
-        terms.build(transfers, found, teacher, student)
+        for transfer in transfers:
+            transfer.connect(teacher, student)
+        distilled = [f"{transfer.name}_loss" for transfer in transfers]
         self._trackers = {
-            name: keras.metrics.Mean(name=name) for name in self._loss_names()
+            name: keras.metrics.Mean(name=name)
+            for name in ("task_loss", *distilled, "regularization_loss")
         }
-        self.build(preflight.input_shape(student))
+        self.build(input_shape(student))
 
     @property
     def output_names(self) -> list[str] | None:
-        """The student's, for losses and metrics given by output."""
+        """The student's output names: losses and metrics may go by them."""
         return getattr(self.student, "output_names", None)
 
-    def _loss_names(self) -> list[str]:
-        names = [f"{transfer.name}_loss" for transfer in self.transfers]
-        return ["task_loss", *names, "regularization_loss"]
-
-    def _parts(self) -> dict[str, keras.layers.Layer]:
-        own = {"student": self.student}
-        return {**super()._parts(), **own, **terms.parts(self.transfers)}
+    def _given_layers(self) -> Iterator[tuple[str, keras.layers.Layer]]:
+        yield from super()._given_layers()
+        yield "student", self.student
+        for index, transfer in enumerate(self.transfers):
+            for name, value in vars(transfer).items():
+                if isinstance(value, keras.layers.Layer):
+                    yield f"transfers[{index}].{name}", value
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        """The student's outputs."""
+        """Return the student's outputs."""
         images = images_of(x)
-        if not terms.are_requested():
+        if not _WITH_TERMS.get():
             return self.student(images, training=training)
         teacher_features, teacher_outputs = self.run_teacher(x)
         student_features, outputs = self._run_student(images, training)
@@ -143,7 +156,23 @@ class Distiller(FrozenTeacherModel):
             values[transfer.name] = transfer(
                 teacher, student, training=training
             )
-        return terms.joined(outputs, values)
+        return {"outputs": outputs, "terms": values}
+
+    def outputs_and_terms(
+        self, x: Any, training: bool = False
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the student's outputs and each term, for a batch.
+
+        Args:
+            x: Images, or a cached batch.
+            training: Whether the student runs as in training.
+
+        Returns:
+            The outputs, and by the transfers' names one float32 number per
+            image, without its beta.
+        """
+        with _with_terms():
+            return _split(self(x, training=training))
 
     def compute_loss(
         self,
@@ -153,8 +182,8 @@ class Distiller(FrozenTeacherModel):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """The total loss; each part goes to its tracker on the way."""
-        outputs, values = terms.split(y_pred)
+        """Return the total loss; each part goes to its tracker on the way."""
+        outputs, values = _split(y_pred)
         regularization = sum(
             (self._aggregate_additional_loss(loss) for loss in self.losses),
             start=ops.zeros(()),
@@ -174,7 +203,7 @@ class Distiller(FrozenTeacherModel):
     def _task_loss(
         self, x: Any, y: Any, outputs: Any, sample_weight: Any, training: bool
     ) -> Any:
-        """The loss the student alone would have, regularizers included."""
+        """Return the loss of the student alone, regularizers included."""
         if self.loss is None and not self.losses:
             return ops.zeros(())
         return super().compute_loss(
@@ -196,43 +225,41 @@ class Distiller(FrozenTeacherModel):
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
-        """The compiled metrics of the student, and the loss parts."""
-        outputs, _ = terms.split(y_pred)
+        """Return the compiled metrics of the student, and the loss parts."""
+        outputs, _ = _split(y_pred)
         return dict(super().compute_metrics(x, y, outputs, sample_weight))
 
     def train_step(self, *state_and_data: Any) -> Any:
-        """One update of student and transfers; teacher and paraphraser stay."""
-        with terms.requested():
+        """Update student and transfers once; the frozen parts stay."""
+        with _with_terms():
             return super().train_step(*state_and_data)
 
     def test_step(self, *state_and_data: Any) -> Any:
-        """The same terms as training, in inference mode, without update."""
-        with terms.requested():
+        """Compute the terms of training in inference mode, without update."""
+        with _with_terms():
             return super().test_step(*state_and_data)
 
     def _guarded(self, data: Any) -> Any:
-        return guards.checked_batch(data, self.loss, self.student)
+        return guard_batch(data, self.loss, self.student)
 
     def _check_models(self) -> None:
         super()._check_models()
         for transfer in self.transfers:
             transfer.check_ready()
-        preflight.check_finite("student", self.student)
+        check_finite("student", self.student)
 
     def _check_data(self, x: Any, y: Any) -> None:
         super()._check_data(x, y)
-        label_checks.check_labels_fit(self.student, self.loss, x, y)
+        check_labels_fit(self.student, self.loss, x, y)
 
     @property
     def frozen_variables(self) -> list[Any]:
         """Variables of the teacher and of the transfers' frozen layers."""
-        layers = [
-            layer
+        return super().frozen_variables + [
+            variable
             for transfer in self.transfers
             for layer in transfer.frozen_layers
-        ]
-        return super().frozen_variables + [
-            variable for layer in layers for variable in layer.variables
+            for variable in layer.variables
         ]
 
     def get_config(self) -> dict[str, Any]:
@@ -243,3 +270,38 @@ class Distiller(FrozenTeacherModel):
             "transfers": [serialize(transfer) for transfer in self.transfers],
             "task_weight": self.task_weight,
         }
+
+
+@contextmanager
+def _with_terms() -> Iterator[None]:
+    token = _WITH_TERMS.set(True)
+    try:
+        yield
+    finally:
+        _WITH_TERMS.reset(token)
+
+
+def _split(y_pred: Any) -> tuple[Any, dict[str, Any]]:
+    """Divide what `call` returned; a plain prediction has no terms."""
+    if isinstance(y_pred, dict) and set(y_pred) == {"outputs", "terms"}:
+        return y_pred["outputs"], y_pred["terms"]
+    return y_pred, {}
+
+
+def _check_transfers(transfers: list[Any]) -> None:
+    for index, transfer in enumerate(transfers):
+        if not isinstance(transfer, Transfer):
+            raise InputError(
+                f"transfers[{index}]",
+                repr(transfer),
+                "a keras_ft.transfers.Transfer",
+                "Subclass Transfer and implement call(teacher, student).",
+            )
+    names = [transfer.name for transfer in transfers]
+    if len(set(names)) < len(names):
+        raise InputError(
+            "transfers",
+            f"names {names}",
+            "a different name for each",
+            "Pass name=...; each transfer logs '<name>_loss'.",
+        )

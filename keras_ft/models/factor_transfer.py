@@ -1,5 +1,6 @@
 """Factor Transfer as one model: teacher, paraphraser, translator, student."""
 
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from keras_ft.transfers.transfer import Transfer
 
 @keras.saving.register_keras_serializable(package="keras_ft")
 class FactorTransfer(Distiller):
-    """Distils a teacher into a student through their factors.
+    """Distill a teacher into a student through their factors.
 
     `loss = compiled loss + beta * mean(|F_T/||F_T||_2 - F_S/||F_S||_2|^p)`,
     the mean over the factor's entries unless `reduction` says otherwise.
@@ -62,7 +63,7 @@ class FactorTransfer(Distiller):
     ...     keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     ...     metrics=["accuracy"],
     ... )
-    >>> model.fit(images, labels, epochs=164)
+    >>> history = model.fit(images, labels, epochs=20)
     >>> model.student.save("student.keras")
 
     Reference:
@@ -129,6 +130,10 @@ class FactorTransfer(Distiller):
             # would overwrite the new value.
             self.jax_state_sync()
         self.factor.beta = value
+
+    def _given_layers(self) -> Iterator[tuple[str, keras.layers.Layer]]:
+        for argument, layer in super()._given_layers():
+            yield argument.removeprefix("transfers[0]."), layer
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -1,29 +1,37 @@
 """The base of both phases: a Keras model that uses a teacher it never owns."""
 
+import contextlib
 import os
 from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from keras_ft import losses
 from keras_ft.acceleration.acceleration import Acceleration
-from keras_ft.features.feature_taps import Tap
+from keras_ft.errors import InputError
+from keras_ft.features.taps import Tap
 from keras_ft.models.teacher_pass import TeacherPass
-from keras_ft.validation import guards
-from keras_ft.validation import preflight
-from keras_ft.validation import strategy_checks
+from keras_ft.validation import in_graph
+from keras_ft.validation import strategies
+from keras_ft.validation.data import check_data
+from keras_ft.validation.models import check_finite
+from keras_ft.validation.models import check_trainable
 
 WEIGHTS_FILE = "teacher.weights.h5"
 
 
 class FrozenTeacherModel(keras.Model):
-    """Runs a teacher in inference mode without training or tracking it.
+    """Use a teacher in inference mode without training or tracking it.
 
     The teacher is hidden from Keras' attribute tracking: its `trainable` flag
     is left alone, its weights are in no optimizer, no gradient and no weights
     checkpoint. A complete `.keras` file still carries them, as an asset, so
     that it can be loaded without anything else.
+
+    Beside Keras' own methods, `check` and `mark_trained` are there for loops
+    that take the place of `fit`.
 
     Args:
         teacher: A built Functional or Sequential model.
@@ -45,30 +53,47 @@ class FrozenTeacherModel(keras.Model):
         # Keras tracks attributes that are layers; this is none.
         self._teacher_pass = TeacherPass(teacher, teacher_taps, outputs)
         self._acceleration = Acceleration(acceleration, self._teacher_pass)
+        # Keras would track a dictionary or copy a strategy; it leaves
+        # functions alone.
         self._traced: Callable[[], dict[int, str]] = dict
-        strategy = strategy_checks.current()
+        strategy = strategies.current()
         self._made_under = lambda: strategy
 
     def build(self, input_shape: Any) -> None:
-        """Everything is built at construction; records the input shape."""
+        """Record the input shape; everything is built at construction."""
         super().build(input_shape)
-        strategy_checks.check_construction(self, self._parts())
+        strategies.check_construction(self, list(self._given_layers()))
 
-    def _parts(self) -> dict[str, keras.layers.Layer]:
-        """What was handed in, by argument."""
-        return {"teacher": self.teacher}
+    def _given_layers(self) -> Iterator[tuple[str, keras.layers.Layer]]:
+        """Yield what was handed in, each with the argument's name."""
+        yield "teacher", self.teacher
 
     @property
     def teacher(self) -> keras.Model:
         """The teacher as it was handed in."""
         return self._teacher_pass.teacher
 
+    @property
+    def teacher_taps(self) -> tuple[str, ...]:
+        """The names of the teacher's features that are used."""
+        return self._teacher_pass.taps
+
     def __dir__(self) -> list[str]:
         # Keras saves whatever `dir()` lists: the teacher stays out of it.
         return [name for name in super().__dir__() if name != "teacher"]
 
+    @property
+    def acceleration(self) -> str:
+        """What was asked for: `"none"` or `"auto"`."""
+        return self._acceleration.choice
+
+    @property
+    def accelerated(self) -> dict[str, str]:
+        """What the last `fit` did about `"teacher"` and `"student"`."""
+        return dict(self._acceleration.report)
+
     def run_teacher(self, x: Any) -> tuple[list[Any], Any]:
-        """Teacher features (one per tap) and outputs, as constants."""
+        """Return teacher features (one per tap) and outputs, as constants."""
         return self._teacher_pass(x)
 
     @property
@@ -98,53 +123,63 @@ class FrozenTeacherModel(keras.Model):
         trained = {id(variable) for variable in self.trainable_variables}
         return [v for v in self.variables if id(v) not in trained]
 
-    def fit(
-        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
-    ) -> Any:
-        """Keras' `fit`, after checking models and data.
+    def check(self, x: Any, y: Any = None) -> None:
+        """Refuse models or data that cannot be trained, as `fit` does.
+
+        Args:
+            x: Images, or a dataset of batches.
+            y: Labels where `x` is images.
 
         Raises:
-            InputError: Bad input, before the first training step; see the
-                class for what is checked.
+            InputError: Bad weights, settings, images or labels; see the class
+                for what is checked.
         """
         self._check_models()
         self._check_trainable()
         self._check_data(x, y)
+
+    def mark_trained(self) -> None:
+        """Record that a training has been completed, where that matters."""
+
+    def fit(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Train as Keras' `fit`, after `check`.
+
+        Raises:
+            InputError: Bad input, before the first training step.
+        """
+        self.check(x, y)
         strategy = self._made_under()
         self._acceleration.prepare(self, strategy)
-        strategy_checks.check_fit(self, strategy, x, y, *args, **kwargs)
+        strategies.check_fit(self, strategy, x, y, *args, **kwargs)
         if hasattr(x, "element_spec") and not args:
             # Keras warns that its own default, True, means nothing here.
             kwargs.setdefault("shuffle", False)
-        stream = guards.stream(x, self._guarded) if self.jit_compile else x
-        with (
-            preflight.explained_errors(),
-            strategy_checks.explained_errors(strategy),
-        ):
-            history = super().fit(stream, y, *args, **kwargs)
-        self._after_fit()
+        if self.jit_compile:
+            x = in_graph.guard_stream(x, self._guarded)
+        with self._explained_errors():
+            history = super().fit(x, y, *args, **kwargs)
+        self.mark_trained()
         return history
 
     def evaluate(
         self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
-        """Keras' `evaluate`, after checking the data. Changes no variable."""
+        """Evaluate as Keras, after checking the data; change no variable."""
         strategy = self._made_under()
-        strategy_checks.check_inference(self, strategy)
+        strategies.check_inference(self, strategy)
         self._check_data(x, y)
         if not kwargs.get("_use_cached_eval_dataset"):  # not from `fit`
             self._acceleration.prepare(self, strategy)
-        strategy_checks.check_evaluate(self, strategy, x, y, *args, **kwargs)
-        with (
-            preflight.explained_errors(),
-            strategy_checks.explained_errors(strategy),
-        ):
+        strategies.check_evaluate(self, strategy, x, y, *args, **kwargs)
+        with self._explained_errors():
             return super().evaluate(x, y, *args, **kwargs)
 
     def train_on_batch(
         self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
-        """Keras' `train_on_batch`, after the checks of `fit`.
+        """Train on one batch as Keras, after the checks of `fit`.
 
         The models' weights are looked at when a step is about to be traced,
         batches and `trainable` flags each time.
@@ -154,19 +189,27 @@ class FrozenTeacherModel(keras.Model):
             self._acceleration.prepare(self, self._made_under())
         self._check_trainable()
         self._check_data(x, y)
-        with preflight.explained_errors():
+        with self._explained_errors():
             return super().train_on_batch(x, y, *args, **kwargs)
 
     def test_on_batch(
         self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
-        """Keras' `test_on_batch`, after checking the batch."""
+        """Evaluate one batch as Keras, after checking it."""
         self._check_data(x, y)
-        with preflight.explained_errors():
+        with self._explained_errors():
             return super().test_on_batch(x, y, *args, **kwargs)
 
+    @contextlib.contextmanager
+    def _explained_errors(self) -> Iterator[None]:
+        with (
+            in_graph.explained_errors(),
+            strategies.explained_errors(self._made_under()),
+        ):
+            yield
+
     def train_step(self, *state_and_data: Any) -> Any:
-        """One update; the teacher stays.
+        """Update what is trained, once; the teacher stays.
 
         Explicit on TensorFlow; on other backends Keras' own step runs the
         same `call` and `compute_loss`.
@@ -190,46 +233,42 @@ class FrozenTeacherModel(keras.Model):
             scaled = self.optimizer.scale_loss(loss)
         # A step whose loss is not finite must change nothing: the backward pass
         # waits to begin. Waiting for each gradient would change their rounding.
-        finite = guards.finite(loss, "loss")
-        (start,) = guards.after([finite], [tf.ones_like(scaled)])
+        finite = in_graph.assert_finite(loss, "loss")
+        (start,) = in_graph.wait_for([finite], [tf.ones_like(scaled)])
         weights = self.trainable_weights
         gradients = tape.gradient(scaled, weights, output_gradients=start)
-        gradients = guards.overflow_for_all(self.optimizer, gradients)
+        gradients = in_graph.agree_on_overflow(self.optimizer, gradients)
         self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def test_step(self, *state_and_data: Any) -> Any:
-        """The same loss as training, in inference mode, without update."""
+        """Compute the loss of training in inference mode, without update."""
         if keras.backend.backend() != "tensorflow":
             return super().test_step(*state_and_data)
         return super().test_step(self._guarded(*state_and_data))
 
     def _guarded(self, data: Any) -> Any:
-        """A TensorFlow batch that waits for the checks of its values."""
-        return guards.checked_batch(data)
-
-    def _after_fit(self) -> None:
-        """What a completed `fit` means for the parts."""
-
-    @property
-    def accelerated(self) -> dict[str, str]:
-        """What the last `fit` did about `"teacher"` and `"student"`."""
-        return dict(self._acceleration.report)
+        """Return a TensorFlow batch that waits for the checks of its values."""
+        return in_graph.guard_batch(data)
 
     def _check_models(self) -> None:
-        strategy_checks.check_training(self, self._made_under())
-        preflight.check_finite("teacher", self.teacher)
+        if not self.compiled:
+            raise InputError(
+                f"'{self.name}' is not compiled. Call "
+                "model.compile(optimizer, loss) first."
+            )
+        strategies.check_training(self, self._made_under())
+        check_finite("teacher", self.teacher)
 
     def _check_data(self, x: Any, y: Any) -> None:
-        preflight.check_data(self.teacher, x, y)
+        check_data(self.teacher, x, y)
         self._teacher_pass.check(x)
 
     def _check_trainable(self) -> None:
         # By identity: layers of nested models may have equal paths.
         now = {id(v): v.path for v in self.trainable_variables}
         before = self._traced() if self.train_function is not None else now
-        preflight.check_trainable(before, now)
-        # Keras would track a dictionary; a closure is left alone.
+        check_trainable(before, now)
         self._traced = lambda: now
 
     def save_assets(self, directory: str) -> None:
@@ -240,8 +279,11 @@ class FrozenTeacherModel(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         teacher = keras.saving.serialize_keras_object(self.teacher)
-        choice = self._acceleration.choice
-        return {"name": self.name, "teacher": teacher, "acceleration": choice}
+        return {
+            "name": self.name,
+            "teacher": teacher,
+            "acceleration": self.acceleration,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "FrozenTeacherModel":

@@ -1,20 +1,26 @@
 """Phase 1: the paraphraser learns to reconstruct the teacher's features."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from keras_ft import losses
-from keras_ft.errors import InputError
-from keras_ft.features.feature_taps import find
+from keras_ft.features.taps import find_tap
 from keras_ft.layers.paraphraser import Paraphraser
 from keras_ft.models.frozen_teacher import FrozenTeacherModel
-from keras_ft.validation import preflight
+from keras_ft.validation.models import check_model
+from keras_ft.validation.models import input_shape
+from keras_ft.validation.parameters import OneOf
+
+_LOSS = OneOf(
+    losses.RECONSTRUCTION_LOSSES, fix="Use 'l1', the official setting."
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
 class ParaphraserTrainer(FrozenTeacherModel):
-    """Trains a paraphraser on a frozen teacher's feature maps, unlabelled.
+    """Train a paraphraser on a frozen teacher's feature maps, unlabelled.
 
     Labels in the data are ignored, so that the same pipeline serves both
     phases. Calling the model on images returns their reconstruction errors.
@@ -41,7 +47,7 @@ class ParaphraserTrainer(FrozenTeacherModel):
     >>> paraphraser = keras_ft.Paraphraser(rate=0.5)
     >>> phase1 = keras_ft.ParaphraserTrainer(teacher, paraphraser)
     >>> phase1.compile(keras.optimizers.SGD(0.1, momentum=0.9))
-    >>> phase1.fit(images, epochs=6)
+    >>> history = phase1.fit(images, epochs=6)
 
     Reference:
         arXiv:1802.04977; Jangho-Kim/Factor-Transfer-pytorch.
@@ -56,15 +62,9 @@ class ParaphraserTrainer(FrozenTeacherModel):
         name: str | None = None,
         acceleration: str = "auto",
     ) -> None:
-        preflight.check_model("teacher", teacher)
-        if loss not in losses.RECONSTRUCTION_LOSSES:
-            raise InputError(
-                "loss",
-                repr(loss),
-                "'l1' or 'l2'",
-                "Use 'l1', the official setting.",
-            )
-        tap = find(teacher, teacher_layer_name, "teacher_layer_name")
+        check_model("teacher", teacher)
+        _LOSS.check("loss", loss)
+        tap = find_tap(teacher, teacher_layer_name, "teacher_layer_name")
         super().__init__(
             teacher,
             [tap],
@@ -77,13 +77,14 @@ class ParaphraserTrainer(FrozenTeacherModel):
         self.reconstruction_loss = loss
         if not paraphraser.built:
             paraphraser.build((None, *tap.shape))
-        self.build(preflight.input_shape(teacher))
+        self.build(input_shape(teacher))
 
-    def _parts(self) -> dict[str, keras.layers.Layer]:
-        return {**super()._parts(), "paraphraser": self.paraphraser}
+    def _given_layers(self) -> Iterator[tuple[str, keras.layers.Layer]]:
+        yield from super()._given_layers()
+        yield "paraphraser", self.paraphraser
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        """Reconstruction error per image: (batch, H, W, C) -> (batch,)."""
+        """Return the reconstruction error per image: (batch,)."""
         (features,), _ = self.run_teacher(x)
         reconstruction = self.paraphraser.reconstruct(
             features, training=training
@@ -100,14 +101,15 @@ class ParaphraserTrainer(FrozenTeacherModel):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Mean reconstruction error, plus regularizers of the paraphraser."""
+        """Return the mean error, plus regularizers of the paraphraser."""
         del x, y, training
         total = losses.batch_mean(y_pred, sample_weight)
         for loss in self.losses:
             total = total + self._aggregate_additional_loss(loss)
         return total
 
-    def _after_fit(self) -> None:
+    def mark_trained(self) -> None:
+        """Mark the paraphraser as ready for phase 2."""
         self.paraphraser.trained = True
 
     def get_config(self) -> dict[str, Any]:

@@ -7,20 +7,20 @@ import keras
 from absl import logging
 from keras import ops
 
+from keras_ft.acceleration.flat_graph import NotFoldableError
 from keras_ft.acceleration.folded_teacher import fold
 from keras_ft.acceleration.folded_teacher import refold
-from keras_ft.acceleration.not_foldable_error import NotFoldableError
 from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.errors import InputError
-from keras_ft.features.feature_taps import Tap
-from keras_ft.features.views import view
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import Tap
 
 # The parts of a batch's x that carries the teacher's outputs.
 IMAGES, FEATURES, LOGITS = "images", "features", "logits"
 
 
 class TeacherPass:
-    """Runs a teacher in inference mode; its results are constants.
+    """Run a teacher in inference mode; its results are constants.
 
     Where a batch carries the teacher's outputs, as those of a `FeatureCache`
     do, they are taken from there and the teacher does not run.
@@ -29,11 +29,6 @@ class TeacherPass:
         teacher: A built Functional or Sequential model, never changed.
         taps: The taps whose features are wanted.
         outputs: Whether the teacher's outputs are wanted, too.
-
-    Example:
-
-    >>> teacher_pass = TeacherPass(teacher, [find(teacher, None, "layer")])
-    >>> (features,), _ = teacher_pass(images)
     """
 
     def __init__(
@@ -42,16 +37,18 @@ class TeacherPass:
         self.teacher = teacher
         self.taps = tuple(tap.name for tap in taps)
         self.outputs = outputs
-        self._watched = view(teacher, list(taps)) if taps else teacher
+        self._extractor = (
+            feature_extractor(teacher, list(taps)) if taps else teacher
+        )
         self._folded: keras.Model | None = None
         self._said = ""
 
     def __call__(self, x: Any) -> tuple[list[Any], Any]:
-        """Features, one per tap, and outputs (None unless wanted)."""
+        """Return features, one per tap, and outputs (None unless wanted)."""
         if is_cached(x):
             features = [x[FEATURES][name] for name in self.taps]
             return _stopped(features), _stopped(x.get(LOGITS))
-        run = self._watched if self._folded is None else self._folded
+        run = self._extractor if self._folded is None else self._folded
         results = run(x, training=False)
         count = len(self.taps)
         if not count:
@@ -67,7 +64,7 @@ class TeacherPass:
         )
 
     def accelerate(self) -> str:
-        """Folds the teacher as it is now; called again, renews the weights.
+        """Fold the teacher as it is now; called again, renew the weights.
 
         Returns:
             What was done, or why not, for people.
@@ -77,16 +74,16 @@ class TeacherPass:
         dtype = "bfloat16" if gains_from_bfloat16() else "float32"
         try:
             if self._folded is not None:
-                refold(self._folded, self._watched, self._kept())
+                refold(self._folded, self._extractor, self._kept())
             else:
-                self._folded = fold(self._watched, dtype, self._kept())
+                self._folded = fold(self._extractor, dtype, self._kept())
         except NotFoldableError as error:
             self._say(error.reason)
             return f"as it is: {error.reason}"
         return f"batch normalization folded, {dtype}"
 
     def _say(self, reason: str) -> None:
-        """Tells the user why training takes longer than it could, once."""
+        """Tell the user once why training takes longer than it could."""
         if reason != self._said:
             logging.warning(
                 "Teacher '%s' runs as it is, not folded for speed: %s.",
@@ -96,15 +93,15 @@ class TeacherPass:
         self._said = reason
 
     def unfold(self) -> None:
-        """Runs the teacher itself again."""
+        """Run the teacher itself again."""
         self._folded = None
 
     def _kept(self) -> range | None:
-        """The watched model's outputs that are wanted, None for all."""
+        """Return the extractor's outputs that are wanted, None for all."""
         return None if self.outputs else range(len(self.taps))
 
     def check(self, x: Any) -> None:
-        """Refuses batches that carry other outputs than those wanted.
+        """Refuse batches that carry other outputs than those wanted.
 
         Args:
             x: What a training would be given; looked at where it declares
@@ -128,12 +125,12 @@ class TeacherPass:
 
 
 def is_cached(x: Any) -> bool:
-    """Whether a batch's x carries the teacher's outputs."""
+    """Return whether a batch's x carries the teacher's outputs."""
     return isinstance(x, dict) and IMAGES in x and FEATURES in x
 
 
 def images_of(x: Any) -> Any:
-    """The student's input: x itself, or the images of a cached batch."""
+    """Return the student's input: x, or the images of a cached batch."""
     return x[IMAGES] if is_cached(x) else x
 
 

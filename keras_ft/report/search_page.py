@@ -1,19 +1,19 @@
-"""From a finished search to `report.html`."""
+"""Write the report of a search for hyper-parameters."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from matplotlib.ticker import FixedLocator
+from matplotlib.ticker import NullLocator
+
 from keras_ft import artifacts
 from keras_ft import experiments
-from keras_ft.report import curves
-from keras_ft.report import wording
-from keras_ft.report.page import REPORT
-from keras_ft.report.templates import flat
-from keras_ft.report.templates import template
-from keras_ft.tuner import results
-from keras_ft.tuner import search_run
-from keras_ft.tuner import space
+from keras_ft.report import pages
+from keras_ft.report import plots
+
+# `keras_ft.tuner` writes it.
+TRIALS = "trials.json"
 
 
 def write_search(run_dir: artifacts.PathLike) -> Path:
@@ -34,15 +34,12 @@ def write_search(run_dir: artifacts.PathLike) -> Path:
     PosixPath('runs/search/report.html')
     """
     with experiments.RunFolder(run_dir) as run:
-        path = run.path / REPORT
-        page = template("search.html").render(_content(run))
-        artifacts.write_text(path, page)
-        artifacts.record(run.path, [REPORT])
-    return path
+        found = artifacts.read_json(artifacts.verify(run.path, TRIALS))
+        return pages.write_report(run, "search.html", _content(run, found))
 
 
 def search_headline(found: Mapping[str, Any]) -> str:
-    """The result in a sentence or two.
+    """Return the result in a sentence or two.
 
     Args:
         found: What `tune` returned.
@@ -51,44 +48,52 @@ def search_headline(found: Mapping[str, Any]) -> str:
     short = f" It was trained for {trained} of {whole} epochs only."
     return (
         f"Best of {len(found['trials'])} trials: "
-        f"{space.label(found['best'])}, with {found['objective']} "
+        f"{_label(found['best'])}, with {found['objective']} "
         f"{found['best_score']:.4f}. Its student is right on "
-        f"{wording.percent(found['test_accuracy'])} of "
+        f"{pages.percent(found['test_accuracy'])} of "
         f"{found['test_examples']:,} test images."
         f"{short if trained < whole else ''}"
     )
 
 
 def search_lines(found: Mapping[str, Any]) -> list[str]:
-    """The trials as lines of text, one each.
+    """Return the trials as lines of text, one each.
 
     Args:
         found: What `tune` returned.
     """
     lines = []
     for trial in found["trials"]:
-        name = space.label({n: trial[n] for n in _parameters(found["trials"])})
+        name = _label({n: trial[n] for n in _parameters(found["trials"])})
         if trial["status"] == "COMPLETED":
             lines.append(
                 f"{name}: {found['objective']} {trial['score']:.4f} in epoch "
                 f"{trial['best_epoch']} of {trial['epochs']}, "
-                f"{wording.time(trial['seconds'])}"
+                f"{pages.time(trial['seconds'])}"
             )
         else:
             lines.append(f"{name}: {trial['status'].lower()}")
     return lines
 
 
+def _label(values: Mapping[str, Any]) -> str:
+    from keras_ft.tuner import space  # takes a second: it has keras-tuner
+
+    return space.label(values)
+
+
 def _parameters(trials: list[dict[str, Any]]) -> list[str]:
-    return [name for name in trials[0] if name not in results.NUMBERS]
+    from keras_ft.tuner import space
+
+    return [name for name in trials[0] if name not in space.RESULTS]
 
 
-def _content(run: experiments.RunFolder) -> dict[str, Any]:
-    found = artifacts.read_json(artifacts.verify(run.path, search_run.TRIALS))
-    trials = found["trials"]
+def _content(
+    run: experiments.RunFolder, found: dict[str, Any]
+) -> dict[str, Any]:
+    about, trials = run.configuration, found["trials"]
     parameters = _parameters(trials)
-    about = run.configuration
-    points = [
+    scores = [
         (trial["rate"], trial["score"])
         for trial in trials
         if "rate" in trial and trial["score"] is not None
@@ -102,51 +107,47 @@ def _content(run: experiments.RunFolder) -> dict[str, Any]:
         "trials": trials,
         "failures": [
             {
-                "label": space.label({n: trial[n] for n in parameters}),
+                "label": _label({name: trial[name] for name in parameters}),
                 "message": trial["message"],
             }
             for trial in trials
             if trial["status"] != "COMPLETED"
         ],
-        "curve": _curve(found["objective"], points),
+        "curve": _score_over_rate(scores, found["objective"]),
         "notes": _notes(run, found),
-        "settings": flat(about),
-        "sessions": run.content["sessions"],
-        "files": {
-            name: digest
-            for name, digest in artifacts.manifest(run.path).items()
-            if name != REPORT
-        },
+        "settings": pages.flat(about),
     }
 
 
-def _curve(objective: str, points: list[tuple[float, float]]) -> str | None:
-    if not points:
+def _score_over_rate(scores: plots.Points, objective: str) -> str | None:
+    """Plot every trial's score, and the best one at each rate."""
+    if not scores:
         return None
-    best = min if objective.endswith("loss") else max
-    return curves.score_over_rate(points, objective, best)
-
-
-def _on_beta(settings: Mapping[str, Any]) -> list[str]:
-    recipe, rates = settings["recipe"], settings["rates"]
-    one_rate = rates is None or (isinstance(rates, list) and len(rates) == 1)
-    # An attention map is of one size for all rates.
-    a_mean = recipe["form"] == "flat" and recipe.get("reduction") is None
-    if settings["betas"] is not None or one_rate or not a_mean:
-        return []
-    return [
-        "One beta for all rates: the factor's distance is a mean over its "
-        "entries, so that a larger rate pulls less hard at the student. "
-        "Search --betas as well, or use --reduction=sum, to tell the two apart."
-    ]
+    better = min if objective.endswith("loss") else max
+    best: dict[float, float] = {}
+    for rate, score in sorted(scores):
+        best[rate] = better(score, best.get(rate, score))
+    color = plots.COLORS[0]
+    with plots.styled_axes(3.6, width=7.2) as axes:
+        axes.plot(list(best), list(best.values()), color=color, linewidth=2)
+        axes.plot(*zip(*scores, strict=True), "o", color=color, markersize=5)
+        # Rates are halved and doubled, so every step is as wide.
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(FixedLocator(list(best)))
+        axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("rate")
+        axes.set_ylabel(objective)
+        return plots.svg(axes)
 
 
 def _notes(run: experiments.RunFolder, found: Mapping[str, Any]) -> list[str]:
+    """Return what a reader must know before quoting a number."""
     about = run.content["notes"]["dataset"]
     images = about["sizes"]["validation"]
     chance = ""
     if found["objective"] == "val_accuracy":
-        noise = wording.noise(found["best_score"], images)
+        noise = pages.noise(found["best_score"], images)
         chance = (
             f" Two equally good students differ by up to {noise:.1f} points "
             "on so few, 19 times out of 20."
@@ -157,6 +158,25 @@ def _notes(run: experiments.RunFolder, found: Mapping[str, Any]) -> list[str]:
         f"one.{chance}",
         "All trials started from the same weights and saw the same batches: "
         "one seed.",
-        *_on_beta(run.configuration),
+        *about_beta(run.configuration),
         *about["notes"],
+    ]
+
+
+def about_beta(settings: Mapping[str, Any]) -> list[str]:
+    """Warn where one beta is used for rates that it weighs differently.
+
+    Args:
+        settings: The configuration of the search's run.
+    """
+    recipe, rates = settings["recipe"], settings["rates"]
+    one_rate = rates is None or (isinstance(rates, list) and len(rates) == 1)
+    # An attention map is of one size for all rates.
+    a_mean = recipe["form"] == "flat" and recipe.get("reduction") is None
+    if settings["betas"] is not None or one_rate or not a_mean:
+        return []
+    return [
+        "One beta for all rates: the factor's distance is a mean over its "
+        "entries, so that a larger rate pulls less hard at the student. "
+        "Search --betas as well, or use --reduction=sum, to tell the two apart."
     ]

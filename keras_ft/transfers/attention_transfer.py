@@ -5,8 +5,9 @@ from typing import Any
 import keras
 
 from keras_ft import losses
-from keras_ft.transfers import spatial
 from keras_ft.transfers.transfer import Transfer
+from keras_ft.transfers.transfer import common_size
+from keras_ft.transfers.transfer import pool_to
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
@@ -46,11 +47,11 @@ class AttentionTransfer(Transfer):
         teacher_shape: tuple[int | None, ...],
         student_shape: tuple[int | None, ...],
     ) -> None:
-        self.size = spatial.common_size(teacher_shape, student_shape)
+        self.size = common_size(teacher_shape, student_shape)
         super().build(teacher_shape, student_shape)
 
     def call(self, teacher: Any, student: Any) -> Any:
         return losses.attention_distance(
-            spatial.pool_to(teacher, self.size),
-            spatial.pool_to(student, self.size),
+            pool_to(teacher, self.size),
+            pool_to(student, self.size),
         )

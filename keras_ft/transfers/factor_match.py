@@ -1,4 +1,4 @@
-"""Factor Transfer proper: student factors imitate teacher factors."""
+"""The factor transfer loss: student factors imitate teacher factors."""
 
 from typing import Any
 
@@ -8,12 +8,22 @@ from keras import ops
 from keras_ft import losses
 from keras_ft.errors import InputError
 from keras_ft.layers.paraphraser import Paraphraser
-from keras_ft.layers.paraphraser import checked_channels
+from keras_ft.layers.paraphraser import feature_channels
 from keras_ft.layers.translator import Translator
-from keras_ft.transfers import spatial
 from keras_ft.transfers.transfer import Transfer
+from keras_ft.transfers.transfer import common_size
+from keras_ft.transfers.transfer import pool_to
+from keras_ft.validation import parameters
+from keras_ft.validation.parameters import OneOf
 
 FORMS = ("flat", "attention")
+_CHOICES = {
+    "p": OneOf((1, 2), fix="Use 1, the official setting."),
+    "reduction": OneOf(
+        losses.REDUCTIONS, fix="Use 'mean', the official setting."
+    ),
+    "form": OneOf(FORMS, fix="Use 'flat', the official setting."),
+}
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
@@ -44,8 +54,10 @@ class FactorMatch(Transfer):
     Example:
 
     >>> match = keras_ft.transfers.FactorMatch(paraphraser, beta=500.0)
-    >>> match(teacher_features, student_features).shape
-    (batch,)
+    >>> teacher_features = np.ones((4, 8, 8, 64), "float32")
+    >>> student_features = np.ones((4, 8, 8, 16), "float32")
+    >>> keras.ops.shape(match(teacher_features, student_features))
+    (4,)
 
     Reference:
         arXiv:1802.04977; Jangho-Kim/Factor-Transfer-pytorch. Form
@@ -64,7 +76,9 @@ class FactorMatch(Transfer):
         form: str = "flat",
         **kwargs: Any,
     ) -> None:
-        _check_choices(paraphraser, translator, p, reduction, form)
+        _check_networks(paraphraser, translator)
+        choices = {"p": p, "reduction": reduction, "form": form}
+        parameters.check(_CHOICES, choices)
         super().__init__(beta=beta, **kwargs)
         self.paraphraser = paraphraser
         self.translator = translator or Translator(dtype=self.dtype_policy)
@@ -78,7 +92,7 @@ class FactorMatch(Transfer):
         student_shape: tuple[int | None, ...],
     ) -> None:
         self._fit_paraphraser(teacher_shape)
-        width = checked_channels(teacher_shape, "teacher features")
+        width = feature_channels(teacher_shape, "teacher features")
         channels = self.paraphraser.factor_channels(width)
         if self.translator.channels is None:
             self.translator.channels = channels
@@ -89,7 +103,7 @@ class FactorMatch(Transfer):
                 f"{channels}, the channels of the teacher factor",
                 "Leave `channels` out and it is filled in.",
             )
-        self.size = spatial.common_size(teacher_shape, student_shape)
+        self.size = common_size(teacher_shape, student_shape)
         if not self.translator.built:
             self.translator.build(
                 (student_shape[0], *self.size, student_shape[-1])
@@ -109,14 +123,14 @@ class FactorMatch(Transfer):
             )
 
     def teacher_factor(self, teacher: Any) -> Any:
-        """F_T, pooled to the common size, cut off from any gradient."""
+        """Return F_T, pooled to the common size, cut off from gradients."""
         # Teacher features may be of another dtype than the paraphraser's.
         factor = self.paraphraser(teacher, training=False)
-        return ops.stop_gradient(spatial.pool_to(factor, self.size))
+        return ops.stop_gradient(pool_to(factor, self.size))
 
     def student_factor(self, student: Any, training: bool | None = None) -> Any:
-        """F_S, of the teacher factor's shape."""
-        features = spatial.pool_to(student, self.size)
+        """Return F_S, of the teacher factor's shape."""
+        features = pool_to(student, self.size)
         return self.translator(features, training=training)
 
     def call(
@@ -165,9 +179,7 @@ class FactorMatch(Transfer):
         return cls(**config)
 
 
-def _check_choices(
-    paraphraser: Any, translator: Any, p: Any, reduction: Any, form: Any
-) -> None:
+def _check_networks(paraphraser: Any, translator: Any) -> None:
     if not isinstance(paraphraser, Paraphraser):
         raise InputError(
             "paraphraser",
@@ -182,16 +194,3 @@ def _check_choices(
             "a keras_ft.Translator or None",
             "Leave it out and one that fits is made.",
         )
-    choices = (
-        ("p", p, (1, 2)),
-        ("reduction", reduction, losses.REDUCTIONS),
-        ("form", form, FORMS),
-    )
-    for argument, value, allowed in choices:
-        if value not in allowed:
-            raise InputError(
-                argument,
-                repr(value),
-                f"one of {', '.join(map(repr, allowed))}",
-                f"Use {allowed[0]!r}, the official setting.",
-            )

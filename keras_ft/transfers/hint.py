@@ -5,8 +5,9 @@ from typing import Any
 import keras
 
 from keras_ft import losses
-from keras_ft.transfers import spatial
 from keras_ft.transfers.transfer import Transfer
+from keras_ft.transfers.transfer import common_size
+from keras_ft.transfers.transfer import pool_to
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
@@ -52,7 +53,7 @@ class Hint(Transfer):
         teacher_shape: tuple[int | None, ...],
         student_shape: tuple[int | None, ...],
     ) -> None:
-        self.size = spatial.common_size(teacher_shape, student_shape)
+        self.size = common_size(teacher_shape, student_shape)
         self.regressor = keras.layers.Conv2D(
             teacher_shape[-1], 1, dtype=self.dtype_policy
         )
@@ -67,11 +68,11 @@ class Hint(Transfer):
     def call(
         self, teacher: Any, student: Any, training: bool | None = None
     ) -> Any:
-        regressed = self.regressor(spatial.pool_to(student, self.size))
+        regressed = self.regressor(pool_to(student, self.size))
         if self.batch_normalization:
             regressed = self.norm(regressed, training=training)
         return losses.reconstruction_error(
-            spatial.pool_to(teacher, self.size), regressed, loss="l2"
+            pool_to(teacher, self.size), regressed, loss="l2"
         )
 
     def get_config(self) -> dict[str, Any]:

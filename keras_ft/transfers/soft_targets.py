@@ -1,6 +1,5 @@
 """Knowledge distillation (KD): the student imitates softened outputs."""
 
-import math
 from typing import Any
 
 import keras
@@ -8,7 +7,15 @@ import keras
 from keras_ft import losses
 from keras_ft.errors import InputError
 from keras_ft.transfers.transfer import Transfer
-from keras_ft.validation.label_checks import ends_in_softmax
+from keras_ft.validation.labels import ends_in_softmax
+from keras_ft.validation.parameters import Interval
+
+_TEMPERATURE = Interval(
+    float,
+    0,
+    closed="neither",
+    fix="Use 4.0; 1.0 leaves the outputs as they are.",
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
@@ -43,14 +50,7 @@ class SoftTargets(Transfer):
         self, temperature: float = 4.0, beta: float = 1.0, **kwargs: Any
     ) -> None:
         super().__init__(beta=beta, **kwargs)
-        number = isinstance(temperature, (int, float))
-        if not number or not math.isfinite(temperature) or temperature <= 0:
-            raise InputError(
-                "temperature",
-                repr(temperature),
-                "a finite number above 0",
-                "Use 4.0; 1.0 leaves the outputs as they are.",
-            )
+        _TEMPERATURE.check("temperature", temperature)
         self.temperature = float(temperature)
 
     def build(

@@ -1,15 +1,15 @@
-"""What a tuner must not be, found before anything is trained."""
+"""What a search must not be, found before anything is trained."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+import keras_tuner
 import numpy as np
 
 from keras_ft.data.image_data import ImageData
 from keras_ft.errors import InputError
-from keras_ft.tuner.search_error import SearchError
-from keras_ft.validation import preflight
+from keras_ft.validation.models import check_model
 
 OBJECTIVES = {"val_accuracy": "max", "val_task_loss": "min"}
 _SOME = 16  # images that tell two splits apart
@@ -17,14 +17,36 @@ _SOME = 16  # images that tell two splits apart
 _OVERRIDES = ("optimizer", "loss", "metrics", "distribution_strategy")
 
 
+class SearchError(InputError, keras_tuner.errors.FatalError):
+    """An `InputError` that keras-tuner does not take for a failed trial.
+
+    keras-tuner catches what a trial raises and goes on with the next one,
+    unless it is a `FatalError`. What would fail in every trial is one.
+
+    Example:
+
+    >>> import keras_tuner
+    >>> tuner = keras_tuner.RandomSearch(
+    ...     hypermodel, objective="val_loss", directory="search")
+    >>> tuner.search()
+    Traceback (most recent call last):
+    keras_ft.tuner.SearchError: Invalid `objective`. ...
+    """
+
+    @classmethod
+    def of(cls, error: InputError) -> "SearchError":
+        """Return the same message as an error of the whole search."""
+        return cls(error.argument, error.received, error.expected, error.fix)
+
+
 def check_arguments(teacher: Any, data: ImageData, seed: int) -> None:
-    """Refuses what a hypermodel cannot use.
+    """Refuse what a hypermodel cannot use.
 
     Raises:
         InputError: The teacher has no graph, the seed is below 0, or the
             search would choose by the test images.
     """
-    preflight.check_model("teacher", teacher)
+    check_model("teacher", teacher)
     if seed < 0:
         raise InputError("seed", seed, "0 or more", "Use 0.")
     mine, known = (
@@ -41,15 +63,15 @@ def check_arguments(teacher: Any, data: ImageData, seed: int) -> None:
 
 
 def tuner_of(callbacks: Sequence[Any]) -> Any:
-    """The tuner that runs the trial, or None outside of a search."""
+    """Return the tuner that runs the trial, or None outside of a search."""
     for callback in callbacks:
         if type(callback).__name__ == "TunerCallback":
             return callback.tuner
     return None
 
 
-def check(tuner: Any) -> str:
-    """Refuses a tuner whose search would mislead; returns its objective.
+def check_tuner(tuner: Any) -> str:
+    """Refuse a tuner whose search would mislead; return its objective.
 
     Raises:
         SearchError: The objective depends on beta, or is something else than
@@ -80,7 +102,7 @@ def check(tuner: Any) -> str:
 
 
 def check_call(arguments: Sequence[Any], more: Mapping[str, Any]) -> None:
-    """Refuses what `search` was given beside epochs and callbacks."""
+    """Refuse what `search` was given beside epochs and callbacks."""
     if arguments or more:
         raise SearchError(
             "search",
@@ -91,7 +113,7 @@ def check_call(arguments: Sequence[Any], more: Mapping[str, Any]) -> None:
 
 
 def check_epochs(epochs: int, most: int) -> None:
-    """Refuses more epochs than the schedule has."""
+    """Refuse more epochs than the schedule has."""
     if not 1 <= epochs <= most:
         raise SearchError(
             "epochs",

@@ -1,25 +1,26 @@
 """Factor Transfer as something keras-tuner can search."""
 
+import contextlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 import keras
 import keras_tuner
 
 from keras_ft import artifacts
+from keras_ft import methods
 from keras_ft.data.image_data import ImageData
 from keras_ft.errors import InputError
+from keras_ft.experiments.progress import Echo
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.recipes import Recipe
 from keras_ft.tuner import checks
-from keras_ft.tuner import keep_best
-from keras_ft.tuner import results
 from keras_ft.tuner import space
-from keras_ft.tuner.lock import locked
-from keras_ft.tuner.paraphrasers import Echo
-from keras_ft.tuner.rehearsal import rehearse
-from keras_ft.tuner.search_error import SearchError
+from keras_ft.tuner import trial_folder
+from keras_ft.tuner.checks import SearchError
 from keras_ft.tuner.space import Axis
 from keras_ft.tuner.trial import Trial
 from keras_ft.tuner.trials import Student
@@ -44,8 +45,9 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
 
     After a kill, search again with `overwrite=True` and a tuner `seed` other
     than 0: one process asks the same, and what is known is answered at once.
-    keras-tuner's own resuming works, unless the kill tore one of its files
-    or fell between two; and a Bayesian search then asks something else.
+    Do not rely on keras-tuner's own resuming: `GridSearch` does not resume
+    (keras-tuner#1055), a Bayesian search then asks something else, and a kill
+    may tear a file or fall between two.
 
     Args:
         teacher: A trained Functional or Sequential model.
@@ -60,9 +62,13 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         betas: Weight of the factor term.
         ps: Norm of the factor term, 1 or 2.
         learning_rates: At the first step of phase 2.
-        temperatures: Of a soft-target term (KD) beside the factor term; there
-            is none if this and `kd_weights` are left out. 4 by default.
-        kd_weights: Weight of the soft-target term; 0.9 by default.
+        temperatures: Of soft targets (KD); this or `kd_weights` adds KD to
+            the method. The recipe's, 4, by default.
+        kd_weights: KD's alpha, 0 to 1: its weight in `(1 - alpha) * labels +
+            alpha * KD`, to which the other terms are added. The recipe's,
+            0.9, by default.
+        method: How students are trained, see `keras_ft.methods`: a sum with
+            `"ft"`, or another where neither rate nor beta nor p is searched.
         recipe: Schedules and all that is not searched; `"official"` if left
             out, which has 164 epochs. Batches are those of the data.
         teacher_layer_name, student_layer_name: Taps; `None` for the last maps.
@@ -88,16 +94,18 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
 
     Example:
 
+    >>> import keras_tuner
     >>> hypermodel = keras_ft.tuner.FactorTransferHyperModel(
-    ...     teacher, "resnet8", data, "cache", rates=(0.25, 0.5, 1.0),
-    ...     betas=keras_ft.tuner.LogRange(50.0, 5000.0),
-    ...     recipe=keras_ft.Recipe.preset("official").short(2, 6),
+    ...     teacher, lambda hp: keras.models.clone_model(student), data,
+    ...     "cache", rates=(0.5,), betas=keras_ft.tuner.LogRange(50.0, 5000.0),
+    ...     recipe=keras_ft.Recipe.preset("official").short(1, 1),
+    ...     views=1, echo=None,
     ... )
     >>> tuner = keras_tuner.RandomSearch(
-    ...     hypermodel, objective="val_accuracy", max_trials=20, seed=1,
+    ...     hypermodel, objective="val_accuracy", max_trials=2, seed=1,
     ...     directory="search", overwrite=True,
     ... )
-    >>> tuner.search()
+    >>> tuner.search(verbose=0)
     >>> student = hypermodel.best_student(tuner)
     """
 
@@ -114,6 +122,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         learning_rates: Axis | None = None,
         temperatures: Axis | None = None,
         kd_weights: Axis | None = None,
+        method: str = "ft",
         recipe: Recipe | None = None,
         teacher_layer_name: str | None = None,
         student_layer_name: str | None = None,
@@ -140,16 +149,15 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
             teacher_layer_name=teacher_layer_name,
             student_layer_name=student_layer_name,
             searched=tuple(self.space.axes),
-            kd=temperatures is not None or kd_weights is not None,
+            method=_with_kd(method, temperatures, kd_weights),
             seed=seed,
             acceleration=acceleration,
             echo=echo,
         )
-        most = max(self.recipe.paraphrase.epochs, self.recipe.distil.epochs)
+        most = max(self.recipe.paraphrase.epochs, self.recipe.distill.epochs)
         self._cache: FeatureCache | None = None
         self._cache_form: dict[str, Any] = {
-            "taps": (teacher_layer_name,),
-            "logits": self._trials.kd,
+            "logits": "kd" in self._trials.method,
             "views": min(views, most),
             "dtype": dtype,
             "acceleration": acceleration,
@@ -158,7 +166,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         self._execution = 0
 
     def prepare(self) -> FeatureCache:
-        """Computes the teacher's features, unless they are there.
+        """Compute the teacher's features, unless they are there.
 
         `search` does it. What would fail in every trial is refused before.
 
@@ -166,19 +174,21 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
             InputError: Networks and data do not fit, or see `FeatureCache`.
         """
         if self._cache is None:
-            rehearse(self._trials, self.teacher)
-            with locked(self.folder / "features.lock"):
+            self._trials.check(self.teacher)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(self.folder / "features.lock"):
                 self._cache = FeatureCache.build(
                     self.folder / "features",
                     self.teacher,
                     self.data,
+                    self._trials.teacher_taps(self.teacher),
                     echo=self.echo,
                     **self._cache_form,
                 )
         return self._cache
 
     def build(self, hp: Any) -> keras.Model:
-        """A new student; cheap, because tuners call it often."""
+        """Return a new student; cheap, because tuners call it often."""
         self.space.declare(hp)
         return self._trials.student(hp)
 
@@ -193,7 +203,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         verbose: Any = None,
         **more: Any,
     ) -> keras.callbacks.History:
-        """Both phases of a trial, or what is known of it.
+        """Run both phases of a trial, or take what is known of it.
 
         Args: What the tuner passes; see the class for those of `search`.
 
@@ -202,31 +212,31 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         """
         checks.check_call(arguments, more)
         tuner = checks.tuner_of(callbacks)
-        objective = checks.check(tuner) if tuner else "val_accuracy"
-        epochs = epochs or self.recipe.distil.epochs
-        checks.check_epochs(epochs, self.recipe.distil.epochs)
+        objective = checks.check_tuner(tuner) if tuner else "val_accuracy"
+        epochs = epochs or self.recipe.distill.epochs
+        checks.check_epochs(epochs, self.recipe.distill.epochs)
         self.space.declare(hp)
-        space.note_epochs(hp, epochs, self.recipe.distil.epochs)
+        space.note_epochs(hp, epochs, self.recipe.distill.epochs)
         execution = self._count_executions(callbacks)
         try:
             cache = self.prepare()
             trial = Trial(self._trials, cache, hp, objective, execution)
-            folder = trial.done(epochs, callbacks, initial_epoch > 0)
-            keep_best.hand_over(callbacks, model, folder, epochs)
+            folder = trial.run(epochs, callbacks, initial_epoch > 0)
+            trial_folder.show_best(callbacks, model, folder, epochs)
         except InputError as error:
             # A trial's own faults have become its failure before.
             raise SearchError.of(error) from error
-        return keep_best.history_of(folder, epochs)
+        return trial_folder.history_of(folder, epochs)
 
     def _count_executions(self, callbacks: Sequence[Any]) -> int:
-        found = [c for c in callbacks if keep_best.is_tuners_checkpoint(c)]
+        found = [c for c in callbacks if trial_folder.is_tuners_checkpoint(c)]
         same = bool(found) and found[0] is self._checkpoint
         self._execution = self._execution + 1 if same else 0
         self._checkpoint = found[0] if found else None
         return self._execution
 
     def best_student(self, tuner: Any) -> keras.Model:
-        """The best trial's student at its best epoch, a plain Keras model.
+        """Return the student of the best trial at its best epoch.
 
         Args:
             tuner: The tuner after its search, in the chief or alone.
@@ -235,10 +245,19 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
             InputError: No trial has succeeded; keras-tuner's own
                 `get_best_models` would hand out one that failed.
         """
-        return results.best_student(tuner)
+        best = tuner.oracle.get_best_trials(1)
+        if not best or best[0].status != "COMPLETED":
+            raise InputError(
+                "tuner",
+                "a search without a completed trial",
+                "at least one",
+                "Read the messages of hypermodel.results(tuner); `keras-ft "
+                "tune` leaves them in trials.csv.",
+            )
+        return tuner.load_model(best[0])
 
     def results(self, tuner: Any) -> list[dict[str, Any]]:
-        """A row per trial, in the order of their parameters.
+        """Return a row per trial, in the order of their parameters.
 
         Each has the parameters by name, then `score`, `best_epoch`, `epochs`,
         `seconds` (of phase 2), `status` and `message`; what is not known of a
@@ -247,4 +266,60 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         Args:
             tuner: The tuner after its search, in the chief or alone.
         """
-        return results.table(self._trials, self.prepare(), tuner)
+        trials, cache = self._trials, self.prepare()
+        found = tuner.oracle.trials.values()
+        values = [space.values_of(trial.hyperparameters) for trial in found]
+        # A parameter may exist in some trials only.
+        names = list(dict.fromkeys(itertools.chain(*values)))
+        rows = [
+            dict.fromkeys(names) | _row(trials, cache, tuner, trial)
+            for trial in found
+        ]
+
+        def key(row: dict[str, Any]) -> list[tuple[bool, Any]]:
+            return [(row[n] is not None, row[n]) for n in (*names, "epochs")]
+
+        return sorted(rows, key=key)
+
+
+def _with_kd(method: str, *axes: Axis | None) -> str:
+    """Return the method, with KD added where its numbers are searched."""
+    parsed = methods.parse(method)
+    if parsed.has("kd") or all(axis is None for axis in axes):
+        return parsed.name
+    return methods.parse("+".join([*parsed.parts, "kd"])).name
+
+
+def _row(
+    trials: Trials, cache: FeatureCache, tuner: Any, trial: Any
+) -> dict[str, Any]:
+    hp, objective = trial.hyperparameters, tuner.oracle.objective.name
+    epochs = hp.values.get(space.EPOCHS, trials.base.distill.epochs)
+    row: dict[str, Any] = {
+        **space.values_of(hp),
+        **dict.fromkeys(space.RESULTS),
+    }
+    row |= {"status": trial.status, "epochs": epochs}
+    if trial.status != "COMPLETED":
+        row["message"] = _last_line(trial.message)
+        # The student of these values may be what failed.
+        with contextlib.suppress(Exception):
+            folder = trials.folder_of(cache, hp, objective)
+            row["message"] = folder.failure or row["message"]
+        return row
+    row["score"] = float(trial.score)
+    folder, *more = (
+        trials.folder_of(cache, hp, objective, execution)
+        for execution in range(tuner.executions_per_trial)
+    )
+    if folder.has(epochs):
+        row["best_epoch"] = folder.best(epochs)
+        row["epochs"] = len(folder.rows(epochs))
+        seconds = sum(each.seconds(epochs) for each in (folder, *more))
+        row["seconds"] = round(seconds, 1)
+    return row
+
+
+def _last_line(message: str | None) -> str | None:
+    lines = (message or "").strip().splitlines()
+    return lines[-1] if lines else None

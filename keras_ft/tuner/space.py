@@ -1,5 +1,6 @@
 """The hyper-parameters of a search and where their values come from."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -8,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from keras_ft.errors import InputError
-from keras_ft.tuner.log_range import LogRange
 
 RATES = (0.25, 0.5, 0.75, 1.0, 2.0, 4.0)
-Axis = Sequence[float] | LogRange
 # As they are shown; a student's own parameters come after them.
 NAMES = ("rate", "beta", "p", "learning_rate", "temperature", "kd_weight")
 # What keras-tuner's Hyperband keeps among the hyper-parameters. So do others
@@ -19,6 +18,40 @@ NAMES = ("rate", "beta", "p", "learning_rate", "temperature", "kd_weight")
 _TUNERS_OWN = "tuner/"
 EPOCHS = f"{_TUNERS_OWN}epochs"
 _DIGITS = 6
+# Columns of a result beside the values of its parameters.
+RESULTS = ("score", "best_epoch", "epochs", "seconds", "status", "message")
+
+
+@dataclasses.dataclass(frozen=True)
+class LogRange:
+    """Numbers from `low` to `high`, each power of ten as likely as another.
+
+    Args:
+        low: Above 0.
+        high: Above `low`.
+
+    Raises:
+        InputError: An end is out of range.
+
+    Example:
+
+    >>> betas = keras_ft.tuner.LogRange(10.0, 1000.0)
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low < self.high < math.inf:
+            raise InputError(
+                "range",
+                f"{self.low} to {self.high}",
+                "two finite numbers above 0, the smaller one first",
+                "Write LogRange(10.0, 1000.0).",
+            )
+
+
+Axis = Sequence[float] | LogRange
 
 
 class Space:
@@ -30,12 +63,6 @@ class Space:
 
     Raises:
         InputError: A sequence is empty or holds something else than numbers.
-
-    Example:
-
-    >>> space = Space({"rate": (0.5, 1.0), "beta": LogRange(10, 1000)})
-    >>> space.declare(keras_tuner.HyperParameters())
-    {'rate': 0.5, 'beta': 10.0}
     """
 
     def __init__(self, axes: Mapping[str, Axis | None]) -> None:
@@ -46,7 +73,7 @@ class Space:
         }
 
     def declare(self, hp: Any) -> dict[str, float]:
-        """Registers the parameters; returns the trial's values by name."""
+        """Register the parameters; return the trial's values by name."""
         return {
             name: canonical(self._declared(hp, name, axis))
             for name, axis in self.axes.items()
@@ -63,7 +90,7 @@ class Space:
 
 
 def canonical(value: Any) -> Any:
-    """A number as it is used and shown: the same in chief and workers.
+    """Return a number as it is used and shown: alike in chief and workers.
 
     Their protocol carries float32, so that six digits arrive.
     """
@@ -73,7 +100,7 @@ def canonical(value: Any) -> Any:
 
 
 def values_of(hp: Any) -> dict[str, Any]:
-    """All values of a trial by name, without the tuner's own."""
+    """Return all values of a trial by name, without the tuner's own."""
     found = {
         name: canonical(value)
         for name, value in sorted(hp.values.items())
@@ -84,13 +111,13 @@ def values_of(hp: Any) -> dict[str, Any]:
 
 
 def note_epochs(hp: Any, epochs: int, whole: int) -> None:
-    """Has the oracle keep how long a shorter trial is, for the results."""
+    """Have the oracle keep how long a shorter trial is, for the results."""
     if epochs < whole:
         hp.values.setdefault(EPOCHS, epochs)
 
 
 def label(values: Mapping[str, Any]) -> str:
-    """Values as a few words: `rate 0.5, beta 500`."""
+    """Return values as a few words: `rate 0.5, beta 500`."""
     return ", ".join(
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in values.items()
@@ -100,6 +127,13 @@ def label(values: Mapping[str, Any]) -> str:
 def _checked(name: str, axis: Axis) -> tuple[float, ...] | LogRange:
     if name == "p" and (isinstance(axis, LogRange) or not {1, 2} >= {*axis}):
         raise InputError("ps", axis, "1, 2 or both", "Write ps=(1, 2).")
+    if name == "kd_weight" and _largest(axis) > 1:
+        raise InputError(
+            "kd_weights",
+            repr(axis),
+            "numbers from 0 to 1: alpha in (1 - alpha) * labels + alpha * KD",
+            "Write a sequence such as (0.5, 0.9).",
+        )
     if isinstance(axis, LogRange):
         return axis
     values = tuple(axis)
@@ -111,6 +145,12 @@ def _checked(name: str, axis: Axis) -> tuple[float, ...] | LogRange:
             "Write a sequence such as (0.25, 0.5, 1.0).",
         )
     return tuple(dict.fromkeys(map(float, values)))
+
+
+def _largest(axis: Axis) -> float:
+    if isinstance(axis, LogRange):
+        return axis.high
+    return max((v for v in axis if _is_positive(v)), default=0.0)
 
 
 def _is_positive(value: Any) -> bool:

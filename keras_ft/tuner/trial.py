@@ -4,19 +4,18 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import filelock
 import keras_tuner
 
 from keras_ft.errors import InputError
-from keras_ft.experiments.follower import Follower
-from keras_ft.experiments.training import checkpoint_folder
+from keras_ft.experiments.run_folder import CHECKPOINTS
 from keras_ft.experiments.training import train
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.tuner import space
-from keras_ft.tuner.keep_best import KeepBest
-from keras_ft.tuner.keep_best import is_tuners_checkpoint
-from keras_ft.tuner.lock import locked
 from keras_ft.tuner.trial_folder import PHASE
+from keras_ft.tuner.trial_folder import KeepBest
 from keras_ft.tuner.trial_folder import TrialFolder
+from keras_ft.tuner.trial_folder import is_tuners_checkpoint
 from keras_ft.tuner.trials import Trials
 
 
@@ -29,10 +28,6 @@ class Trial:
         hp: keras-tuner's parameters, for the student.
         objective: Name of the objective.
         execution: Counts the repetitions of the trial.
-
-    Example:
-
-    >>> folder = Trial(trials, cache, hp, "val_accuracy", 0).done(6, [], False)
     """
 
     def __init__(
@@ -50,10 +45,10 @@ class Trial:
         self.execution = execution
         self.values = space.values_of(hp)
 
-    def done(
+    def run(
         self, epochs: int, callbacks: Sequence[Any], continues: bool
     ) -> TrialFolder:
-        """The folder of the trial after so many epochs.
+        """Train the trial for so many epochs; return its folder.
 
         Args:
             epochs: How many, all of earlier rounds included.
@@ -70,7 +65,8 @@ class Trial:
                 raise
             # The student that these values make has no such tap.
             raise keras_tuner.errors.FailedTrialError(str(error)) from None
-        with locked(path.with_suffix(".lock")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(path.with_suffix(".lock")):
             # Read under the lock: another process may just have written it.
             folder = self._folder()
             name = space.label(self.values)
@@ -109,27 +105,28 @@ class Trial:
         passed = [c for c in callbacks if not is_tuners_checkpoint(c)]
         # Beside the tuner's there are some whose state a kill has taken.
         anew = len(passed) > 1 and not continues
-        if anew or not checkpoint_folder(Follower(folder.path), PHASE).exists():
+        if anew or not (folder.path / CHECKPOINTS / PHASE).exists():
             folder.clear()
         folder.clear_up()
         recipe = self.trials.recipe(self.values)
-        paraphraser = self.trials.paraphrasers(self.cache).get(recipe)
+        paraphraser = self.trials.paraphraser(self.cache, recipe)
         student = self.trials.student(self.hp, self.execution)
         model = self.trials.distiller(
             self.cache, student, paraphraser, self.values
         )
         rows = train(
-            Follower(folder.path),
+            folder.path,
             PHASE,
             model,
             self.cache,
-            epochs,
-            self.trials.echo,
-            more_callbacks=[KeepBest(folder, student), *passed],
+            recipe.distill,
+            epochs=epochs,
+            echo=self.trials.echo,
+            callbacks=[KeepBest(folder, student), *passed],
         )
-        folder.finish(rows, epochs, epochs < recipe.distil.epochs)
+        folder.finish(rows, epochs, epochs < recipe.distill.epochs)
 
 
 def _names_a_file(error: InputError) -> bool:
-    """Whether a file is damaged, which is no fault of the values."""
+    """Return whether a file is damaged, which is no fault of the values."""
     return os.sep in error.argument

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,11 @@ import keras
 from keras_ft import artifacts
 from keras_ft.callbacks import Row
 from keras_ft.errors import InputError
-from keras_ft.experiments.follower import Follower
+from keras_ft.experiments.run_folder import CHECKPOINTS
 from keras_ft.experiments.training import read_history
-from keras_ft.experiments.training import remove_checkpoint
 from keras_ft.tuner.checks import OBJECTIVES
 
-PHASE = "distil"
+PHASE = "distill"
 _RESULT = "result.json"
 _STUDENTS = "student-*.weights.h5"
 
@@ -30,12 +30,6 @@ class TrialFolder:
     Args:
         path: The folder.
         objective: Name of the objective, one of `OBJECTIVES`.
-
-    Example:
-
-    >>> folder = TrialFolder(Path("cache/trials/1f3a"), "val_accuracy")
-    >>> if not folder.has(epochs):
-    ...     ...
     """
 
     def __init__(self, path: Path, objective: str) -> None:
@@ -47,11 +41,11 @@ class TrialFolder:
 
     @property
     def failure(self) -> str | None:
-        """Why the trial cannot succeed; `None` if nothing is known."""
+        """Return why the trial cannot succeed; `None` if nothing is known."""
         return self._content.get("failure")
 
     def has(self, epochs: int) -> bool:
-        """Whether the trial was trained that long, or ended before.
+        """Return whether the trial was trained that long, or ended before.
 
         One whose student was deleted, say because it was damaged, was not.
         """
@@ -61,26 +55,26 @@ class TrialFolder:
         return (self.path / _weights(self.best(epochs))).is_file()
 
     def rows(self, epochs: int) -> list[Row]:
-        """The rows of the first epochs of a trial that `has` them."""
+        """Return the rows of the first epochs of a trial that `has` them."""
         found: list[Row] = self._content["rows"][:epochs]
         return found
 
     def seconds(self, epochs: int) -> float:
-        """What the first epochs took, in phase 2."""
+        """Return the seconds of the first epochs, in phase 2."""
         return sum(row["seconds"] for row in self.rows(epochs))
 
     def best(self, epochs: int) -> int:
-        """Number of the best of the first epochs, from 1."""
+        """Return the number of the best of the first epochs, from 1."""
         return self.best_of(self.rows(epochs))
 
     def best_of(self, rows: list[Row]) -> int:
-        """Number of the best epoch, the first of equals."""
+        """Return the number of the best epoch, the first of equals."""
         sign = 1 if OBJECTIVES[self.objective] == "max" else -1
         values = [sign * row[self.objective] for row in rows]
         return values.index(max(values)) + 1
 
     def best_weights(self, epochs: int) -> Path:
-        """The student at its best epoch, verified.
+        """Return the student's file of its best epoch, verified.
 
         Raises:
             InputError: The file is missing or damaged.
@@ -88,17 +82,17 @@ class TrialFolder:
         return artifacts.verify(self.path, _weights(self.best(epochs)))
 
     def clear_up(self) -> None:
-        """Removes what a killed process left half-written."""
+        """Remove what a killed process left half-written."""
         artifacts.remove_unfinished(self.path)
 
     def clear(self) -> None:
-        """Forgets an unfinished training."""
+        """Forget an unfinished training."""
         self._content = {}
         shutil.rmtree(self.path, ignore_errors=True)
 
     def save_if_best(self, student: keras.Model, row: Row) -> None:
-        """Keeps the student where it is better than after earlier epochs."""
-        rows = read_history(Follower(self.path), PHASE)
+        """Keep the student where it is better than after earlier epochs."""
+        rows = read_history(self.path, PHASE)
         epoch = len(rows) + 1
         if self.best_of([*rows, row]) == epoch:
             path = self.path / _weights(epoch)
@@ -106,7 +100,7 @@ class TrialFolder:
                 student.save_weights(temporary)
 
     def finish(self, rows: list[Row], epochs: int, keep_state: bool) -> None:
-        """Records a training that came to its end.
+        """Record a training that came to its end.
 
         Args:
             rows: One per epoch, from the first on.
@@ -130,10 +124,10 @@ class TrialFolder:
             if path.name not in files:
                 path.unlink()
         if not keep_state:
-            remove_checkpoint(Follower(self.path), PHASE)
+            shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
 
     def fail(self, reason: str) -> None:
-        """Records that the trial fails whenever it is tried so long.
+        """Record that the trial fails whenever it is tried so long.
 
         What it reached in fewer epochs stays.
         """
@@ -147,3 +141,54 @@ class TrialFolder:
 
 def _weights(epoch: int) -> str:
     return f"student-{epoch:04d}.weights.h5"
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Save the student alone after each epoch that is the best so far.
+
+    Args:
+        folder: Where to.
+        student: What to save; the trained model holds a paraphraser and a
+            translator as well.
+    """
+
+    def __init__(self, folder: TrialFolder, student: keras.Model) -> None:
+        super().__init__()
+        self.folder = folder
+        self.student = student
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        row = {name: float(value) for name, value in (logs or {}).items()}
+        self.folder.save_if_best(self.student, row)
+
+
+def is_tuners_checkpoint(callback: Any) -> bool:
+    """Return whether it is what `get_best_models` relies on."""
+    return type(callback).__name__ == "SaveBestEpoch"
+
+
+def show_best(
+    callbacks: Sequence[Any],
+    student: keras.Model,
+    folder: TrialFolder,
+    epochs: int,
+) -> None:
+    """Let keras-tuner's checkpoint see the best epoch, and it alone.
+
+    Attached to the training itself it would save the paraphraser and the
+    translator too, and forget after a kill which epoch was the best.
+    """
+    student.load_weights(folder.best_weights(epochs))
+    best = folder.best(epochs)
+    for callback in filter(is_tuners_checkpoint, callbacks):
+        callback.set_model(student)
+        callback.on_epoch_end(best - 1, folder.rows(epochs)[best - 1])
+
+
+def history_of(folder: TrialFolder, epochs: int) -> keras.callbacks.History:
+    """Return a trial's rows as `fit` would have returned them."""
+    history = keras.callbacks.History()
+    rows = folder.rows(epochs)
+    names = [name for name in rows[0] if name not in ("epoch", "seconds")]
+    history.history = {name: [row[name] for row in rows] for name in names}
+    return history

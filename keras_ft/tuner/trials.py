@@ -1,4 +1,4 @@
-"""What all trials of a search have in common."""
+"""The models, settings and folders that all trials of a search share."""
 
 import dataclasses
 import json
@@ -8,25 +8,40 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import keras_tuner
 
+from keras_ft import methods
 from keras_ft.data.image_data import ImageData
-from keras_ft.experiments import models
+from keras_ft.errors import InputError
+from keras_ft.experiments import networks
+from keras_ft.experiments.progress import Echo
+from keras_ft.experiments.run_folder import RunFolder
+from keras_ft.experiments.students import train_paraphraser
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.features import digests
-from keras_ft.features import feature_taps
+from keras_ft.features.taps import find_tap
+from keras_ft.features.taps import taps as taps_of
 from keras_ft.layers import Paraphraser
-from keras_ft.models.distiller import Distiller
 from keras_ft.recipes import Recipe
-from keras_ft.transfers import SoftTargets
-from keras_ft.transfers.transfer import Transfer
 from keras_ft.tuner import space
-from keras_ft.tuner.paraphrasers import Echo
-from keras_ft.tuner.paraphrasers import Paraphrasers
 from keras_ft.tuner.trial_folder import TrialFolder
+from keras_ft.validation.labels import check_labels_fit
 
 Student = str | Callable[[Any], keras.Model]
-TEMPERATURE, KD_WEIGHT = 4.0, 0.9
-_OF_THE_RECIPE = ("rate", "beta", "p")
+_OF_THE_RECIPE = {
+    "rate": "rate",
+    "beta": "beta",
+    "p": "p",
+    "temperature": "kd_temperature",
+    "kd_weight": "kd_alpha",
+}
+_OF_PHASE_1 = (
+    "rate",
+    "rounding",
+    "paraphrase",
+    "reconstruction_loss",
+    "paraphraser_batch_normalization",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +49,7 @@ class Trials:
     """Models, settings and folders of trials.
 
     Args: Those of `FactorTransferHyperModel`; `folder` is its `cache_dir`,
-        `searched` are the names of its axes, and `kd` says whether there is a
-        soft-target term.
-
-    Example:
-
-    >>> trials.recipe({"rate": 0.5, "learning_rate": 0.05}).rate
+        `searched` are the names of its axes.
     0.5
     """
 
@@ -50,7 +60,7 @@ class Trials:
     teacher_layer_name: str | None
     student_layer_name: str | None
     searched: tuple[str, ...]
-    kd: bool
+    method: str
     seed: int
     acceleration: str
     echo: Echo | None
@@ -60,77 +70,158 @@ class Trials:
     )
 
     def student(self, hp: Any, execution: int = 0) -> keras.Model:
-        """A new compiled student; the same weights for every trial."""
+        """Return a new compiled student, with the same weights every time."""
         keras.utils.set_random_seed(self.seed + execution)
         source = self.student_source
         if isinstance(source, str):
-            student = models.build(source, self.data)
+            student = networks.build(source, self.data)
         else:
             student = source(hp)
         student.compile("sgd", self.loss(), metrics=["accuracy"])
         return student
 
     def loss(self) -> keras.losses.Loss:
-        """The task's loss."""
+        """Return the loss of the labels."""
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
-        """The recipe with a trial's values put in."""
+        """Return the recipe with a trial's values put in."""
         searched = self._searched(values)
         changes = {
-            name: searched[name] for name in _OF_THE_RECIPE if name in searched
+            field: searched[name]
+            for name, field in _OF_THE_RECIPE.items()
+            if name in searched
         }
         if "learning_rate" in searched:
-            changes["distil"] = dataclasses.replace(
-                self.base.distil, learning_rate=searched["learning_rate"]
+            changes["distill"] = dataclasses.replace(
+                self.base.distill, learning_rate=searched["learning_rate"]
             )
         return self.base.replace(**changes)
+
+    def check(self, teacher: keras.Model) -> None:
+        """Refuse what would fail in every trial.
+
+        Args:
+            teacher: As it was trained.
+
+        Raises:
+            InputError: Student, teacher, their taps and the labels do not
+                fit each other, or the student declares one of the search's
+                parameters.
+        """
+        hp = keras_tuner.HyperParameters()
+        student = self.student(hp)
+        if taken := sorted(set(space.NAMES) & set(hp.values)):
+            raise InputError(
+                "student",
+                f"a function with a parameter called {taken[0]!r}",
+                f"other names than {', '.join(space.NAMES)}",
+                "Rename it there; the search declares its own.",
+            )
+        self._check_tap(student)
+        check_labels_fit(student, self.loss(), self.data.train_from(0), None)
+        # Whatever the rates are: one may fail alone.
+        recipe = self.base.replace(rate=1.0)
+        pairs = self._pairs(teacher, student)
+        parsed = methods.parse(self.method)
+        methods.check(parsed, recipe, teacher, student, pairs)
 
     def distiller(
         self,
         cache: FeatureCache,
         student: keras.Model,
-        paraphraser: Paraphraser,
+        paraphraser: Paraphraser | None,
         values: Mapping[str, Any],
-    ) -> Distiller:
-        """The compiled model of phase 2."""
-        recipe = self.recipe(values)
-        model = recipe.distiller(
-            cache.teacher,
+    ) -> keras.Model:
+        """Return the model of phase 2, not compiled."""
+        teacher = cache.teacher
+        return methods.build(
+            self.method,
+            self.recipe(values),
+            teacher,
             student,
             paraphraser,
+            methods.names_of(self._pairs(teacher, student)),
+            self.acceleration,
+        )
+
+    def teacher_taps(self, teacher: keras.Model) -> tuple[str, ...]:
+        """Return the teacher's feature maps that the method compares."""
+        student = self.student(keras_tuner.HyperParameters())
+        pairs = self._pairs(teacher, student)
+        return tuple(dict.fromkeys(pair[0].name for pair in pairs.values()))
+
+    def paraphraser(
+        self, cache: FeatureCache, recipe: Recipe
+    ) -> Paraphraser | None:
+        """Return the trained paraphraser of a recipe, trained now if need be.
+
+        It is found by everything it depends on: the teacher, the data and
+        their order (the key of the feature cache), the rate, all of the
+        recipe's phase 1, and the seed. One that is being trained by another
+        process is waited for; one whose process was killed is trained on from
+        its last complete epoch.
+
+        Raises:
+            InputError: The rate leaves no channel, training diverges, or a
+                file is damaged.
+        """
+        if not methods.parse(self.method).has("ft"):
+            return None
+        content = recipe.to_dict()
+        kept = {name: content[name] for name in _OF_PHASE_1} | {
+            "cache": cache.key,
+            "seed": self.seed,
+            "acceleration": self.acceleration,
+        }
+        folder = self.folder / "paraphrasers" / digests.digest(kept)[:16]
+        with RunFolder(folder, kept, echo=self.say, wait=True) as run:
+            file = folder / "paraphraser.keras"
+            if run.is_finished("paraphrase") and not file.is_file():
+                # One that was deleted, say because it was damaged.
+                del run.content["phases"]["paraphrase"]
+            self.say(f"phase 1: paraphraser of rate {recipe.rate:g}")
+            return train_paraphraser(
+                run,
+                recipe,
+                lambda: (cache, cache.teacher),
+                self.seed,
+                self.teacher_layer_name,
+                self.acceleration,
+            )
+
+    def _pairs(self, teacher: keras.Model, student: keras.Model) -> Any:
+        return methods.tap_pairs(
+            [methods.parse(self.method)],
+            teacher,
+            student,
             self.teacher_layer_name,
             self.student_layer_name,
-            also=self.soft_targets(values),
-            acceleration=self.acceleration,
         )
-        optimizer = recipe.distil.optimizer(cache.steps_per_epoch)
-        model.compile(optimizer, self.loss(), metrics=["accuracy"])
-        return model
 
-    def soft_targets(self, values: Mapping[str, Any]) -> tuple[Transfer, ...]:
-        """The term beside the factor's, where there is one."""
-        if not self.kd:
-            return ()
-        searched = self._searched(values)
-        temperature = searched.get("temperature", TEMPERATURE)
-        weight = searched.get("kd_weight", KD_WEIGHT)
-        return (SoftTargets(temperature, beta=weight),)
+    def _check_tap(self, student: keras.Model) -> None:
+        name, argument = self.student_layer_name, "student_layer_name"
+        if name is None:
+            return
+        another = self.student(keras_tuner.HyperParameters())
+        tables = [
+            [tap.name for tap in taps_of(model)] for model in (student, another)
+        ]
+        if all(name in table for table in tables):
+            return
+        if tables[0] != tables[1]:
+            raise InputError(
+                argument,
+                f"{name!r}, but Keras numbers this student's layers anew each "
+                "time it is made",
+                "a name that the layer has in every student",
+                "Give it one in your function: Conv2D(..., name='features').",
+            )
+        find_tap(student, name, argument)
 
     def _searched(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Without the student's own parameters."""
+        """Return the values without the student's own parameters."""
         return {n: v for n, v in values.items() if n in self.searched}
-
-    def paraphrasers(self, cache: FeatureCache) -> Paraphrasers:
-        """Those of phase 1."""
-        return Paraphrasers(
-            self.folder / "paraphrasers",
-            cache,
-            self.teacher_layer_name,
-            self.seed,
-            self.acceleration,
-            self.echo,
-        )
 
     def folder_of(
         self,
@@ -139,7 +230,7 @@ class Trials:
         objective: str,
         execution: int = 0,
     ) -> TrialFolder:
-        """Where a trial is kept: found by all that decides its result."""
+        """Return the folder of a trial, named after all that decides it."""
         values = space.values_of(hp)
         recipe = self.recipe(values).to_dict()
         for irrelevant in ("name", "source", "teacher"):
@@ -149,7 +240,7 @@ class Trials:
             "layer": self.teacher_layer_name,
             "recipe": recipe,
             "values": values,
-            "kd": self.kd,
+            "method": self.method,
             "seed": self.seed,
             "acceleration": self.acceleration,
             "objective": objective,
@@ -164,8 +255,8 @@ class Trials:
         if known not in self._student_keys:
             student = self.student(hp.copy(), execution)
             name, argument = self.student_layer_name, "student_layer_name"
-            tap = feature_taps.find(student, name, argument)
-            place = [t.name for t in feature_taps.taps(student)].index(tap.name)
+            tap = find_tap(student, name, argument)
+            place = [t.name for t in taps_of(student)].index(tap.name)
             self._student_keys[known] = {
                 "student weights": digests.weights_digest(student),
                 "student architecture": digests.graph_digest(
@@ -176,6 +267,6 @@ class Trials:
         return self._student_keys[known]
 
     def say(self, line: str) -> None:
-        """A line of progress."""
+        """Tell a line of progress."""
         if self.echo is not None:
             self.echo(line)

@@ -18,7 +18,7 @@ def mobilenet_v2_small(
     input_shape: Sequence[int] = (32, 32, 3),
     name: str | None = None,
 ) -> keras.Model:
-    """Six inverted residuals: 74,202 parameters, 9.6 MMAC.
+    """Build a MobileNetV2 of six blocks: 74,202 parameters, 9.6 MMAC.
 
     Trainable parameters and multiply-accumulates of one 32x32 RGB image, for
     10 classes.
@@ -75,29 +75,14 @@ def _inverted_residual(
         y = parts.convolution(y, wide, 1, 1, f"{prefix}_expand")
         y = parts.normalization(y, f"{prefix}_expand_bn")
         y = _relu6(y, f"{prefix}_expand_relu")
-    y = _depthwise(y, stride, f"{prefix}_depthwise")
+    y = parts.depthwise_convolution(y, stride, f"{prefix}_depthwise")
+    y = parts.normalization(y, f"{prefix}_depthwise_bn")
+    y = _relu6(y, f"{prefix}_depthwise_relu")
     y = parts.convolution(y, channels, 1, 1, f"{prefix}_project")
     if stride > 1 or x.shape[-1] != channels:
         return parts.normalization(y, last)
     y = parts.normalization(y, f"{prefix}_project_bn")
     return keras.layers.Add(name=last)([x, y])
-
-
-def _depthwise(x: Any, stride: int, name: str) -> Any:
-    padding = "same"
-    if stride == 2:
-        # For the same alignment as `parts.convolution`.
-        x = keras.layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
-        padding = "valid"
-    x = keras.layers.DepthwiseConv2D(
-        3,
-        strides=stride,
-        padding=padding,
-        use_bias=False,
-        depthwise_initializer=parts.he_normal(),
-        name=name,
-    )(x)
-    return _relu6(parts.normalization(x, f"{name}_bn"), f"{name}_relu")
 
 
 def _relu6(x: Any, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The few pieces that every zoo network is made of.
+"""Build the pieces that every zoo network is made of.
 
 Stock Keras layers only, no operations outside a layer: the networks load with
 plain Keras, and tools that walk a model layer by layer can rebuild them.
@@ -18,23 +18,12 @@ BN_EPSILON = 1e-5
 
 
 def whole_number(argument: str, value: Any, minimum: int) -> int:
-    """Returns `value` as an `int`, or raises `InputError`.
+    """Return `value` as an `int`; raise `InputError` if it is none.
 
     Args:
         argument: Name to use in the error.
         value: Any integer type, NumPy's included; `bool` is refused.
         minimum: The smallest accepted value.
-
-    Returns:
-        The value as a Python `int`.
-
-    Raises:
-        InputError: If the value is not an integer or is below `minimum`.
-
-    Example:
-
-    >>> whole_number("classes", 10, minimum=2)
-    10
     """
     try:
         number = operator.index(value)
@@ -51,22 +40,14 @@ def whole_number(argument: str, value: Any, minimum: int) -> int:
 
 
 def image_input(input_shape: Sequence[int]) -> Any:
-    """Starts a network: the input called `image`.
+    """Start a network with the input called `image`.
 
     Args:
         input_shape: `(height, width, channels)` in pixels; height and width
             at least 28, channels 1 or 3.
 
-    Returns:
-        A `KerasTensor` of shape `(None, height, width, channels)`.
-
     Raises:
         InputError: If `input_shape` is anything else.
-
-    Example:
-
-    >>> image_input((32, 32, 3)).shape
-    (None, 32, 32, 3)
     """
     try:
         height, width, channels = map(operator.index, input_shape)
@@ -84,20 +65,12 @@ def image_input(input_shape: Sequence[int]) -> Any:
 
 
 def he_normal() -> Any:
-    """He initialization over fan out, not truncated.
+    """Return a new He initializer over fan out, not truncated.
 
     The one RepDistiller's ResNet, WRN and VGG use (`models/resnet.py`:
     `kaiming_normal_(mode="fan_out")`). The Factor Transfer authors' code
-    leaves PyTorch's default, uniform over fan in, for its backbones.
-
-    Returns:
-        A new initializer; one per layer, as an initializer draws the same
-        values every time it is called.
-
-    Example:
-
-    >>> he_normal().mode
-    'fan_out'
+    leaves PyTorch's default, uniform over fan in, for its backbones. Every
+    layer needs its own: an initializer draws the same values every time.
     """
     return keras.initializers.VarianceScaling(
         2.0, mode="fan_out", distribution="untruncated_normal"
@@ -105,7 +78,7 @@ def he_normal() -> Any:
 
 
 def convolution(x: Any, filters: int, size: int, stride: int, name: str) -> Any:
-    """A convolution without bias, aligned as in PyTorch.
+    """Convolve without bias, aligned as in PyTorch.
 
     TensorFlow's "same" pads an even-sized map only below and to the right
     when the stride is 2; PyTorch pads every side. Padding explicitly keeps
@@ -115,22 +88,10 @@ def convolution(x: Any, filters: int, size: int, stride: int, name: str) -> Any:
         x: Feature maps `(batch, height, width, channels)`.
         filters: Number of output channels.
         size: Kernel height and width, 1 or 3.
-        stride: 1 or 2.
+        stride: 1 or 2; the result has `ceil(height / stride)` rows.
         name: Name of the layer.
-
-    Returns:
-        Feature maps `(batch, ceil(height / stride), ceil(width / stride),
-        filters)`.
-
-    Example:
-
-    >>> convolution(image_input((32, 32, 3)), 16, 3, 2, "stem_conv").shape
-    (None, 16, 16, 16)
     """
-    padding = "same"
-    if size == 3 and stride == 2:
-        x = keras.layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
-        padding = "valid"
+    x, padding = _padded(x, size, stride, name)
     return keras.layers.Conv2D(
         filters,
         size,
@@ -142,46 +103,33 @@ def convolution(x: Any, filters: int, size: int, stride: int, name: str) -> Any:
     )(x)
 
 
+def depthwise_convolution(x: Any, stride: int, name: str) -> Any:
+    """Convolve each channel by a 3x3 kernel; bias, alignment as above."""
+    x, padding = _padded(x, 3, stride, name)
+    return keras.layers.DepthwiseConv2D(
+        3,
+        strides=stride,
+        padding=padding,
+        use_bias=False,
+        depthwise_initializer=he_normal(),
+        name=name,
+    )(x)
+
+
 def normalization(x: Any, name: str) -> Any:
-    """Batch normalization with PyTorch's constants.
-
-    Args:
-        x: Feature maps.
-        name: Name of the layer.
-
-    Returns:
-        Feature maps of the same shape.
-
-    Example:
-
-    >>> normalization(image_input((32, 32, 3)), "stem_bn").shape
-    (None, 32, 32, 3)
-    """
+    """Normalize over the batch, with PyTorch's constants."""
     return keras.layers.BatchNormalization(
         momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=name
     )(x)
 
 
 def relu(x: Any, name: str) -> Any:
-    """A rectifier as a layer of its own, so that it can be tapped.
-
-    Args:
-        x: Feature maps.
-        name: Name of the layer.
-
-    Returns:
-        Feature maps of the same shape.
-
-    Example:
-
-    >>> relu(image_input((32, 32, 3)), "stem").shape
-    (None, 32, 32, 3)
-    """
+    """Rectify, in a layer of its own that can be tapped."""
     return keras.layers.ReLU(name=name)(x)
 
 
 def classifier(image: Any, x: Any, classes: int, name: str) -> keras.Model:
-    """Ends a network: global average pooling, then the Dense layer `head`.
+    """End a network: global average pooling, then the Dense layer `head`.
 
     Args:
         image: What `image_input` returned.
@@ -194,12 +142,6 @@ def classifier(image: Any, x: Any, classes: int, name: str) -> keras.Model:
 
     Raises:
         InputError: If `classes` is not a whole number of at least 2.
-
-    Example:
-
-    >>> image = image_input((32, 32, 3))
-    >>> classifier(image, image, classes=10, name="linear").output_shape
-    (None, 10)
     """
     units = whole_number("classes", classes, minimum=2)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
@@ -215,3 +157,10 @@ def classifier(image: Any, x: Any, classes: int, name: str) -> keras.Model:
         name="head",
     )(x)
     return keras.Model(image, logits, name=name)
+
+
+def _padded(x: Any, size: int, stride: int, name: str) -> tuple[Any, str]:
+    """Return the maps with PyTorch's padding, and what is left for Keras'."""
+    if size == 3 and stride == 2:
+        return keras.layers.ZeroPadding2D(1, name=f"{name}_pad")(x), "valid"
+    return x, "same"

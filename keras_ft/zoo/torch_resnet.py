@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from keras_ft.errors import InputError
-from keras_ft.zoo.cifar_resnet import Shortcut
-from keras_ft.zoo.cifar_resnet import cifar_resnet
+from keras_ft.zoo.resnet import Shortcut
+from keras_ft.zoo.resnet import cifar_resnet
 
 # Spellings of the same parameter in public repositories, and ours.
 _ALIASES = (
@@ -40,7 +40,7 @@ def load_torch_resnet(
     source: str | Path | Mapping[str, Any],
     input_shape: Sequence[int] = (32, 32, 3),
 ) -> keras.Model:
-    """Builds the zoo ResNet that PyTorch-named arrays belong to.
+    """Load a trained PyTorch ResNet into the zoo network it belongs to.
 
     Depth, number of classes and kind of shortcut are read off the names and
     shapes. Names are those of akamaster/pytorch_resnet_cifar10 and of the
@@ -69,8 +69,8 @@ def load_torch_resnet(
     Example:
 
     >>> from keras_ft import zoo
-    >>> zoo.load_torch_resnet("resnet56_cifar10.npz").name  # doctest: +SKIP
-    'resnet56'
+    >>> zoo.load_torch_resnet("resnet20_cifar10.npz").name
+    'resnet20'
     """
     arrays = _canonical(
         source if isinstance(source, Mapping) else _read(Path(source))
@@ -105,7 +105,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _canonical(source: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The arrays under one spelling, without the counters that BN ignores."""
+    """Return the arrays under one spelling, without batch norm's counters."""
     arrays: dict[str, np.ndarray] = {}
     for original, value in source.items():
         if original.endswith(".num_batches_tracked"):
@@ -143,7 +143,7 @@ def _shortcut(arrays: Mapping[str, Any]) -> Shortcut:
 
 
 def _targets(model: keras.Model) -> dict[str, Any]:
-    """Every variable of the network under its PyTorch name."""
+    """Return every variable of the network under its PyTorch name."""
     targets = {}
     for layer in model.layers:
         for variable, parameter in zip(

@@ -22,7 +22,7 @@ def vgg8(
     input_shape: Sequence[int] = (32, 32, 3),
     name: str | None = None,
 ) -> keras.Model:
-    """VGG-8: one convolution in each part; 3,917,386 parameters, 96.1 MMAC.
+    """Build VGG-8, one convolution a part: 3,917,386 parameters, 96.1 MMAC.
 
     The layers to tap are `stem`, `stage1`, ..., `stage4`, the rectifiers that
     end the five parts of 64, 128, 256, 512 and 512 channels (RepDistiller's
@@ -56,7 +56,7 @@ def vgg13(
     input_shape: Sequence[int] = (32, 32, 3),
     name: str | None = None,
 ) -> keras.Model:
-    """VGG-13: two convolutions in each part; 9,413,066 parameters, 284.9 MMAC.
+    """Build VGG-13, two convolutions a part: 9,413,066 parameters, 284.9 MMAC.
 
     Arguments, result, layer names and errors as in `vgg8`.
 

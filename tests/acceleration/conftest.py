@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_ft.acceleration.self_check import relative_error
-from keras_ft.features.feature_taps import find
-from keras_ft.features.views import view
+from keras_ft.acceleration.folded_teacher import relative_error
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import find_tap
 
 layers = keras.layers
 
@@ -94,6 +94,8 @@ def watched():
     """A teacher's features and logits."""
 
     def cut(teacher):
-        return view(teacher, [find(teacher, None, "teacher_layer")])
+        return feature_extractor(
+            teacher, [find_tap(teacher, None, "teacher_layer")]
+        )
 
     return cut

@@ -8,9 +8,9 @@ from keras_ft import FactorTransfer
 from keras_ft import InputError
 from keras_ft import Paraphraser
 from keras_ft import ParaphraserTrainer
-from keras_ft.acceleration import fused_kernel
+from keras_ft.acceleration import fused_norm
 from keras_ft.acceleration.acceleration import Acceleration
-from keras_ft.acceleration.not_foldable_error import NotFoldableError
+from keras_ft.acceleration.flat_graph import NotFoldableError
 from keras_ft.models import teacher_pass
 
 
@@ -38,7 +38,7 @@ def trained(network, batch, acceleration):
 @pytest.mark.parametrize("pays", [False, True])
 def test_auto_trains_to_the_same_weights(network, batch, monkeypatch, pays):
     plain, plain_history = trained(network, batch, "none")
-    monkeypatch.setattr(fused_kernel, "pays", lambda dtype: pays)
+    monkeypatch.setattr(fused_norm, "is_faster", lambda dtype: pays)
     fast, fast_history = trained(network, batch, "auto")
     assert fast.accelerated["teacher"].startswith("batch normalization folded")
     assert ("fused" in fast.accelerated["student"].split(":")[0]) == pays
@@ -63,7 +63,7 @@ def test_a_teacher_in_bfloat16_teaches_the_same(network, batch, monkeypatch):
 def test_the_students_file_knows_nothing_of_it(
     network, batch, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(fused_kernel, "pays", lambda dtype: True)
+    monkeypatch.setattr(fused_norm, "is_faster", lambda dtype: True)
     fast, _ = trained(network, batch, "auto")
     plain, _ = trained(network, batch, "none")
     assert fast.student.get_config() == plain.student.get_config()
@@ -100,7 +100,7 @@ def test_new_teacher_weights_are_noticed(network, batch, paraphraser):
 def test_where_it_no_longer_applies_the_teacher_itself_runs_again(
     network, batch, paraphraser, monkeypatch
 ):
-    monkeypatch.setattr(fused_kernel, "pays", lambda dtype: True)
+    monkeypatch.setattr(fused_norm, "is_faster", lambda dtype: True)
     teacher = network(8)
     model = FactorTransfer(teacher, network(4), paraphraser)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

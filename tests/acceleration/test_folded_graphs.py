@@ -8,10 +8,10 @@ import pytest
 from keras_ft import zoo
 from keras_ft.acceleration.folded_teacher import fold
 from keras_ft.acceleration.folded_teacher import refold
-from keras_ft.acceleration.self_check import relative_error
+from keras_ft.acceleration.folded_teacher import relative_error
 from keras_ft.errors import InputError
-from keras_ft.features.feature_taps import find
-from keras_ft.features.views import view
+from keras_ft.features.extraction import feature_extractor
+from keras_ft.features.taps import find_tap
 
 layers = keras.layers
 
@@ -54,7 +54,9 @@ def test_a_tap_inside_a_nested_model(images, assert_equal, one_conv):
     x = layers.Flatten()(inner(image))
     teacher = keras.Model(image, layers.Dense(3)(x))
     name = f"{inner.name}/conv"
-    original = view(teacher, [find(teacher, name, "teacher_layer")])
+    original = feature_extractor(
+        teacher, [find_tap(teacher, name, "teacher_layer")]
+    )
     assert_equal(original, fold(original), images(4, 8, 8, 3))
 
 

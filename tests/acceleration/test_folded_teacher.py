@@ -4,9 +4,9 @@ import pytest
 
 from keras_ft import data
 from keras_ft import zoo
+from keras_ft.acceleration.folded_teacher import cosine
 from keras_ft.acceleration.folded_teacher import fold
-from keras_ft.acceleration.self_check import cosine
-from keras_ft.acceleration.self_check import relative_error
+from keras_ft.acceleration.folded_teacher import relative_error
 
 layers = keras.layers
 
@@ -24,6 +24,7 @@ def test_pretrained_teacher_on_its_images(kinds, assert_equal, watched):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_real_resnet56_on_real_images(
     reference, tfds_folder, capsys, watched, bound
 ):

@@ -1,8 +1,8 @@
 import keras
 import pytest
 
+from keras_ft.acceleration.flat_graph import NotFoldableError
 from keras_ft.acceleration.folded_teacher import fold
-from keras_ft.acceleration.not_foldable_error import NotFoldableError
 from keras_ft.errors import InputError
 
 layers = keras.layers

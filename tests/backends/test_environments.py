@@ -4,13 +4,12 @@ import pytest
 from what_works_where import add_cells
 
 CONTRACT = "tests/contract"
-NEUTRAL = (
-    CONTRACT,
-    "tests/backends/without_tensorflow",
-    "tests/test_coupled_sgd.py",
+PROMISED = (CONTRACT, "tests/backends/without_tensorflow")
+# These prove no cell of the table.
+PARTS = (
+    "tests/test_optimizers.py",
     "tests/test_recipes.py",
     "tests/transfers",
-    "tests/zoo/test_pretrained.py",
     "tests/zoo/test_registry.py",
     "tests/zoo/test_torch_resnet.py",
 )
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 def run_session(run, python, backend, tmp_path, config, *words):
     cells = tmp_path / "cells.json"
-    options = ["-q", "-m", "not slow", "-p", "no:cacheprovider"]
+    options = ["-q", "-m", "not slow and not long", "-p", "no:cacheprovider"]
     output = run(
         python,
         backend,
@@ -44,14 +43,24 @@ def run_session(run, python, backend, tmp_path, config, *words):
     add_cells(config, cells)
 
 
-def test_on_jax_without_tensorflow(jax_python, run, tmp_path, pytestconfig):
-    run_session(run, jax_python, "jax", tmp_path, pytestconfig, *NEUTRAL)
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param(PROMISED, id="contract"),
+        pytest.param(PARTS, id="parts", marks=pytest.mark.long),
+    ],
+)
+def test_on_jax_without_tensorflow(
+    jax_python, run, tmp_path, pytestconfig, files
+):
+    run_session(run, jax_python, "jax", tmp_path, pytestconfig, *files)
 
 
 def test_on_torch(torch_python, run, tmp_path, pytestconfig):
     run_session(run, torch_python, "torch", tmp_path, pytestconfig, *ON_TORCH)
 
 
+@pytest.mark.long
 def test_the_quickstart_on_jax(jax_python, run, root, tmp_path):
     file = tmp_path / "student.keras"
     script = root / "examples" / "jax_quickstart.py"
@@ -61,6 +70,7 @@ def test_the_quickstart_on_jax(jax_python, run, root, tmp_path):
     assert file.read_bytes()[:2] == b"PK"
 
 
+@pytest.mark.long
 def test_the_gpu_benchmark_at_toy_size(jax_python, run, root, tmp_path):
     script = root / "benchmarks" / "gpu" / "step_time.py"
     words = ["--toy", "--batches=2", "--precisions=mixed_bfloat16"]

@@ -1,11 +1,12 @@
 import json
 import runpy
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from keras_ft.cli.benchmark_table import table
+from keras_ft.cli.benchmark import lines
 from keras_ft.cli.main import main
 
 
@@ -115,7 +116,7 @@ def test_columns_are_aligned():
         "keras_accuracy": None,
         "files": [row, long],
     }
-    head, first, second, *_ = table(content)
+    head, first, second, *_ = lines(content)
     assert len(head) == len(first) == len(second)
     assert first.split() == [
         *("a.tflite", "*", "1,234,567", "12,345", "50.00%", "0.500", "ms")
@@ -125,10 +126,10 @@ def test_columns_are_aligned():
 
 @pytest.mark.slow
 def test_damaged_files_never_end_the_command(
-    finished_run, root, tmp_path, monkeypatch, capsys
+    finished_run, tmp_path, monkeypatch, capsys
 ):
-    """A small version of benchmarks/mutated_files.py."""
-    kinds = runpy.run_path(str(root / "benchmarks" / "mutations.py"))["KINDS"]
+    mutations = Path(__file__).with_name("mutations.py")
+    kinds = runpy.run_path(str(mutations))["KINDS"]
     sources = ("student.tflite", "student_dynamic.tflite")
     contents = [(finished_run / name).read_bytes() for name in sources]
     names = []

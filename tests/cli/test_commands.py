@@ -141,7 +141,7 @@ def test_demo_at_smoke_size(tmp_path, capsys):
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert {
         "teacher_accuracy",
-        "student_accuracy",
+        "none_accuracy",
         "kd_accuracy",
         "ft_accuracy",
         "tflite_agreement",

@@ -10,11 +10,11 @@ from keras_ft.experiments.comparison import trainings
 
 
 @pytest.fixture(scope="module")
-def words(distill_arguments):
+def words(distill_arguments, few_images):
     return [
         "compare",
         *distill_arguments[1:3],
-        "--train_examples=64",
+        f"--dataset={few_images}",
         "--batch_size=32",
         "--paraphrase_epochs=1",
         "--epochs=1",

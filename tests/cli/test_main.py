@@ -5,7 +5,7 @@ import sys
 import pytest
 from absl import flags
 
-from keras_ft.cli import common
+from keras_ft.cli import flags as shared_flags
 from keras_ft.cli.main import COMMANDS
 from keras_ft.cli.main import main
 
@@ -78,7 +78,9 @@ def test_commands_define_nothing_global():
         (["distill", "--reduction=sum"], "0.244 under sum"),
         (["tune", "--reduction=relative"], "--betas"),
         (["tune", "--betas=auto"], "10..1000"),
-        (["distill", "--baselines=at"], "alone, kd"),
+        (["distill", "--baselines=crd"], "ft, fitnet, at, kd"),
+        (["distill", "--method=ft+ft"], "--method"),
+        (["distill", "--method=alone+kd"], "--method"),
         (["distill", "--quantization=int4"], "int8"),
         (["export"], "exactly one of --run_dir and --student"),
         (["export", "--student=s.keras", "--compression=qat"], "--run_dir"),
@@ -114,19 +116,22 @@ def test_a_defect_is_not_hidden(monkeypatch):
 
 def test_words_kept_for_speed_agree_with_the_library():
     from keras_ft import losses
-    from keras_ft.compression import preconditions
-    from keras_ft.experiments import settings
-    from keras_ft.export import quantization
+    from keras_ft import methods
+    from keras_ft import recipes
+    from keras_ft.cli import compare
+    from keras_ft.experiments.comparison import trainings
     from keras_ft.models import beta_suggestion
-    from keras_ft.recipes import Recipe
 
-    assert common.RECIPES == Recipe.names()
-    assert common.QUANTIZATIONS == settings.QUANTIZATIONS
-    assert common.QUANTIZATIONS == tuple(quantization.QUANTIZATIONS)
-    assert common.COMPRESSIONS == tuple(preconditions.METHODS)
-    assert common.BASELINES == settings.BASELINES
-    assert common.REDUCTIONS == losses.REDUCTIONS
-    assert common.BETA_RATIO == beta_suggestion.RATIO
+    assert shared_flags.RECIPES == recipes.Recipe.names()
+    assert shared_flags.TERMS == tuple(methods.TITLES)
+    assert compare.METHODS.split(",") == list(methods.METHODS)
+    assert compare.TEACHER_PASSES == trainings.TEACHER_PASSES
+    assert shared_flags.SCHEDULES == recipes.SCHEDULES
+    official = recipes.Recipe.preset("official")
+    for name, (default, _) in shared_flags.WEIGHTS.items():
+        assert getattr(official, name) == default
+    assert shared_flags.REDUCTIONS == losses.REDUCTIONS
+    assert shared_flags.BETA_RATIO == beta_suggestion.RATIO
 
 
 def test_version(capsys):

@@ -3,19 +3,22 @@ import numpy as np
 import pytest
 
 import keras_ft
+from keras_ft.compression import compress
 
 
-@pytest.fixture
-def train(batch):
+@pytest.fixture(scope="session")
+def train():
     """Three batches of eight small images of four classes."""
     tf = pytest.importorskip("tensorflow")
-    images, labels = batch
+    random = np.random.default_rng(0)
+    images = random.normal(size=(24, 8, 8, 3)).astype("float32")
+    labels = random.integers(0, 4, size=24).astype("int32")
     # Something to learn: each class has a brightness of its own.
     images = images + labels[:, None, None, None]
     return tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_model(network):
     """Builds a FactorTransfer of two small networks, always the same."""
 
@@ -40,20 +43,43 @@ def model(make_model):
     return make_model()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def compressed(make_model, train):
+    """A function: the model compressed from an earlier result of its own."""
+
+    found = {}
+
+    def compress_once(method, start=None):
+        if (method, start) not in found:
+            found[method, start] = compress(
+                make_model(),
+                method,
+                train,
+                start=start and compress_once(start),
+                clusters=6,
+                learning_rate=0.01,
+                verbose=0,
+            )
+        return found[method, start]
+
+    return compress_once
+
+
+@pytest.fixture(scope="session")
 def kernels_of():
     """Kernels of a result by layer name, fake-quantized or not."""
-    from keras_ft.compression.kept_kernels import variable_of
+    from keras_ft.compression.quantization_aware import kernel_variable
 
     def kernels(result):
         return {
-            name: variable_of(result, name).numpy() for name in ("conv", "head")
+            name: kernel_variable(result, name).numpy()
+            for name in ("conv", "head")
         }
 
     return kernels
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def zeros_of(kernels_of):
     def zeros(result):
         return {

@@ -103,7 +103,6 @@ def test_examples_are_raw_seeded_and_distinct() -> None:
 @pytest.mark.parametrize(
     ("arguments", "argument"),
     [
-        ({"name": "./no_such_folder"}, "name"),
         ({"image_size": (32, 32)}, "image_size"),
         ({"train_examples": 4501}, "train_examples"),
         (
@@ -120,6 +119,19 @@ def test_refused(arguments: dict[str, Any], argument: str) -> None:
     with pytest.raises(InputError) as caught:
         data.load(**arguments)
     assert caught.value.argument == argument
+
+
+def test_a_folder_that_is_not_there_is_refused_by_name() -> None:
+    with pytest.raises(InputError, match="no folder ./no_such_folder"):
+        data.load("./no_such_folder")
+
+
+@pytest.mark.parametrize("load", [data.load, data.arrays])
+def test_printing_a_data_set_is_one_line(load: Any) -> None:
+    assert str(load(train_examples=64)) == (
+        "fashion_mini: 64 training, 500 validation and 2,000 test images, "
+        "28x28x1, 10 classes"
+    )
 
 
 def test_a_path_object_is_accepted(tmp_path: Path) -> None:

@@ -42,9 +42,10 @@ def test_good_clusters_pass(text):
         (config({"worker": ["a:1"]}, kind="evaluator"), "JSON such as"),
     ],
 )
-def test_bad_clusters_are_explained(text, message):
+def test_bad_clusters_are_explained(monkeypatch, text, message):
+    monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError, match="TF_CONFIG") as caught:
-        check_config(text)
+        multi_worker.strategy()
     assert message in str(caught.value)
 
 

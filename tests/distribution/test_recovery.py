@@ -1,4 +1,4 @@
-"""Workers killed at random moments: the rest stops, all continue exactly."""
+"""Workers are killed: the rest stops, and all continue exactly."""
 
 import random
 import signal
@@ -8,7 +8,6 @@ import pytest
 
 from keras_ft import artifacts
 
-EPOCHS, KILLS = 60, 10
 # TensorFlow takes a worker that is silent for ten seconds for dead; on a
 # machine with other work to do that takes longer.
 PATIENCE = 60
@@ -30,19 +29,43 @@ def wait_for_an_epoch(workers, folder, before):
         time.sleep(0.02)
 
 
+def killed_at_random(kills):
+    """Who is killed, how, and so many seconds after an epoch."""
+    draw = random.Random(0)
+    for kill in range(kills):
+        how = signal.SIGSTOP if kill == kills - 1 else signal.SIGKILL
+        seconds = draw.uniform(0.0, 1.0)
+        yield draw.choice((0, 1)), how, seconds
+
+
+# The chief, another worker, and a frozen machine, found out by its silence.
+EACH_KIND = [
+    (0, signal.SIGKILL, 0.0),
+    (1, signal.SIGKILL, 0.0),
+    (1, signal.SIGSTOP, 0.0),
+]
+
+
 @pytest.mark.slow
 @pytest.mark.cell("worker killed or frozen", "resumes", "multi_worker.fit")
-def test_ten_kills_and_recoveries_end_with_the_same_weights(start, tmp_path):
-    draw = random.Random(0)
+@pytest.mark.parametrize(
+    ("epochs", "kills"),
+    [
+        pytest.param(20, EACH_KIND, id="one of each kind"),
+        pytest.param(
+            60, [*killed_at_random(10)], id="ten", marks=pytest.mark.long
+        ),
+    ],
+)
+def test_kills_and_recoveries_end_with_the_same_weights(
+    start, tmp_path, epochs, kills
+):
     folder = tmp_path / "checkpoint"
-    for kill in range(KILLS):
+    for victim, how, seconds in kills:
         before = epochs_done(folder)
-        workers = start(EPOCHS, folder, "noisy")
+        workers = start(epochs, folder, "noisy")
         wait_for_an_epoch(workers, folder, before)
-        time.sleep(draw.uniform(0.0, 1.0))
-        victim = draw.choice((0, 1))
-        # A frozen machine is found out by its silence.
-        how = signal.SIGSTOP if kill == KILLS - 1 else signal.SIGKILL
+        time.sleep(seconds)
         workers.processes[victim].send_signal(how)
         killed = time.monotonic()
         assert workers.wait(1 - victim, PATIENCE) == 1
@@ -50,13 +73,13 @@ def test_ten_kills_and_recoveries_end_with_the_same_weights(start, tmp_path):
         assert "WorkerLostError: Another worker stopped" in text
         assert "Start all workers again: they continue after" in text
         print(
-            f"kill {kill}: worker {victim} in epoch {epochs_done(folder) + 1};"
-            f" the other stopped after {time.monotonic() - killed:.1f} s"
+            f"worker {victim} in epoch {epochs_done(folder) + 1}; the other "
+            f"stopped after {time.monotonic() - killed:.1f} s"
         )
         workers.kill()
-    assert epochs_done(folder) < EPOCHS
-    resumed = start(EPOCHS, folder, "noisy").results()
-    whole = start(EPOCHS, tmp_path / "whole", "noisy").results()
+    assert epochs_done(folder) < epochs
+    resumed = start(epochs, folder, "noisy").results()
+    whole = start(epochs, tmp_path / "whole", "noisy").results()
     assert resumed[0]["digest"] == whole[0]["digest"]
     assert resumed[0]["history"] == whole[0]["history"]
     assert resumed[1] == resumed[0]

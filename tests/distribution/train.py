@@ -1,9 +1,8 @@
 """One worker of a small training; prints what it ended with as JSON.
 
 python train.py EPOCHS CHECKPOINT_DIR KIND, with TF_CONFIG set, where KIND is
-"plain" (no batch normalization, comparable with one device) or "noisy" (batch
-normalization and dropout). CHECKPOINT_DIR may be empty. Without TF_CONFIG and
-with KIND "one_device" it is Keras' own fit of "plain".
+"plain" (no batch normalization) or "noisy" (batch normalization and dropout).
+CHECKPOINT_DIR may be empty.
 """
 
 import hashlib
@@ -87,8 +86,7 @@ def digest(model):
 
 def main(epochs, folder, kind):
     # The strategy must come before anything else of TensorFlow.
-    one_device = kind == "one_device"
-    strategy = None if one_device else keras_ft.multi_worker.strategy()
+    strategy = keras_ft.multi_worker.strategy()
     validation = tf.data.Dataset.from_tensor_slices(images()).batch(9)
     arguments = {
         "steps_per_epoch": STEPS,
@@ -96,19 +94,13 @@ def main(epochs, folder, kind):
         "epochs": epochs,
         "verbose": 0,
     }
-    if one_device:
-        model = model_of("plain")
-        history = model.fit(train_from(0), **arguments)
-    else:
-        with strategy.scope():
-            model = model_of(kind)
-        history = keras_ft.multi_worker.fit(
-            model, train_from, checkpoint_dir=folder or None, **arguments
-        )
-    weights = [np.asarray(v).tolist() for v in model.trainable_variables]
+    with strategy.scope():
+        model = model_of(kind)
+    history = keras_ft.multi_worker.fit(
+        model, train_from, checkpoint_dir=folder or None, **arguments
+    )
     result = {
         "digest": digest(model),
-        "weights": weights,
         "history": history.history,
         "epochs": history.epoch,
     }

@@ -10,7 +10,6 @@ import pytest
 from keras_ft import artifacts
 from keras_ft import experiments
 from keras_ft.cli.main import main
-from keras_ft.experiments import compressing
 from keras_ft.experiments import exporting
 
 
@@ -62,6 +61,6 @@ def test_what_cannot_be_written_is_not_trained_for(
     def trained(*_, **__):
         raise AssertionError("trained in vain")
 
-    monkeypatch.setattr(compressing, "compress", trained)
+    monkeypatch.setattr(exporting, "compress", trained)
     assert main(["export", f"--run_dir={run_dir}", *more]) == 2
     assert "trains for 8 bits" in capsys.readouterr().err

@@ -80,8 +80,8 @@ def alone(arguments, tmp_path_factory):
 
 def assert_same_run(folder, alone):
     with (
-        open(folder / "history" / "distil.csv", newline="") as mine,
-        open(alone / "history" / "distil.csv", newline="") as theirs,
+        open(folder / "history" / "ft.csv", newline="") as mine,
+        open(alone / "history" / "ft.csv", newline="") as theirs,
     ):
         for row, expected in zip(
             csv.DictReader(mine), csv.DictReader(theirs), strict=True
@@ -116,7 +116,11 @@ def test_two_devices_of_one_machine(arguments, alone, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "moment", ["history/paraphrase.csv", "paraphraser.keras"]
+    "moment",
+    [
+        "history/paraphrase.csv",
+        pytest.param("paraphraser.keras", marks=pytest.mark.long),
+    ],
 )
 def test_two_workers_one_of_which_is_killed(
     arguments, alone, tmp_path, root, moment

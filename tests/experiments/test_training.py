@@ -11,13 +11,13 @@ import tensorflow as tf
 
 from keras_ft.errors import InputError
 from keras_ft.experiments.run_folder import RunFolder
-from keras_ft.experiments.training import checkpoint_folder
 from keras_ft.experiments.training import read_history
-from keras_ft.experiments.training import remove_checkpoint
 from keras_ft.experiments.training import train
+from keras_ft.optimizers import Schedule
 
 ROOT = pathlib.Path(__file__).parents[2]
 EPOCHS = 3
+SCHEDULE = Schedule(EPOCHS, 8, 0.1)
 
 
 class TinyData:
@@ -47,9 +47,9 @@ class TinyData:
         )
 
 
-def compiled_network():
+def new_network():
     keras.utils.set_random_seed(7)
-    network = keras.Sequential(
+    return keras.Sequential(
         [
             keras.Input((4, 4, 1)),
             keras.layers.Conv2D(4, 3),
@@ -59,12 +59,6 @@ def compiled_network():
             keras.layers.Dense(3),
         ]
     )
-    network.compile(
-        keras.optimizers.SGD(0.1, momentum=0.9),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    return network
 
 
 class KillAfter(TinyData):
@@ -81,10 +75,8 @@ class KillAfter(TinyData):
 
 
 def train_tiny(folder, data):
-    network = compiled_network()
-    with RunFolder(folder, {"seed": 7}) as run:
-        rows = train(run, "distil", network, data, EPOCHS)
-    return network, rows
+    network = new_network()
+    return network, train(folder, "ft", network, data, SCHEDULE)
 
 
 def without_seconds(rows):
@@ -133,11 +125,12 @@ def test_history_has_one_row_per_epoch(tmp_path, uninterrupted):
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "seconds"} <= set(
         rows[0]
     )
-    with RunFolder(tmp_path, {}) as run:
-        returned = train(run, "distil", compiled_network(), TinyData(), 2)
-        assert read_history(run, "distil") == returned
-        assert read_history(run, "paraphrase") == []
-        assert list((tmp_path / "tensorboard/distil/train").iterdir())
+    network = new_network()
+    returned = train(tmp_path, "ft", network, TinyData(), SCHEDULE, epochs=2)
+    assert [row["epoch"] for row in returned] == [1, 2]
+    assert read_history(tmp_path, "ft") == returned
+    assert read_history(tmp_path, "paraphrase") == []
+    assert list((tmp_path / "tensorboard/ft/train").iterdir())
 
 
 def test_a_complete_training_is_not_trained_further(tmp_path):
@@ -151,19 +144,23 @@ def test_a_complete_training_is_not_trained_further(tmp_path):
 
 
 def test_one_checkpoint_is_kept_and_then_removed(tmp_path):
-    train_tiny(tmp_path, TinyData())
     with RunFolder(tmp_path, {"seed": 7}) as run:
-        folder = checkpoint_folder(run, "distil")
-        names = sorted(path.name for path in folder.iterdir())
-        assert names == [f"epoch-{EPOCHS:04d}.weights.h5", "state.json"]
-        remove_checkpoint(run, "distil")
+
+        def make():
+            train_tiny(tmp_path, TinyData())
+            names = sorted(path.name for path in folder.iterdir())
+            assert names == [f"epoch-{EPOCHS:04d}.weights.h5", "state.json"]
+            return {}
+
+        folder = tmp_path / "checkpoints" / "ft"
+        run.once("ft", [], make)
         assert not folder.exists()
 
 
 @pytest.mark.parametrize("name", ["state.json", "epoch-0003.weights.h5"])
 def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, name):
     train_tiny(tmp_path, TinyData())
-    path = tmp_path / "checkpoints/distil" / name
+    path = tmp_path / "checkpoints/ft" / name
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     path.write_bytes(damaged)
@@ -173,21 +170,21 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, name):
 
 def test_epochs_are_told_line_by_line_without_a_terminal(tmp_path):
     lines = []
-    with RunFolder(tmp_path, {}) as run:
-        train(run, "distil", compiled_network(), TinyData(), 2, lines.append)
-        train(run, "distil", compiled_network(), TinyData(), 2, lines.append)
+    for _ in range(2):
+        network, data = new_network(), TinyData()
+        train(
+            tmp_path, "ft", network, data, SCHEDULE, epochs=2, echo=lines.append
+        )
     assert len(lines) == 3
-    assert lines[0].startswith("distil: epoch 1/2  loss ")
+    assert lines[0].startswith("ft: epoch 1/2  loss ")
     assert "left" in lines[0] and "val_accuracy" in lines[0]
-    assert lines[2] == "distil: 2 of 2 epochs were done before"
+    assert lines[2] == "ft: 2 of 2 epochs were done before"
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(tmp_path):
-    network = compiled_network()
-    network.optimizer.learning_rate = 1e30
-    with RunFolder(tmp_path, {}) as run:
-        with pytest.raises(InputError, match="learning rate"):
-            train(run, "distil", network, TinyData(), 2)
+    wild = Schedule(2, 8, 1e30)
+    with pytest.raises(InputError, match="learning rate"):
+        train(tmp_path, "ft", new_network(), TinyData(), wild)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,11 @@ from keras_ft.export import Latency
 from keras_ft.export import ModelFileError
 from keras_ft.export import machine
 from keras_ft.export import measure_latency
-from keras_ft.export import to_tflite
 
 
 @pytest.mark.parametrize("quantization", ["none", "int8"])
-def test_every_number_of_threads_is_timed(
-    student, images, tmp_path, quantization
-):
-    path = tmp_path / "student.tflite"
-    to_tflite(student, path, quantization, calibration=images)
+def test_every_number_of_threads_is_timed(exported, quantization):
+    path = exported(quantization).path
     found = measure_latency(path, threads=(1, 2), runs=15)
     assert [latency.threads for latency in found] == [1, 2]
     for latency in found:

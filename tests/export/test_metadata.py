@@ -11,12 +11,11 @@ from flatbuffers import number_types
 from flatbuffers import table
 
 from keras_ft.errors import InputError
-from keras_ft.export import described as described_file
-from keras_ft.export import metadata_tables
 from keras_ft.export import run_in_litert
-from keras_ft.export import to_tflite
-from keras_ft.export.described import with_metadata
-from keras_ft.export.metadata import Metadata
+from keras_ft.export.metadata import NAME
+from keras_ft.export.metadata import add_metadata
+from keras_ft.export.metadata import check_class_names
+from keras_ft.export.metadata import image_classifier_metadata
 
 NAMES = ("ankle boot", "bag", "coat", "dress", "pullover")
 
@@ -58,16 +57,14 @@ class Reader:
 
 @pytest.fixture
 def about():
-    return Metadata(
-        "clothes", "Five kinds of clothes.", NAMES, (16, 24, 3), author="me"
+    return image_classifier_metadata(
+        "clothes", "Five kinds of clothes.", (16, 24, 3), author="me"
     )
 
 
 @pytest.fixture
-def content(student, images, tmp_path):
-    path = tmp_path / "student.tflite"
-    to_tflite(student, path, samples=images)
-    return path.read_bytes()
+def content(exported):
+    return exported("none").path.read_bytes()
 
 
 def _entries(content):
@@ -75,14 +72,13 @@ def _entries(content):
     return [
         bytes(model.buffers[entry.buffer].data)
         for entry in model.metadata
-        if entry.name.decode() == described_file.NAME
+        if entry.name.decode() == NAME
     ]
 
 
 def test_what_is_said_can_be_read_by_the_schema(about):
-    buffer = metadata_tables.packed(about)
-    assert buffer[4:8] == b"M001"
-    root = Reader(buffer)
+    assert about[4:8] == b"M001"
+    root = Reader(about)
     assert root.text(0) == "clothes"
     assert root.text(1) == "Five kinds of clothes."
     assert root.text(4) == "me"
@@ -108,9 +104,9 @@ def test_what_is_said_can_be_read_by_the_schema(about):
     assert labels.number(2, int8) == 2  # TENSOR_AXIS_LABELS
 
 
-def test_grey_images_are_said_to_be_grey(about):
-    grey = Metadata("a", "b", NAMES, (16, 16, 1))
-    (graph,) = Reader(metadata_tables.packed(grey)).subs(3)
+def test_grey_images_are_said_to_be_grey():
+    grey = image_classifier_metadata("a", "b", (16, 16, 1))
+    (graph,) = Reader(grey).subs(3)
     (image,) = graph.subs(2)
     found = image.sub(3).sub(1).number(0, number_types.Int8Flags)
     assert found == 2  # GRAYSCALE
@@ -121,7 +117,7 @@ def test_the_file_computes_the_same_to_the_last_bit(
 ):
     plain, described = tmp_path / "plain.tflite", tmp_path / "said.tflite"
     plain.write_bytes(content)
-    described.write_bytes(with_metadata(content, about))
+    described.write_bytes(add_metadata(content, about, NAMES))
     pixels = images.astype("float32")
     np.testing.assert_array_equal(
         run_in_litert(plain, pixels), run_in_litert(described, pixels)
@@ -129,22 +125,23 @@ def test_the_file_computes_the_same_to_the_last_bit(
 
 
 def test_labels_lie_in_the_file_as_in_an_archive(content, about):
-    archive = zipfile.ZipFile(io.BytesIO(with_metadata(content, about)))
+    archive = zipfile.ZipFile(io.BytesIO(add_metadata(content, about, NAMES)))
     assert archive.namelist() == ["labels.txt"]
     assert archive.read("labels.txt").decode().splitlines() == list(NAMES)
 
 
 def test_the_same_again_has_the_same_bytes_and_one_entry(content, about):
-    once = with_metadata(content, about)
-    assert once == with_metadata(content, about)
-    again = with_metadata(once, Metadata("new", "d", NAMES, (16, 16, 3)))
+    once = add_metadata(content, about, NAMES)
+    assert once == add_metadata(content, about, NAMES)
+    new = image_classifier_metadata("new", "d", (16, 16, 3))
+    again = add_metadata(once, new, NAMES)
     (entry,) = _entries(again)
     assert Reader(entry).text(0) == "new"
 
 
 def test_weights_lie_at_multiples_of_sixteen(content, about):
     # What the schema asks for, and the converter's own file has not.
-    model = schema.Model.GetRootAs(with_metadata(content, about))
+    model = schema.Model.GetRootAs(add_metadata(content, about, NAMES))
     for index in range(model.BuffersLength()):
         buffer = model.Buffers(index)
         if not buffer.DataIsNone():
@@ -152,21 +149,7 @@ def test_weights_lie_at_multiples_of_sixteen(content, about):
             assert start % 16 == 0, index
 
 
-@pytest.mark.parametrize(
-    ("changes", "argument"),
-    [
-        ({"input_shape": (16, 16, 4)}, "input_shape"),
-        ({"class_names": ("a", "b\nc")}, "class_names"),
-        ({"class_names": ("a", "")}, "class_names"),
-        ({"class_names": ()}, "class_names"),
-    ],
-)
-def test_what_cannot_be_said_is_refused(changes, argument):
-    good = {
-        "name": "a",
-        "description": "b",
-        "class_names": NAMES,
-        "input_shape": (16, 16, 3),
-    }
-    with pytest.raises(InputError, match=f"Invalid `{argument}`"):
-        Metadata(**{**good, **changes})
+@pytest.mark.parametrize("names", [("a", "b\nc"), ("a", ""), ("a",), ()])
+def test_names_that_are_no_lines_of_labels_are_refused(names):
+    with pytest.raises(InputError, match="Invalid `class_names`"):
+        check_class_names(names, 2)

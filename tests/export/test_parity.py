@@ -1,11 +1,11 @@
-import pickle
-
 import numpy as np
 import pytest
 
-from keras_ft.errors import InputError
-from keras_ft.export.parity import ParityError
+from keras_ft.export import ParityError
 from keras_ft.export.parity import check_parity
+from keras_ft.export.parity import coarse_step_hint
+from keras_ft.export.parity import median_margin
+from keras_ft.export.quantizations import QUANTIZATIONS
 
 EXPECTED = np.array(
     [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.4, 0.35, 0.25], [0.0, 0.1, 0.9]],
@@ -23,9 +23,80 @@ def test_equal_probabilities_pass():
     assert check_parity(EXPECTED, EXPECTED, "none") == (1.0, 0.0)
 
 
+# What to_tflite's documentation promises: agreement, and accuracy lost.
+LIMITS = {
+    "none": (1.0, 0.0),
+    "float16": (0.99, 0.005),
+    "dynamic": (0.97, 0.005),
+    "int8": (0.95, 0.005),
+    "int8_io": (0.95, 0.005),
+    "dynamic_wi8": (0.97, 0.005),
+    "dynamic_wi4": (0.9, 0.03),
+}
+SAMPLES = 10_000
+
+
+def _near_ties(count):
+    """Two classes that are nearly as probable, the first one more so.
+
+    More so than rounding decides, and less than a float file may be off: what
+    exchanges them changes the class and little else.
+    """
+    return np.tile([[0.500002, 0.499998]], (count, 1))
+
+
+def _exchanged(expected, count):
+    received = expected.copy()
+    received[:count] = received[:count, ::-1]
+    return received
+
+
+def test_every_kind_of_file_has_its_limits():
+    assert LIMITS.keys() == QUANTIZATIONS.keys()
+
+
+@pytest.mark.parametrize("kind", LIMITS)
+def test_agreement_is_held_to_what_is_promised(kind):
+    least, _ = LIMITS[kind]
+    expected = _near_ties(SAMPLES)
+    others = round((1 - least) * SAMPLES)
+    agreement, _ = check_parity(expected, _exchanged(expected, others), kind)
+    assert agreement == pytest.approx(least)
+    with pytest.raises(ParityError) as caught:
+        check_parity(expected, _exchanged(expected, others + 1), kind)
+    assert caught.value.metric == "agreement"
+    assert caught.value.limit == least
+    assert f"agreement of at least {least:g}" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", LIMITS)
+def test_lost_accuracy_is_held_to_what_is_promised(kind):
+    _, most = LIMITS[kind]
+    # As good as equal: that another class is named is no disagreement.
+    expected = np.tile([[0.5 + 1e-7, 0.5 - 1e-7]], (SAMPLES, 1))
+    labels = np.zeros(SAMPLES, np.int64)
+    lost = max(2, round(most * SAMPLES))
+    received = _exchanged(expected, lost)
+    check_parity(expected, received, kind, labels=labels)
+    received = _exchanged(expected, lost + 1)
+    with pytest.raises(ParityError) as caught:
+        check_parity(expected, received, kind, labels=labels)
+    assert caught.value.metric == "accuracy_drop"
+    assert caught.value.limit == most
+
+
+def test_limits_of_ones_own_take_the_place_of_the_kinds():
+    expected = _near_ties(100)
+    check_parity(expected, _exchanged(expected, 40), "float16", 0.6)
+    with pytest.raises(ParityError, match="at least 0.6"):
+        check_parity(expected, _exchanged(expected, 41), "float16", 0.6)
+
+
 def test_what_is_measured():
     received = _moved(2, 0.35, 0.4, 0.25)
-    agreement, error = check_parity(EXPECTED, received, "int8", 0.7)
+    agreement, error = check_parity(
+        EXPECTED, received, "int8", min_agreement=0.7
+    )
     assert agreement == 0.75
     assert error == pytest.approx(0.05)
 
@@ -34,10 +105,24 @@ def test_a_tie_that_rounding_decides_is_no_disagreement():
     tie = np.array([[0.5, 0.5 - 5e-7, 0.0]])
     agreement, _ = check_parity(tie, tie[:, [1, 0, 2]], "none")
     assert agreement == 1.0
+    near = np.array([[0.5, 0.5 - 2e-6, 0.0]])
+    with pytest.raises(ParityError, match="agreement"):
+        check_parity(near, near[:, [1, 0, 2]], "none")
+
+
+def test_a_float_file_is_held_to_1e_4():
+    exact = np.array([[0.75, 0.25]])
+    check_parity(exact, exact + [[0, 0.99e-4]], "none")
+    check_parity(exact, exact - [[0, 0.99e-4]], "none")
+    for moved in (exact + [[0, 1.01e-4]], exact - [[0, 1.01e-4]]):
+        with pytest.raises(ParityError, match="max_error of at most 0.0001"):
+            check_parity(exact, moved, "none")
+        # Other kinds are held to classes alone.
+        check_parity(exact, moved, "float16")
 
 
 @pytest.mark.parametrize("row", [(0.7, 0.2, 0.1002), (0.6998, 0.2, 0.1)])
-def test_a_float_file_is_held_to_1e_4(row):
+def test_the_sample_that_is_off_is_named(row):
     with pytest.raises(ParityError) as caught:
         check_parity(EXPECTED, _moved(0, *row), "none")
     assert (caught.value.metric, caught.value.worst) == ("max_error", 0)
@@ -49,7 +134,9 @@ def test_the_worst_sample_is_one_that_disagrees():
     received = _moved(2, 0.3, 0.45, 0.25)
     received[0] = (1.0, 0.0, 0.0)
     with pytest.raises(ParityError) as caught:
-        check_parity(EXPECTED, received, "int8", None, ("cat", "dog", "eel"))
+        check_parity(
+            EXPECTED, received, "int8", class_names=("cat", "dog", "eel")
+        )
     assert caught.value.worst == 2
     assert "Keras says cat (0.400), LiteRT says dog (0.450)" in str(
         caught.value
@@ -61,16 +148,8 @@ def test_the_worst_sample_is_one_that_disagrees():
 def test_no_number_is_never_parity(value):
     received = _moved(1, value, 0.8, 0.1)
     with pytest.raises(ParityError) as caught:
-        check_parity(EXPECTED, received, "int8", 0.0)
+        check_parity(EXPECTED, received, "int8", min_agreement=0.0)
     assert (caught.value.metric, caught.value.worst) == ("finite", 1)
-
-
-def test_the_error_is_an_input_error_and_can_be_sent_between_processes():
-    error = ParityError("agreement", 0.65, 0.95, 17, "a, b", "Do c.")
-    copy = pickle.loads(pickle.dumps(error))
-    assert isinstance(copy, InputError)
-    assert str(copy) == str(error)
-    assert vars(copy) == vars(error)
 
 
 def _hundred(right):
@@ -80,25 +159,36 @@ def _hundred(right):
     return rows
 
 
-def test_lost_accuracy_is_refused_beyond_two_samples():
+def _check_accuracy(before, after, **limits):
     labels = np.zeros(100, np.int64)
-    check_parity(_hundred(90), _hundred(88), "int8", 0.0, labels=labels)
-    with pytest.raises(ParityError) as caught:
-        check_parity(_hundred(90), _hundred(87), "int8", 0.0, labels=labels)
-    assert caught.value.metric == "accuracy_drop"
-    assert caught.value.measured == pytest.approx(0.03)
-    assert 87 <= caught.value.worst < 90
-    assert "accuracy_drop of at most 0.005" in str(caught.value)
     check_parity(
-        _hundred(90),
-        _hundred(85),
+        _hundred(before),
+        _hundred(after),
         "int8",
-        0.0,
+        min_agreement=0.0,
         labels=labels,
-        max_accuracy_drop=0.05,
+        **limits,
     )
 
 
+def test_lost_accuracy_is_refused_beyond_two_samples():
+    _check_accuracy(90, 88)
+    with pytest.raises(ParityError) as caught:
+        _check_accuracy(90, 87)
+    assert caught.value.metric == "accuracy_drop"
+    assert caught.value.measured == pytest.approx(0.03)
+    assert caught.value.limit == 0.005
+    assert 87 <= caught.value.worst < 90
+    assert "0.03 of the samples fewer than Keras" in str(caught.value)
+    _check_accuracy(90, 85, max_accuracy_drop=0.05)
+
+
 def test_gained_accuracy_is_no_drop():
-    labels = np.zeros(100, np.int64)
-    check_parity(_hundred(80), _hundred(90), "int8", 0.0, labels=labels)
+    _check_accuracy(80, 90)
+
+
+def test_a_step_above_the_margin_is_told():
+    logits = np.array([[1.0, 4.0, 2.0], [0.0, 0.0, -9.0], [5.0, 1.0, 0.5]])
+    assert median_margin(logits) == 2.0
+    assert coarse_step_hint(2.0, 2.0) == coarse_step_hint(None, 2.0) == ""
+    assert "steps of 2.5, more than the 2 " in coarse_step_hint(2.5, 2.0)

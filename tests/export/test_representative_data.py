@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_ft.export.representative_data import RepresentativeDataError
+from keras_ft.export import RepresentativeDataError
 from keras_ft.export.representative_data import pixel_images
 
 SHAPE = (16, 16, 3)
@@ -31,7 +31,9 @@ SHAPE = (16, 16, 3)
     ],
 )
 def test_every_usual_form_gives_the_same_pixels(images, given, normalization):
-    pixels = pixel_images("samples", given(images), SHAPE, normalization)
+    pixels = pixel_images(
+        "samples", given(images), SHAPE, normalization.scale_and_shift()
+    )
     assert pixels.dtype == np.float32
     np.testing.assert_array_equal(pixels, images)
 
@@ -42,7 +44,7 @@ def test_a_dataset_of_floats_is_taken_back_to_pixels(images, normalization):
     scale, shift = normalization.scale_and_shift()
     dataset = tf.data.Dataset.from_tensor_slices(images * scale + shift)
     for shaped in (dataset, dataset.batch(7)):
-        pixels = pixel_images("samples", shaped, SHAPE, normalization)
+        pixels = pixel_images("samples", shaped, SHAPE, (scale, shift))
         np.testing.assert_allclose(pixels, images, atol=1e-4)
 
 
@@ -50,7 +52,9 @@ def test_a_dataset_of_uint8_holds_pixels(images, normalization):
     import tensorflow as tf
 
     dataset = tf.data.Dataset.from_tensor_slices(images).batch(16)
-    pixels = pixel_images("samples", dataset, SHAPE, normalization)
+    pixels = pixel_images(
+        "samples", dataset, SHAPE, normalization.scale_and_shift()
+    )
     np.testing.assert_array_equal(pixels, images)
 
 

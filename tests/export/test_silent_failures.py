@@ -2,17 +2,17 @@
 
 Each case here ends in a file and exit code 0 on the stock path. Of the rest,
 custom operations are in test_tflite_refusals.py and hard_sigmoid in
-test_tf_keras_bridge.py.
+test_tf_keras_layers.py.
 """
 
 import numpy as np
 import pytest
 
-from keras_ft.export import ExportError
+from keras_ft.export import ParityError
 from keras_ft.export import RepresentativeDataError
 from keras_ft.export import UnsupportedOpsError
-from keras_ft.export import attempt
 from keras_ft.export import to_tflite
+from keras_ft.export.tflite import write_if_faithful
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,10 @@ from keras_ft.export import to_tflite
     ],
 )
 @pytest.mark.parametrize("quantization", ["int8", "int8_io"])
-def test_calibration(student, images, tmp_path, spoiled, quantization):
+def test_calibration(exported_student, images, tmp_path, spoiled, quantization):
     with pytest.raises(RepresentativeDataError) as caught:
         to_tflite(
-            student,
+            exported_student,
             tmp_path / "s.tflite",
             quantization,
             calibration=spoiled(images),
@@ -52,44 +52,57 @@ def test_calibration(student, images, tmp_path, spoiled, quantization):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("quantization", ["none", "dynamic"])
-def test_a_file_without_weights(
-    student, images, tmp_path, monkeypatch, quantization
-):
+@pytest.fixture(scope="module")
+def without_weights(exported_student):
     """`from_concrete_functions` leaves Keras 3's variables out."""
-    monkeypatch.setattr(attempt, "convert", _without_weights)
-    with pytest.raises(UnsupportedOpsError) as caught:
-        to_tflite(student, tmp_path / "s.tflite", quantization, samples=images)
-    assert "VAR_HANDLE" in caught.value.operations
-    assert list(tmp_path.iterdir()) == []
-
-
-def _without_weights(student, input_shape, scaling, quantization, _):
     import tensorflow as tf
 
     def classify(image):
-        return {"probabilities": tf.nn.softmax(student(image))}
+        return {"probabilities": tf.nn.softmax(exported_student(image))}
 
-    spec = tf.TensorSpec((1, *input_shape), tf.float32, name="image")
+    spec = tf.TensorSpec((1, 16, 16, 3), tf.float32, name="image")
     concrete = tf.function(classify).get_concrete_function(spec)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [concrete], student
+        [concrete], exported_student
     )
     return converter.convert()
 
 
+@pytest.mark.parametrize("quantization", ["none", "dynamic"])
+def test_a_file_without_weights(
+    without_weights, images, tmp_path, quantization
+):
+    with pytest.raises(UnsupportedOpsError) as caught:
+        write_if_faithful(
+            without_weights,
+            tmp_path / "s.tflite",
+            quantization,
+            images,
+            np.zeros((len(images), 5)),
+        )
+    assert "VAR_HANDLE" in caught.value.operations
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_calibration_on_what_the_app_will_not_see(
-    student, images, normalization, tmp_path
+    exported_student, images, normalization, tmp_path
 ):
     """Right in all that can be checked before: only the comparison shows it."""
-    with pytest.raises(ExportError, match="Give more calibration images"):
+    path = tmp_path / "student.tflite"
+    path.write_bytes(b"old")
+    with pytest.raises(
+        ParityError, match="Give more calibration images"
+    ) as caught:
         to_tflite(
-            student,
-            tmp_path / "s.tflite",
+            exported_student,
+            path,
             "int8",
+            # Far darker than the samples: ranges are cut off.
             calibration=images // 64,
             normalization=normalization,
             samples=images,
             min_agreement=1.0,
         )
-    assert list(tmp_path.iterdir()) == []
+    assert caught.value.metric == "agreement" and caught.value.measured < 1.0
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,15 +1,13 @@
 """What the bridge to tf_keras cannot carry is refused by name."""
 
-import pickle
-
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
 from keras_ft.errors import InputError
-from keras_ft.export import ExportError
-from keras_ft.export.tf_keras_bridge import BridgeError
-from keras_ft.export.tf_keras_bridge import to_tf_keras
+from keras_ft.export import BridgeError
+from keras_ft.export import to_tf_keras
 
 pytest.importorskip("tf_keras", reason="tf_keras is not installed")
 
@@ -82,8 +80,9 @@ def test_what_is_no_model_and_other_backends_are_refused(monkeypatch):
         to_tf_keras(keras.Sequential([keras.Input(SHAPE)]))
 
 
-def test_the_error_has_three_parts_and_pickles():
-    error = pickle.loads(pickle.dumps(BridgeError("act", "why", "Do it.")))
-    assert isinstance(error, ExportError)
-    assert (error.layer, error.reason, error.remedy) == ("act", "why", "Do it.")
-    assert "'act': why" in str(error) and str(error).endswith("Do it.")
+def test_constant_arrays_are_refused():
+    image = keras.Input((3,))
+    added = layers.Add(name="bad")([image, np.ones((1, 3), np.float32)])
+    with pytest.raises(BridgeError, match="constant array") as refusal:
+        to_tf_keras(keras.Model(image, added))
+    assert refusal.value.layer == "bad"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_ft.export.tf_keras_bridge import to_tf_keras
+from keras_ft.export import to_tf_keras
 
 pytest.importorskip("tf_keras", reason="tf_keras is not installed")
 

@@ -5,16 +5,11 @@ import hashlib
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from keras_ft.export import run_in_litert
 from keras_ft.export import to_tflite
-
-
-def _keras_probabilities(student, images, normalization):
-    scale, shift = normalization.scale_and_shift()
-    logits = student(images * scale + shift, training=False)
-    return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
 
 
 def _median_margin(probabilities):
@@ -23,22 +18,12 @@ def _median_margin(probabilities):
 
 
 def test_float_file_says_what_keras_says(
-    student, images, normalization, tmp_path
+    exported, exported_student, images, keras_probabilities
 ):
-    path = tmp_path / "student.tflite"
-    expected = _keras_probabilities(student, images, normalization)
-    labels = np.argmax(expected, axis=-1)
-    labels[:12] = (labels[:12] + 1) % 5
-
-    result = to_tflite(
-        student,
-        path,
-        normalization=normalization,
-        samples=images,
-        labels=labels,
-    )
-
-    received = run_in_litert(path, images.astype(np.float32))
+    result = exported("none")
+    path = result.path
+    expected = keras_probabilities(exported_student)
+    received = run_in_litert(path, images)
     np.testing.assert_allclose(received, expected, atol=1e-5)
     assert len(set(np.argmax(expected, -1))) > 1, "the samples tell nothing"
     assert dataclasses.asdict(result) == {
@@ -59,12 +44,8 @@ def test_float_file_says_what_keras_says(
     }
 
 
-def test_the_file_names_and_fixes_everything(student, images, tmp_path):
-    from ai_edge_litert.interpreter import Interpreter
-
-    path = tmp_path / "student.tflite"
-    to_tflite(student, path, samples=images)
-    interpreter = Interpreter(model_path=str(path))
+def test_the_file_names_and_fixes_everything(exported):
+    interpreter = Interpreter(model_path=str(exported("none").path))
     assert interpreter.get_signature_list() == {
         "classify": {"inputs": ["image"], "outputs": ["probabilities"]}
     }
@@ -76,57 +57,48 @@ def test_the_file_names_and_fixes_everything(student, images, tmp_path):
     assert image["dtype"] == probabilities["dtype"] == np.float32
 
 
+@pytest.mark.parametrize("quantization", ["float16", "dynamic", "int8"])
 def test_quantized_files_are_smaller_float_outside_and_agree(
-    student, images, normalization, tmp_path
+    exported, quantization
 ):
-    from ai_edge_litert.interpreter import Interpreter
+    plain, result = exported("none"), exported(quantization)
+    # The file's own tables weigh much beside so few weights.
+    assert result.bytes < 0.75 * plain.bytes
+    assert result.agreement >= 0.95
+    assert plain.max_error < result.max_error < 0.2
+    interpreter = Interpreter(model_path=str(result.path))
+    (image,) = interpreter.get_input_details()
+    (probabilities,) = interpreter.get_output_details()
+    assert image["dtype"] == probabilities["dtype"] == np.float32
 
-    plain = to_tflite(
-        student,
-        tmp_path / "plain.tflite",
+
+def test_the_same_student_gives_the_same_bytes_and_prints_nothing(
+    exported, exported_student, images, normalization, tmp_path, capfd
+):
+    first = exported("int8")
+    capfd.readouterr()
+    second = to_tflite(
+        exported_student,
+        tmp_path / "again.tflite",
+        "int8",
+        calibration=images,
+        normalization=normalization,
+    )
+    assert capfd.readouterr() == ("", "")
+    assert first.sha256 == second.sha256
+
+
+def test_a_reloaded_student_gives_the_same_bytes(
+    exported, exported_student, images, normalization, tmp_path
+):
+    exported_student.save(tmp_path / "student.keras")
+    reloaded = to_tflite(
+        keras.models.load_model(tmp_path / "student.keras"),
+        tmp_path / "reloaded.tflite",
         normalization=normalization,
         samples=images,
     )
-    for quantization in ("float16", "dynamic", "int8"):
-        result = to_tflite(
-            student,
-            tmp_path / f"{quantization}.tflite",
-            quantization,
-            calibration=images,
-            normalization=normalization,
-        )
-        # The file's own tables weigh much beside so few weights.
-        assert result.bytes < 0.75 * plain.bytes
-        assert result.agreement >= 0.95
-        assert plain.max_error < result.max_error < 0.2
-        interpreter = Interpreter(model_path=str(result.path))
-        (image,) = interpreter.get_input_details()
-        (probabilities,) = interpreter.get_output_details()
-        assert image["dtype"] == probabilities["dtype"] == np.float32
-
-
-def test_the_same_student_gives_the_same_bytes(
-    student, images, normalization, tmp_path
-):
-    first, second = (
-        to_tflite(
-            student,
-            tmp_path / f"{run}.tflite",
-            "int8",
-            calibration=images,
-            normalization=normalization,
-        )
-        for run in (1, 2)
-    )
-    assert first.sha256 == second.sha256
-
-
-def test_a_reloaded_student_gives_the_same_bytes(student, images, tmp_path):
-    student.save(tmp_path / "student.keras")
-    reloaded = keras.models.load_model(tmp_path / "student.keras")
-    first = to_tflite(student, tmp_path / "1.tflite", samples=images)
-    second = to_tflite(reloaded, tmp_path / "2.tflite", samples=images)
-    assert first.sha256 == second.sha256
+    assert reloaded.sha256 == exported("none").sha256
 
 
 def test_exporting_changes_nothing_in_the_student(student, images, tmp_path):
@@ -149,7 +121,7 @@ def test_exporting_changes_nothing_in_the_student(student, images, tmp_path):
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_is_exported_in_float32(
-    make_student, images, normalization, tmp_path, policy
+    make_student, images, normalization, keras_probabilities, tmp_path, policy
 ):
     keras.config.set_dtype_policy(policy)
     mixed = make_student()
@@ -164,8 +136,8 @@ def test_mixed_precision_is_exported_in_float32(
         samples=images,
     )
 
-    expected = _keras_probabilities(plain, images, normalization)
-    received = run_in_litert(result.path, images.astype(np.float32))
+    expected = keras_probabilities(plain)
+    received = run_in_litert(result.path, images)
     np.testing.assert_allclose(received, expected, atol=1e-5)
     assert mixed.get_layer("stem").compute_dtype == policy[len("mixed_") :]
 
@@ -185,7 +157,7 @@ def test_a_student_with_its_own_rescaling_takes_pixels(images, tmp_path):
 
 
 def test_a_dataset_of_training_batches_calibrates(
-    student, images, normalization, tmp_path
+    exported, exported_student, images, normalization, tmp_path
 ):
     import tensorflow as tf
 
@@ -193,15 +165,8 @@ def test_a_dataset_of_training_batches_calibrates(
     batches = tf.data.Dataset.from_tensor_slices(
         (images * scale + shift, np.zeros(48, np.int32))
     ).batch(20)
-    by_pixels = to_tflite(
-        student,
-        tmp_path / "pixels.tflite",
-        "int8",
-        calibration=images,
-        normalization=normalization,
-    )
     by_batches = to_tflite(
-        student,
+        exported_student,
         tmp_path / "batches.tflite",
         "int8",
         calibration=batches.repeat(),
@@ -209,12 +174,8 @@ def test_a_dataset_of_training_batches_calibrates(
         samples=images,
     )
     # Both saw the same 48 images, the dataset more than once.
+    by_pixels = exported("int8")
     assert by_batches.max_error == pytest.approx(by_pixels.max_error, abs=0.02)
-
-
-def test_nothing_is_printed(student, images, tmp_path, capfd):
-    to_tflite(student, tmp_path / "s.tflite", "int8", calibration=images)
-    assert capfd.readouterr() == ("", "")
 
 
 def test_a_zoo_network_goes_through(tmp_path):

@@ -14,7 +14,7 @@ from keras_ft.feature_cache import store
 NAMES = ("a", "b", "c", "d")
 SIZES = {"train": 40, "validation": 20, "test": 12}
 FULL = {"train": 32, "validation": 16, "test": 16}
-# Bits that do not depend on the processor; test_folding.py has the default.
+# Bits that do not depend on the processor; test_teacher_pass.py has more.
 _PLAINLY = {"views": 2, "acceleration": "none", "echo": None}
 
 
@@ -114,9 +114,9 @@ def blocks_of():
 def counting(teacher):
     """The teacher as `forward`, which counts and can be made to fail."""
     from keras_ft.feature_cache.teacher_pass import live_teacher
-    from keras_ft.features import feature_taps
+    from keras_ft.features.taps import find_tap
 
-    run = live_teacher(teacher, [feature_taps.find(teacher, None, "taps")], 0)
+    run = live_teacher(teacher, [find_tap(teacher, None, "taps")], 0)
 
     class Counting:
         calls = 0

@@ -231,7 +231,7 @@ def test_a_wrong_faster_teacher_is_refused_in_the_step(
     model.compile("sgd", loss)
     with pytest.raises(InputError, match="to the live teacher's") as refused:
         model.fit(cache.train_from(0), steps_per_epoch=1, verbose=0)
-    assert refused.value.argument == "folder"
+    assert str(cache._batches.store.folder) in str(refused.value)
     assert not list(cache._batches.store.folder.glob("*.rows"))
 
 

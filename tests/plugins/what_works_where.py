@@ -101,6 +101,7 @@ written and compared where `KERAS_FT_TORCH_PYTHON` names such an environment.
 Cells = dict[tuple[str, str], str]
 _CELLS = pytest.StashKey[dict[tuple[str, str], set[str]]]()
 _BROKEN = pytest.StashKey[set[tuple[str, str]]]()
+_LEFT_OUT = pytest.StashKey[set[tuple[str, str]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -116,6 +117,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.stash[_CELLS] = {}
     config.stash[_BROKEN] = set()
+    config.stash[_LEFT_OUT] = set()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -124,6 +126,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
             raise pytest.UsageError(
                 f"{item.nodeid}: no cell ({row!r}, {where!r})"
             )
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items:
+        for row, _, where in map(_cell, item.iter_markers("cell")):
+            item.config.stash[_LEFT_OUT].add((row, where))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -139,10 +147,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: Any) -> None:
     """Takes over what a process of pytest-xdist has seen."""
-    shown, broken = getattr(node, "workeroutput", {}).get("cells", ((), ()))
+    shown, broken, left_out = getattr(node, "workeroutput", {}).get(
+        "cells", ((), (), ())
+    )
     for row, where, says in shown:
         _add(node.config, row, where, says)
     node.config.stash[_BROKEN].update(map(tuple, broken))
+    node.config.stash[_LEFT_OUT].update(map(tuple, left_out))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -158,7 +169,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     elif session.config.getoption("--write-table"):
         TABLE.write_text(HEAD + _markdown(seen), "utf-8")
     else:
-        wrong += _differences(seen, _is_whole(session.config))
+        wrong += _differences(seen, _expected(session.config))
     if wrong:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         terminal = session.config.pluginmanager.get_plugin("terminalreporter")
@@ -187,13 +198,14 @@ def _add(config: pytest.Config, row: str, where: str, says: str) -> None:
     config.stash[_CELLS].setdefault((row, where), set()).add(says)
 
 
-def _handed_over(config: pytest.Config) -> tuple[list[Any], list[Any]]:
+def _handed_over(config: pytest.Config) -> tuple[list[Any], ...]:
     shown = [
         [*key, says]
         for key, several in config.stash[_CELLS].items()
         for says in sorted(several)
     ]
-    return shown, [list(key) for key in config.stash[_BROKEN]]
+    keys = (config.stash[_BROKEN], config.stash[_LEFT_OUT])
+    return shown, *(sorted(map(list, each)) for each in keys)
 
 
 def _seen(config: pytest.Config) -> tuple[Cells, list[str]]:
@@ -208,20 +220,25 @@ def _seen(config: pytest.Config) -> tuple[Cells, list[str]]:
     return seen, wrong
 
 
-def _is_whole(config: pytest.Config) -> bool:
-    narrowed = config.option.keyword or config.option.markexpr
-    return (
-        config.args_source is pytest.Config.ArgsSource.TESTPATHS
-        and not narrowed
+def _expected(config: pytest.Config) -> set[tuple[str, str]]:
+    """The written cells that the session must show.
+
+    Part of the suite sees part of the cells. `make test` leaves the long tests
+    out, and the cells that only they prove.
+    """
+    narrowed = config.option.keyword or config.option.markexpr not in (
+        "",
+        "not long",
     )
+    if narrowed or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return set()
+    return set(_read()) - config.stash[_LEFT_OUT]
 
 
-def _differences(seen: Cells, whole: bool) -> list[str]:
+def _differences(seen: Cells, expected: set[tuple[str, str]]) -> list[str]:
     written = _read()
-    # Part of the suite sees part of the cells; a missing environment, none
-    # of its column.
-    columns = {where for _, where in seen} if whole else set()
-    expected = written.keys() if whole else ()
+    # A missing environment sees none of its column.
+    columns = {where for _, where in seen}
     keys = seen.keys() | {key for key in expected if key[1] in columns}
     return [
         f"{row} / {where}: written {written.get((row, where), NOTHING)}, "

@@ -2,8 +2,9 @@ import re
 
 import pytest
 
-from keras_ft.report import pareto
 from keras_ft.report import write_benchmark
+from keras_ft.report.benchmark_page import pareto_front
+from keras_ft.report.benchmark_page import pareto_plots
 
 
 def _row(name, accuracy, milliseconds, size, **changes):
@@ -50,16 +51,16 @@ def benchmark():
 
 def test_the_front_has_what_nothing_beats():
     points = [(2.0, 90.0), (1.0, 80.0), (3.0, 85.0), (1.0, 79.0), (4.0, 91.0)]
-    assert pareto.front(points) == [(1.0, 80.0), (2.0, 90.0), (4.0, 91.0)]
+    assert pareto_front(points) == [(1.0, 80.0), (2.0, 90.0), (4.0, 91.0)]
 
 
 def test_plots_name_files_that_have_an_accuracy(benchmark):
-    plots = pareto.plots(benchmark)
-    assert [plot["title"] for plot in plots] == [
+    found = pareto_plots(benchmark)
+    assert [plot["title"] for plot in found] == [
         "Accuracy and latency",
         "Accuracy and size",
     ]
-    for plot in plots:
+    for plot in found:
         assert "a.tflite" in plot["svg"] and "b.tflite" in plot["svg"]
         assert "c&gt;" not in plot["svg"]
         assert "currentColor" in plot["svg"]
@@ -68,13 +69,13 @@ def test_plots_name_files_that_have_an_accuracy(benchmark):
 def test_files_of_the_same_name_are_told_apart(benchmark):
     benchmark["files"][0]["file"] = "one/a.tflite"
     benchmark["files"][1]["file"] = "two/a.tflite"
-    svg = pareto.plots(benchmark)[0]["svg"]
+    svg = pareto_plots(benchmark)[0]["svg"]
     assert "one/a.tflite" in svg and "two/a.tflite" in svg
 
 
 def test_one_file_is_not_plotted(benchmark):
     del benchmark["files"][1]
-    assert pareto.plots(benchmark) == []
+    assert pareto_plots(benchmark) == []
 
 
 def test_the_page_has_every_number_and_reason(benchmark, tmp_path):

@@ -23,4 +23,4 @@ def test_one_beta_is_told_where_it_pulls_unlike(
 ):
     recipe = Recipe.preset(preset).replace(**changes).to_dict()
     settings = {"recipe": recipe, "rates": rates, "betas": betas}
-    assert bool(search_page._on_beta(settings)) == told
+    assert bool(search_page.about_beta(settings)) == told

@@ -81,6 +81,7 @@ def assert_same_class(phone, here, tolerance):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("quantization", sorted(TOLERANCES))
 def test_floats_agree(answers, quantization):
     phone, here = (found[quantization] for found in answers)
@@ -90,6 +91,7 @@ def test_floats_agree(answers, quantization):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("quantization", FULL_INTEGER)
 def test_8_bit_features_are_the_same_bits(answers, quantization):
     phone, here = (found[f"{quantization} features"] for found in answers)
@@ -99,6 +101,7 @@ def test_8_bit_features_are_the_same_bits(answers, quantization):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("quantization", FULL_INTEGER)
 def test_8_bit_probabilities_are_within_a_step(answers, quantization):
     phone, here = (

@@ -28,7 +28,7 @@ NAMES = ("bus", "cat", "cup", "fern", "shoe")
 # activations each in their own way; int8 nothing at all.
 TOLERANCE = {"none": 1e-5, "dynamic": 5e-3, "int8": 0}
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ HERE = Path(__file__).with_name("kotlin")
 # A wrong order of colors, which no compiler sees.
 SWAPPED = {"shr 16": "shr 0", "(color and 0xFF)": "(color shr 16 and 0xFF)"}
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ SCRIPT = Path(__file__).with_name("classify_with_mediapipe.py")
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_names_and_scores_are_litert_s(
     exported, pictures, mediapipe_python, tmp_path
 ):

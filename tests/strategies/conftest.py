@@ -55,7 +55,9 @@ def build(network):
             paraphraser.trained = True
             arguments = {"normalize": False, "l2": 1e-3, **(student or {})}
             model = FactorTransfer(
-                network(8, normalize=False),
+                # With batch normalization, which would show in its statistics
+                # if it ran in training mode.
+                network(8),
                 network(4, **arguments),
                 paraphraser,
                 also=also(),

@@ -12,14 +12,15 @@ from keras_ft import ParaphraserTrainer
 
 @pytest.fixture
 def train_paraphraser(network, images, values):
-    def run(scope):
+    def run(scope, **arguments):
         keras.utils.set_random_seed(0)
         with scope():
-            teacher = network(8, normalize=False)
             # L2: |d| has a jump in its gradient.
-            model = ParaphraserTrainer(teacher, Paraphraser(0.5), loss="l2")
+            model = ParaphraserTrainer(
+                network(8), Paraphraser(0.5), loss="l2", **arguments
+            )
             model.compile(keras.optimizers.SGD(0.05, momentum=0.9))
-        before = values(teacher.variables)
+        before = values(model.teacher.variables)
         history = model.fit(
             images[0], batch_size=8, epochs=3, shuffle=False, verbose=0
         )
@@ -29,16 +30,26 @@ def train_paraphraser(network, images, values):
 
 
 @pytest.mark.cell("phase 1", where="MirroredStrategy")
+@pytest.mark.parametrize("acceleration", ["auto", "none"])
 def test_two_replicas_equal_one_device(
-    train_paraphraser, strategy, values, gap
+    train_paraphraser, strategy, images, values, gap, acceleration
 ):
-    alone, alone_losses, _ = train_paraphraser(contextlib.nullcontext)
-    both, both_losses, before = train_paraphraser(strategy.scope)
+    alone, alone_losses, _ = train_paraphraser(
+        contextlib.nullcontext, acceleration=acceleration
+    )
+    both, both_losses, before = train_paraphraser(
+        strategy.scope, acceleration=acceleration
+    )
     weights = [values(m.paraphraser.variables) for m in (alone, both)]
     assert gap(*weights) <= 1e-6
     assert both_losses == pytest.approx(alone_losses, rel=1e-5)
     assert both_losses[-1] < both_losses[0]
     assert both.paraphraser.trained
+    arguments = {"batch_size": 8, "verbose": 0}
+    assert both.evaluate(images[0], **arguments) == pytest.approx(
+        alone.evaluate(images[0], **arguments), rel=1e-5
+    )
+    both.predict(images[0], **arguments)
     assert gap(before, values(both.teacher.variables)) == 0
 
 

@@ -13,7 +13,7 @@ from keras_ft import InputError
 from keras_ft import Paraphraser
 from keras_ft import Translator
 from keras_ft import transfers
-from keras_ft.validation.strategy_checks import strategy as strategies
+from keras_ft.validation import strategies
 
 refused = functools.partial(
     pytest.mark.cell, says="refused", where="MirroredStrategy"
@@ -59,19 +59,50 @@ def test_a_model_from_outside_is_named(parts, strategy, name):
     assert "`with strategy.scope():`" in caught.value.fix
 
 
+@pytest.mark.parametrize("outside", [0, 1])
+def test_of_two_factor_terms_the_one_from_outside_is_named(
+    network, strategy, outside
+):
+    terms = []
+    for index in range(2):
+        with contextlib.nullcontext() if index == outside else strategy.scope():
+            paraphraser = built(Paraphraser(0.5), 8)
+        with strategy.scope():
+            terms.append(transfers.FactorMatch(paraphraser, name=f"t{index}"))
+    with strategy.scope(), pytest.raises(InputError) as caught:
+        Distiller(network(8), network(4), terms)
+    assert caught.value.argument == f"transfers[{outside}].paraphraser"
+
+
 def test_the_wrapper_must_be_in_the_scope_too(parts, strategy):
     made = parts(strategy.scope)
     with pytest.raises(InputError, match="made within a strategy's scope"):
         FactorTransfer(**made)
 
 
-def test_a_teacher_may_come_from_a_scope(network, strategy, images):
-    with strategy.scope():
-        teacher = network(8)
-    model = Distiller(teacher, network(4), [transfers.SoftTargets()])
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("sgd", loss)
-    model.fit(*images[:2], verbose=0)
+def test_a_teacher_may_come_from_a_scope(
+    network, strategy, images, values, gap
+):
+    """It teaches one device as a teacher that was made there does."""
+
+    def train(scope):
+        keras.utils.set_random_seed(0)
+        with scope():
+            teacher = network(8)
+        model = Distiller(teacher, network(4), [transfers.SoftTargets()])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("sgd", loss)
+        before = values(teacher.variables)
+        logs = model.fit(*images[:2], shuffle=False, verbose=0).history
+        assert gap(before, values(teacher.variables)) == 0
+        return values(model.student.variables), logs
+
+    expected, expected_logs = train(contextlib.nullcontext)
+    found, logs = train(strategy.scope)
+    assert gap(expected, found) <= 1e-7
+    assert logs["soft_target_loss"][0] > 0
+    for name, logged in expected_logs.items():
+        assert logs[name] == pytest.approx(logged, rel=1e-5), name
 
 
 def test_fit_in_a_scope_of_a_model_from_outside(build, strategy, images):

@@ -9,7 +9,7 @@ import pytest
 from keras_ft import Distiller
 from keras_ft import InputError
 from keras_ft import Recipe
-from keras_ft.feature_cache.store import Store
+from keras_ft.feature_cache.store import FolderStore
 from keras_ft.tuner import LogRange
 from keras_ft.tuner import SearchError
 
@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:getName:DeprecationWarning"),
 ]
-RATES = (0.25, 0.5, 0.75, 1.0, 2.0, 4.0)
+RATES = (0.25, 0.5, 1.0)
 
 
 def statuses(tuner):
@@ -28,13 +28,13 @@ def statuses(tuner):
 
 def test_a_sweep_over_the_rate(hypermodel, search, monkeypatch, tmp_path):
     rows = []
-    add = Store.add
+    add = FolderStore.add
 
     def counted(self, view, added, errors):
         rows.extend((view, number) for number in added["number"])
         return add(self, view, added, errors)
 
-    monkeypatch.setattr(Store, "add", counted)
+    monkeypatch.setattr(FolderStore, "add", counted)
     model = hypermodel(rates=RATES)
     tuner = search(keras_tuner.GridSearch, model)
     found = model.results(tuner)
@@ -71,12 +71,12 @@ def _check_best(model, tuner):
 
 
 def test_a_rate_that_fails_does_not_stop_the_search(hypermodel, search):
-    model = hypermodel(rates=(0.001, 0.5), betas=(1.0, 2.0, 3.0, 1e30))
+    model = hypermodel(rates=(0.001, 0.5), betas=(1.0, 1e30))
     tuner = search(
         keras_tuner.GridSearch, model, max_consecutive_failed_trials=9
     )
     found = model.results(tuner)
-    assert len(found) == 8
+    assert len(found) == 4
     for row in found:
         fails = row["rate"] == 0.001 or row["beta"] == 1e30
         assert row["status"] == ("FAILED" if fails else "COMPLETED")
@@ -138,10 +138,10 @@ def test_other_tuners_and_other_parameters(hypermodel, search, kind):
         recipe=Recipe.preset("official").short(1, 1),
     )
     objective = keras_tuner.Objective("val_task_loss", "min")
-    tuner = search(kind, model, max_trials=4, objective=objective)
+    tuner = search(kind, model, max_trials=2, objective=objective)
     assert statuses(tuner) == {"COMPLETED"}
     found = model.results(tuner)
-    assert len(found) == 4
+    assert len(found) == 2
     assert {row["p"] for row in found} <= {1, 2}
     assert all(row["score"] > 0 for row in found)
 
@@ -149,7 +149,7 @@ def test_other_tuners_and_other_parameters(hypermodel, search, kind):
 def test_a_parameter_that_some_trials_do_not_have(hypermodel, search, teacher):
     def student(hp):
         if hp.Boolean("deep"):
-            hp.Int("extra", 1, 2, parent_name="deep", parent_values=[True])
+            hp.Int("extra", 1, 1, parent_name="deep", parent_values=[True])
         return keras.models.clone_model(teacher)
 
     model = hypermodel(rates=None, betas=(1.0, 2.0), student=student)

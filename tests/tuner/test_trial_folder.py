@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_ft import InputError
-from keras_ft.experiments.training import _write_csv
+from keras_ft import artifacts
 from keras_ft.tuner.trial_folder import TrialFolder
 
 
@@ -19,7 +19,7 @@ def train(folder, student, values):
         student.layers[0].bias.assign([epoch])
         folder.save_if_best(student, {folder.objective: value})
         rows.append({"epoch": epoch, "seconds": 1.0, folder.objective: value})
-        _write_csv(folder.path / "history" / "distil.csv", rows)
+        artifacts.write_csv(folder.path / "history" / "distill.csv", rows)
     return rows
 
 

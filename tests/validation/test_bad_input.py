@@ -169,6 +169,12 @@ def test_no_labels_for_a_loss_that_wants_some(model, batch):
         model.train_on_batch(batch[0])
 
 
+def test_a_model_that_is_not_compiled(pair, paraphraser, batch):
+    model = FactorTransfer(*pair, paraphraser)
+    with pytest.raises(InputError, match="is not compiled. Call model.compile"):
+        model.fit(*batch, verbose=0)
+
+
 def test_no_data_and_empty_data(model, batch):
     images, labels = batch
     with pytest.raises(InputError, match="Received: None"):

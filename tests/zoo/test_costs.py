@@ -58,9 +58,10 @@ def resnet_parameters(n, projection, classes=10):
         (110, 1_730_714, 1_727_962, 1.7),
     ],
 )
-def test_resnet_parameters(depth, card, identity_card, published):
+def test_resnet_parameters(depth, card, identity_card, published, built):
     n = (depth - 2) // 6
-    build = getattr(zoo, f"resnet{depth}")
+    name = f"resnet{depth}"
+    build = getattr(zoo, name)
     assert f"{card:,}" in build.__doc__
     assert f"{identity_card:,}" in build.__doc__
     assert card == resnet_parameters(n, projection=True)
@@ -69,21 +70,21 @@ def test_resnet_parameters(depth, card, identity_card, published):
         # The table cuts 1.73 to 1.7.
         tolerance = 0.006 if depth < 110 else 0.03
         assert identity_card / 1e6 == pytest.approx(published, abs=tolerance)
-    model = build()
+    model = built(name)
     assert parameters(model) == card
     assert f"{multiply_accumulates(model) / 1e6:.1f} MMAC" in build.__doc__
     # The depth adds nothing to the difference, only seconds.
     if depth <= 20:
-        assert parameters(build(shortcut="identity")) == identity_card
+        assert parameters(built(name, "identity")) == identity_card
 
 
-def test_resnet_multiply_accumulates():
+def test_resnet_multiply_accumulates(built):
     stage1 = 6 * 9 * 16 * 16 * 32**2
     stage2 = (9 * 16 * 32 + 5 * 9 * 32 * 32 + 16 * 32) * 16**2
     stage3 = (9 * 32 * 64 + 5 * 9 * 64 * 64 + 32 * 64) * 8**2
     total = 9 * 3 * 16 * 32**2 + stage1 + stage2 + stage3 + 64 * 10
     assert total == 40_813_184
-    assert multiply_accumulates(zoo.resnet20()) == total
+    assert multiply_accumulates(built("resnet20")) == total
 
 
 def mobilenet_parameters():
@@ -124,8 +125,8 @@ def mobilenet_parameters():
         ("mobilenet_v2_small", mobilenet_parameters(), 9.6),
     ],
 )
-def test_card(name, expected, mega_macs):
-    model = zoo.build(name)
+def test_card(name, expected, mega_macs, built):
+    model = built(name)
     assert parameters(model) == expected
     assert multiply_accumulates(model) / 1e6 == pytest.approx(
         mega_macs, abs=0.05
@@ -155,8 +156,8 @@ def wide_resnet_parameters(n, width, classes=10):
         (40, 2, 2_243_546, 327.6),
     ],
 )
-def test_wide_resnet_card(depth, width, card, mega_macs):
-    model = zoo.wide_resnet(depth, width)
+def test_wide_resnet_card(depth, width, card, mega_macs, built):
+    model = built(f"wrn{depth}_{width}")
     assert parameters(model) == card
     assert card == wide_resnet_parameters((depth - 4) // 6, width)
     assert multiply_accumulates(model) / 1e6 == pytest.approx(

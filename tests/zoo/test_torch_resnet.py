@@ -218,6 +218,7 @@ def cifar10_test(tfds_folder):
 # Origin: the README of akamaster/pytorch_resnet_cifar10 gives test errors of
 # 8.27 % and 6.61 % for these weights.
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "accuracy"), [("resnet20", 91.73), ("resnet56", 93.39)]
 )

@@ -1,6 +1,5 @@
 """What every zoo network promises."""
 
-import functools
 import math
 import subprocess
 import sys
@@ -35,12 +34,6 @@ def build(name, shortcut, **arguments):
     return zoo.build(name, **arguments)
 
 
-@functools.cache
-def built(name, shortcut):
-    """For the tests that only look."""
-    return build(name, shortcut)
-
-
 @pytest.mark.parametrize("input_shape", SHAPES)
 @every_model
 def test_returns_logits_for_any_size(name, shortcut, input_shape):
@@ -57,7 +50,7 @@ def test_returns_logits_for_any_size(name, shortcut, input_shape):
 
 
 @every_model
-def test_layer_names(name, shortcut):
+def test_layer_names(name, shortcut, built):
     model = built(name, shortcut)
     names = [layer.name for layer in model.layers]
     last = LAST.get(name, "stage3")
@@ -83,8 +76,8 @@ def test_stages_halve_the_map_and_the_last_is_not_negative(name, shortcut):
 
 
 @every_model
-def test_is_a_flat_graph_of_stock_layers(name, shortcut):
-    model = build(name, shortcut)
+def test_is_a_flat_graph_of_stock_layers(name, shortcut, built):
+    model = built(name, shortcut)
     assert type(model) is keras.Model or isinstance(model, keras.models.Model)
     for operation in model.operations:
         assert isinstance(operation, keras.layers.Layer)
@@ -93,7 +86,7 @@ def test_is_a_flat_graph_of_stock_layers(name, shortcut):
 
 
 @every_model
-def test_normalization_and_biases(name, shortcut):
+def test_normalization_and_biases(name, shortcut, built):
     layers = built(name, shortcut).layers
     norms = [
         layer
@@ -107,7 +100,7 @@ def test_normalization_and_biases(name, shortcut):
 
 
 @every_model
-def test_he_initialization_over_fan_out(name, shortcut):
+def test_he_initialization_over_fan_out(name, shortcut, built):
     # Six standard errors of a standard deviation, sigma / sqrt(2 n), and
     # different values in every layer.
     kernels = [

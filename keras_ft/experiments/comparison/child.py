@@ -1,18 +1,17 @@
-"""One step of a comparison in a process of its own; started by `Attempts`."""
+"""One step of a comparison in a process of its own; `compare` starts it."""
 
 import pickle
 import sys
 from pathlib import Path
 
-from keras_ft.experiments.comparison.attempts import JOB
-from keras_ft.experiments.comparison.attempts import REASON
-from keras_ft.experiments.comparison.attempts import attempt
-from keras_ft.experiments.comparison.bench import Bench
+from keras_ft.experiments.comparison.compare import JOB
+from keras_ft.experiments.comparison.compare import REASON
+from keras_ft.experiments.comparison.compare import attempt
 from keras_ft.experiments.comparison.trainings import Trainings
 
 
 def main(folder: str) -> int:
-    """Does the job that lies in a folder, and leaves the reason if it fails.
+    """Do the job that lies in a folder, and leave the reason if it fails.
 
     Returns:
         The exit code: 0 done, 1 failed, 130 interrupted.
@@ -20,8 +19,8 @@ def main(folder: str) -> int:
     job = Path(folder) / JOB
     plan, step, arguments = pickle.loads(job.read_bytes())
     try:
-        bench = Bench.load(plan, lambda line: print(line, flush=True))
-        reason = attempt(Trainings(bench), step, arguments)
+        trainings = Trainings.load(plan, lambda line: print(line, flush=True))
+        reason = attempt(trainings, step, arguments)
     except KeyboardInterrupt:
         return 130  # Ctrl-C goes to the whole group; the parent tells.
     if reason is None:

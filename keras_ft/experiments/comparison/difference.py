@@ -24,8 +24,9 @@ class Difference:
 
     Example:
 
-    >>> Difference.of({0: 0.91, 1: 0.92}, {0: 0.90, 1: 0.90}).mean
-    1.5
+    >>> found = Difference.of({0: 0.91, 1: 0.92}, {0: 0.90, 1: 0.90})
+    >>> print(found)
+    +1.5 pt, 95 % CI [-4.9, 7.9]
     """
 
     seeds: int
@@ -37,7 +38,11 @@ class Difference:
     def of(
         cls, ours: Mapping[int, float], theirs: Mapping[int, float]
     ) -> "Difference | None":
-        """Of accuracies (0 to 1) by seed; `None` without a common seed."""
+        """Return the difference of accuracies (0 to 1) by seed.
+
+        Returns:
+            `None` without a common seed.
+        """
         points = [
             100 * (ours[seed] - theirs[seed]) for seed in ours if seed in theirs
         ]
@@ -46,13 +51,16 @@ class Difference:
         mean = statistics.fmean(points)
         if len(points) == 1 or max(points) - min(points) < 1e-9:
             return cls(len(points), mean, None, None)
-        half = _quantile(len(points) - 1) * statistics.stdev(points)
-        half /= math.sqrt(len(points))
-        return cls(len(points), mean, mean - half, mean + half)
+        # Imported here: it takes a while, and is needed at the end.
+        from scipy import stats
+
+        error = statistics.stdev(points) / math.sqrt(len(points))
+        low, high = stats.t.interval(CONFIDENCE, len(points) - 1, mean, error)
+        return cls(len(points), mean, float(low), float(high))
 
     @property
     def verdict(self) -> str:
-        """`"gain"` or `"loss"` where the interval leaves out 0."""
+        """Return `"gain"` or `"loss"` where the interval leaves out 0."""
         if self.low is not None and self.low > 0:
             return GAIN
         if self.high is not None and self.high < 0:
@@ -60,7 +68,7 @@ class Difference:
         return NOTHING
 
     def __str__(self) -> str:
-        """Mean and interval, such as "+0.9 pt, 95 % CI [0.4, 1.4]"."""
+        """Return mean and interval, such as "+0.9 pt, 95 % CI [0.4, 1.4]"."""
         if self.low is None or self.high is None:
             return f"{_rounded(self.mean, 1):+.1f} pt"
         # An interval that leaves out 0 must not be printed as one that ends
@@ -77,7 +85,7 @@ class Difference:
         )
 
     def sentence(self, ours: str, theirs: str) -> str:
-        """The verdict in plain words.
+        """Return the verdict in plain words.
 
         Args:
             ours: Name of the method.
@@ -102,10 +110,3 @@ class Difference:
 def _rounded(value: float, digits: int) -> float:
     # Adding 0 turns -0.0 into 0.0.
     return round(value, digits) + 0.0
-
-
-def _quantile(freedom: int) -> float:
-    # Imported here: it takes a tenth of a second, and is needed at the end.
-    from scipy import special
-
-    return float(special.stdtrit(freedom, 0.5 + CONFIDENCE / 2))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_ft.experiments.comparison.difference import Difference
-from keras_ft.experiments.comparison.method_result import MethodResult
+from keras_ft.tables import text_table
 
 _HEADS = (
     "method",
@@ -24,14 +24,8 @@ _LATEX_HEADS = (
 )
 
 
-def cells(method: MethodResult) -> dict[str, Any]:
-    """A method's means as plain numbers, by column.
-
-    Example:
-
-    >>> cells(comparison.methods[0])["accuracy_mean"]
-    0.8731
-    """
+def cells(method: Any) -> dict[str, Any]:
+    """Return the means of a `MethodResult` as plain numbers, by column."""
     return {
         "method": method.name,
         "title": method.title,
@@ -52,21 +46,13 @@ def cells(method: MethodResult) -> dict[str, Any]:
     }
 
 
-def text(methods: Sequence[MethodResult]) -> str:
-    """Aligned lines: head, one per method, and what failed."""
+def text(methods: Sequence[Any]) -> str:
+    """Return aligned lines: a head, and one per `MethodResult`."""
     rows = [_HEADS, *(_row(method) for method in methods)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        first, *others = (
-            cell.ljust(width) if index == 0 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *others]).rstrip())
-    return "\n".join(lines)
+    return "\n".join(text_table(rows))
 
 
-def _row(method: MethodResult) -> tuple[str, ...]:
+def _row(method: Any) -> tuple[str, ...]:
     best = percent(method.mean("validation_best"))
     epoch = method.mean("best_epoch")
     return (
@@ -83,8 +69,8 @@ def _row(method: MethodResult) -> tuple[str, ...]:
     )
 
 
-def latex(methods: Sequence[MethodResult]) -> str:
-    """A `tabular` for the package booktabs."""
+def latex(methods: Sequence[Any]) -> str:
+    """Return a `tabular` for the package booktabs."""
     lines = [
         "% needs \\usepackage{booktabs}",
         "% seconds: of the student's training + of phase 1; the teacher's pass",
@@ -109,7 +95,7 @@ def latex(methods: Sequence[MethodResult]) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _with_deviation(method: MethodResult, sign: str, unit: str = " %") -> str:
+def _with_deviation(method: Any, sign: str, unit: str = " %") -> str:
     mean, deviation = method.mean("accuracy"), method.deviation("accuracy")
     if mean is None:
         return "-"
@@ -117,15 +103,15 @@ def _with_deviation(method: MethodResult, sign: str, unit: str = " %") -> str:
     return f"{100 * mean:.2f}{spread}{unit}"
 
 
-def _seconds(method: MethodResult) -> str:
-    """Of the student's training, and of phase 1 where there is one."""
+def _seconds(method: Any) -> str:
+    """Return seconds of the student's training + phase 1 where there is one."""
     phase_1 = method.mean("paraphrase_seconds")
     more = "" if phase_1 is None else f" + {number(phase_1)}"
     return number(method.mean("seconds")) + more
 
 
-def _int8(method: MethodResult, unit: str = " %") -> str:
-    """The mean, and of how many seeds where files were refused."""
+def _int8(method: Any, unit: str = " %") -> str:
+    """Return the mean, and of how many seeds where files were refused."""
     have, seeds = method.count("int8_accuracy"), len(method.finished)
     share = f" ({have} of {seeds})" if 0 < have < seeds else ""
     return percent(method.mean("int8_accuracy"), unit) + share
@@ -139,10 +125,10 @@ def _over(difference: Difference | None, latex: bool = False) -> str:
 
 
 def percent(share: float | None, unit: str = " %") -> str:
-    """0.8412 as '84.12 %'; '-' for nothing."""
+    """Return 0.8412 as '84.12 %', nothing as '-'."""
     return "-" if share is None else f"{100 * share:.2f}{unit}"
 
 
 def number(value: float | None, scale: float = 1.0, unit: str = "") -> str:
-    """1234.5 as '1,234'; '-' for nothing."""
+    """Return 1234.5 as '1,234', nothing as '-'."""
     return "-" if value is None else f"{scale * value:,.0f}{unit}"

@@ -70,6 +70,6 @@ def test_the_embedded_images_train_the_shipped_teachers_student():
     student = keras_ft.zoo.resnet8(data.classes, data.input_shape)
     model = recipe.distiller(teacher, student, paraphraser)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(recipe.distil.optimizer(2), loss, metrics=["accuracy"])
+    model.compile(recipe.distill.optimizer(2), loss, metrics=["accuracy"])
     logs = model.fit(*data.train, batch_size=32, verbose=0).history
     assert np.isfinite(logs["loss"]).all() and logs["factor_loss"][0] > 0

@@ -7,15 +7,15 @@ from keras_ft import Recipe
 
 
 @pytest.fixture(scope="session")
-def toy(distill_arguments):
-    """Settings of `keras_ft.compare` for tiny networks."""
+def toy(distill_arguments, few_images):
+    """Settings of `keras_ft.compare` for tiny networks and few images."""
     words = dict(word[2:].split("=") for word in distill_arguments[1:3])
     recipe = Recipe.preset("official").short(1, 1)
     return {
         "recipe": recipe,
         "teacher": words["teacher"],
         "student": words["student"],
-        "train_examples": 64,
+        "dataset": str(few_images),
         "methods": ["none", "kd", "ft+at"],
         "seeds": 2,
         "export": False,

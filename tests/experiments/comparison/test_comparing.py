@@ -11,11 +11,10 @@ import pytest
 import keras_ft
 from keras_ft import report
 from keras_ft.errors import InputError
-from keras_ft.experiments import workbench
-from keras_ft.experiments.comparison import METHODS
-from keras_ft.experiments.comparison import MethodSettings
+from keras_ft.experiments import students
 from keras_ft.experiments.comparison import trainings
 from keras_ft.feature_cache.request import Request
+from keras_ft.methods import METHODS
 
 
 @pytest.fixture
@@ -27,13 +26,13 @@ def copied(finished, tmp_path):
 def trained(monkeypatch):
     """Names of the run folders in which something was trained."""
     folders = []
-    train = workbench.train
+    train = students.train
 
-    def counted(run, *arguments):
-        folders.append(run.path.name)
-        return train(run, *arguments)
+    def counted(folder, *arguments, **more):
+        folders.append(folder.name)
+        return train(folder, *arguments, **more)
 
-    monkeypatch.setattr(workbench, "train", counted)
+    monkeypatch.setattr(students, "train", counted)
     return folders
 
 
@@ -45,10 +44,11 @@ def test_one_teacher_pass_per_seed_for_all_methods(
     methods = ["kd", "ft"]
     keras_ft.compare(tmp_path / "many", **toy | {"methods": methods})
     once = sum(computed)
-    # One epoch of 64 images, 500 of validation and 2,000 of the test.
-    assert once == 2 * (64 + 500 + 2000)
+    # One epoch of 60 images, 20 of validation and 60 of the test.
+    assert once == 2 * (60 + 20 + 60)
     computed.clear()
-    keras_ft.compare(tmp_path / "plain", **toy | {"methods": ["none"]})
+    plain = toy | {"methods": ["none"], "seeds": 1}
+    keras_ft.compare(tmp_path / "plain", **plain)
     assert not computed
 
 
@@ -80,14 +80,14 @@ def test_more_methods_and_seeds_may_follow(tmp_path, toy, trained):
 
 def test_a_failure_is_told_and_the_others_go_on(tmp_path, toy, monkeypatch):
     few = toy | {"methods": ["none", "kd"]}
-    wrap, broken = trainings.wrapped, [True]
+    build, broken = trainings.Trainings.build, [True]
 
-    def wrapped(method, *arguments):
-        if broken[0] and method.name == "kd":
+    def built(self, method, *arguments):
+        if broken[0] and method == "kd":
             raise MemoryError("no room")
-        return wrap(method, *arguments)
+        return build(self, method, *arguments)
 
-    monkeypatch.setattr(trainings, "wrapped", wrapped)
+    monkeypatch.setattr(trainings.Trainings, "build", built)
     lines = []
     found = keras_ft.compare(tmp_path / "run", echo=lines.append, **few)
     assert [t.method for t in found.failures] == ["kd", "kd"]
@@ -104,11 +104,10 @@ def test_a_failure_is_told_and_the_others_go_on(tmp_path, toy, monkeypatch):
 
 def test_a_loss_that_is_not_finite_fails_alone(tmp_path, toy):
     # Two steps: the first one ruins the weights, the second one shows it.
-    schedule = dataclasses.replace(toy["recipe"].distil, batch_size=32)
+    schedule = dataclasses.replace(toy["recipe"].distill, batch_size=32)
     settings = {
-        "recipe": toy["recipe"].replace(distil=schedule),
+        "recipe": toy["recipe"].replace(distill=schedule, fitnet_beta=1e38),
         "methods": ["none", "fitnet"],
-        "method_settings": MethodSettings(fitnet_beta=1e38),
         "seeds": 1,
     }
     found = keras_ft.compare(tmp_path, **toy | settings)
@@ -121,10 +120,9 @@ def test_a_loss_that_is_not_finite_fails_alone(tmp_path, toy):
 @pytest.mark.parametrize("teacher_pass", ["cache", "live"])
 def test_without_weight_a_term_changes_nothing(tmp_path, toy, teacher_pass):
     """Bit for bit the plain training: same weights and same batches."""
-    recipe = toy["recipe"].replace(beta=0.0)
+    recipe = toy["recipe"].replace(beta=0.0, at_beta=0.0)
     settings = {
         "methods": ["none", "ft", "at"],
-        "method_settings": MethodSettings(at_beta=0.0),
         "recipe": recipe,
         "seeds": 1,
         "acceleration": "none",
@@ -141,7 +139,7 @@ def test_without_weight_a_term_changes_nothing(tmp_path, toy, teacher_pass):
 
 
 def test_other_settings_in_the_same_folder_are_refused(copied, toy, trained):
-    other = toy | {"method_settings": MethodSettings(at_beta=5.0)}
+    other = toy | {"recipe": toy["recipe"].replace(at_beta=5.0)}
     with pytest.raises(InputError, match="at_beta"):
         keras_ft.compare(copied, **other)
     assert not trained
@@ -157,7 +155,6 @@ def test_other_settings_in_the_same_folder_are_refused(copied, toy, trained):
         ({"beta_ratio": 0.0}, "beta_ratio"),
         ({"methods": "none,crd"}, "crd"),
         ({"views": 2}, "teacher_pass='cache'"),
-        ({"baselines": ("kd",)}, "methods="),
         ({"quantizations": ("int8",)}, "export=False"),
     ],
 )
@@ -167,20 +164,25 @@ def test_bad_input_is_refused_before_training(tmp_path, toy, wrong, told):
     assert not list(tmp_path.glob("*-seed*"))
 
 
-@pytest.mark.slow
+def _kept_models(monkeypatch, train=True):
+    """What trained each method last, or would have."""
+    made, build = {}, trainings.Trainings.build
+
+    def built(self, method, *arguments):
+        made[method] = build(self, method, *arguments)
+        if not train:
+            raise MemoryError("what it was given is known; it need not train")
+        return made[method]
+
+    monkeypatch.setattr(trainings.Trainings, "build", built)
+    return made
+
+
 def test_the_published_weights_reach_the_terms(tmp_path, toy, monkeypatch):
-    made = {}
-    wrap = trainings.wrapped
-
-    def wrapped(method, *arguments):
-        made[method.name] = wrap(method, *arguments)
-        return made[method.name]
-
-    monkeypatch.setattr(trainings, "wrapped", wrapped)
+    made = _kept_models(monkeypatch, train=False)
     settings = toy | {"methods": METHODS, "seeds": 1}
     found = keras_ft.compare(tmp_path, **settings)
     assert [m.name for m in found.methods] == list(METHODS)
-    assert not found.failures
     weights = {
         name: {
             t.name: round(float(t.beta), 3)
@@ -204,13 +206,7 @@ def test_the_published_weights_reach_the_terms(tmp_path, toy, monkeypatch):
 
 @pytest.mark.slow
 def test_beta_is_asked_for_once_per_seed(tmp_path, toy, monkeypatch):
-    made, wrap = {}, trainings.wrapped
-
-    def wrapped(method, *arguments):
-        made[method.name] = wrap(method, *arguments)
-        return made[method.name]
-
-    monkeypatch.setattr(trainings, "wrapped", wrapped)
+    made = _kept_models(monkeypatch)
     methods = ["ft+kd", "ft"]
     settings = {"methods": methods, "seeds": 1, "beta_ratio": 2.0}
     found = keras_ft.compare(tmp_path, **toy | settings)

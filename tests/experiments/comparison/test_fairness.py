@@ -1,5 +1,8 @@
 """What must stay the same between the trainings of a comparison."""
 
+import json
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -9,13 +12,11 @@ from keras_ft import experiments
 from keras_ft import report
 from keras_ft.data import Normalization
 from keras_ft.errors import InputError
-from keras_ft.experiments import models
+from keras_ft.experiments import networks
+from keras_ft.experiments import students
 from keras_ft.experiments.comparison import Comparison
-from keras_ft.experiments.comparison import files
-from keras_ft.experiments.comparison import start
-from keras_ft.experiments.comparison import teacher_outputs
 from keras_ft.experiments.comparison import trainings
-from keras_ft.experiments.comparison.training_result import TrainingResult
+from keras_ft.experiments.comparison.results import TrainingResult
 
 
 def network(size=28, features="features"):
@@ -55,7 +56,7 @@ def test_pixels_scaled_otherwise_are_refused(tmp_path, few, monkeypatch):
     """As when the teacher's run folder is not found where it was."""
     keras_ft.compare(tmp_path, **few)
     other = Normalization((0.4,), (0.2,))
-    monkeypatch.setattr(models, "teacher_normalization", lambda _: other)
+    monkeypatch.setattr(networks, "teacher_normalization", lambda _: other)
     with pytest.raises(InputError, match="normalization") as caught:
         keras_ft.compare(tmp_path, **few | {"methods": ["none", "kd"]})
     assert "with which this run was started" in str(caught.value)
@@ -64,7 +65,9 @@ def test_pixels_scaled_otherwise_are_refused(tmp_path, few, monkeypatch):
 
 def test_other_test_images_are_refused(tmp_path, few, monkeypatch):
     keras_ft.compare(tmp_path, **few)
-    monkeypatch.setattr(start, "test_images", lambda data: "other")
+    monkeypatch.setattr(
+        trainings.Trainings, "test_images", lambda self: "other"
+    )
     with pytest.raises(InputError, match="other test images"):
         keras_ft.compare(tmp_path, **few | {"methods": ["none", "kd"]})
 
@@ -72,7 +75,7 @@ def test_other_test_images_are_refused(tmp_path, few, monkeypatch):
 def test_a_digest_tells_test_images_apart():
     def digest(**arguments):
         loaded = keras_ft.data.load("fashion_mini", **arguments)
-        return start.test_images(loaded)
+        return trainings.Trainings.test_images(SimpleNamespace(data=loaded))
 
     assert digest() == digest(seed=1, batch_size=128)
     assert digest() != digest(normalization=Normalization((0.4,), (0.2,)))
@@ -98,7 +101,7 @@ def test_a_verdict_says_how_many_seeds_it_is_of(tmp_path):
     )
     (sentence,) = found.verdicts()
     assert sentence.endswith("; 3 of 5 seeds only, as trainings failed")
-    files.write(found)
+    found.write()
     head, _, ft = (tmp_path / "methods.csv").read_text().splitlines()
     assert ft.split(",")[head.split(",").index("over_plain_seeds")] == "3"
 
@@ -109,7 +112,7 @@ def test_the_teachers_pass_is_chosen_when_something_learns(
     few = toy | {"methods": ["none"], "seeds": 1}
     found = keras_ft.compare(tmp_path, **few)
     assert found.about["teacher_pass"] == "cache"
-    monkeypatch.setattr(teacher_outputs, "_LIMIT", 1)
+    monkeypatch.setattr(trainings, "_CACHE_LIMIT", 1)
     found = keras_ft.compare(tmp_path, **few | {"methods": ["none", "kd"]})
     assert found.about["teacher_pass"] == "live"
     # Nor by a comparison that leaves out what has learned.
@@ -166,7 +169,8 @@ def test_a_broken_export_leaves_the_accuracy(tmp_path, few, monkeypatch):
 
 @pytest.mark.slow
 def test_an_export_by_hand_changes_no_result(tmp_path, few, monkeypatch):
-    few |= {"export": True}
+    # An export by hand measures fewer images than these have.
+    few |= {"dataset": "fashion_mini", "train_examples": 64, "export": True}
     (before,) = keras_ft.compare(tmp_path, **few).trainings
     assert before.int8_images == 2000
     path, result = experiments.export_run(tmp_path / before.folder, "int8")
@@ -176,13 +180,39 @@ def test_an_export_by_hand_changes_no_result(tmp_path, few, monkeypatch):
     assert after == before
 
 
+@pytest.mark.slow
+def test_methods_start_alike_and_seeds_do_not(tmp_path, photos):
+    """With a student of the zoo, which every training makes anew."""
+    images, teacher = photos
+    found = keras_ft.compare(
+        tmp_path,
+        recipe=keras_ft.Recipe.preset("official").short(1, 1),
+        dataset=str(images),
+        teacher=str(teacher),
+        student="resnet8",
+        methods=["none", "kd", "ft"],
+        seeds=2,
+        export=False,
+    )
+    assert not found.failures
+    content = json.loads((tmp_path / "comparison.json").read_text("utf-8"))
+    assert len(content["trainings"]) == 6
+    for field in ("initial_weights", "first_batch"):
+        digests = {}
+        for training in content["trainings"]:
+            digests.setdefault(training["seed"], set()).add(training[field])
+        first, second = digests[0], digests[1]
+        assert len(first) == len(second) == 1, field
+        assert first != second, field
+        assert all(len(digest) == 64 for digest in first | second)
+
+
 def test_initial_weights_are_the_files(tmp_path, few):
     student = saved(tmp_path / "student.keras")
-    data = keras_ft.data.load("fashion_mini", train_examples=64)
     loaded = keras.models.load_model(student)
-    began = start.of(loaded, data)
+    began = students.digest(loaded.weights)
     few |= {"student": student}
     (plain,) = keras_ft.compare(tmp_path / "run", **few).trainings
-    assert plain.initial_weights == began["initial_weights"]
+    assert plain.initial_weights == began
     loaded.layers[1].kernel.assign_add(np.full((5, 5, 1, 8), 1e-6))
-    assert start.of(loaded, data) != began
+    assert students.digest(loaded.weights) != began

@@ -7,22 +7,21 @@ import pytest
 import keras_ft
 from keras_ft import report
 from keras_ft.errors import InputError
-from keras_ft.experiments.comparison import MethodSettings
 from keras_ft.experiments.comparison import trainings
 from keras_ft.export import ExportError
 
 
 def interrupt_after(monkeypatch, count):
     """Ctrl-C in the training after so many."""
-    wrap, begun = trainings.wrapped, []
+    build, begun = trainings.Trainings.build, []
 
-    def wrapped(*arguments):
+    def built(*arguments):
         begun.append(arguments)
         if len(begun) > count:
             raise KeyboardInterrupt
-        return wrap(*arguments)
+        return build(*arguments)
 
-    monkeypatch.setattr(trainings, "wrapped", wrapped)
+    monkeypatch.setattr(trainings.Trainings, "build", built)
 
 
 @pytest.mark.slow
@@ -77,7 +76,7 @@ def test_exports_may_follow_and_a_refused_one_is_a_result(
         found = keras_ft.compare(tmp_path, **exported)
         plain, kd = found.trainings
         size = (tmp_path / plain.folder / "student_int8.tflite").stat().st_size
-        assert plain.int8_bytes == size and plain.int8_images == 2000
+        assert plain.int8_bytes == size and plain.int8_images == 60
         assert 0 <= plain.int8_accuracy <= 1
         assert "too far off" in kd.int8_refused and kd.accuracy is not None
         assert kd.int8_bytes is None and not found.failures
@@ -88,11 +87,6 @@ def test_exports_may_follow_and_a_refused_one_is_a_result(
     assert "kd, seed 0: no int8 file. Invalid `student`. Received: too" in page
     content = json.loads((tmp_path / "comparison.json").read_text("utf-8"))
     assert [m["int8_seeds"] for m in content["methods"]] == [1, 0]
-
-
-def test_a_temperature_of_zero_is_refused():
-    with pytest.raises(InputError, match="above 0"):
-        MethodSettings(kd_temperature=0.0)
 
 
 def test_a_rate_that_leaves_no_channel_is_refused_before_anything(

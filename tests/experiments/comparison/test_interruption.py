@@ -1,23 +1,7 @@
-import os
-import pickle
-import signal
-import subprocess
-import sys
-import time
-
-import keras
-import numpy as np
 import pytest
 
 import keras_ft
 from keras_ft.experiments.comparison import trainings
-
-CODE = """
-import pickle, sys
-import keras_ft
-folder, settings = sys.argv[1], pickle.loads(bytes.fromhex(sys.argv[2]))
-keras_ft.compare(folder, **settings)
-"""
 
 
 def test_ctrl_c_passes_and_what_was_done_stays(tmp_path, toy, monkeypatch):
@@ -39,41 +23,7 @@ def test_ctrl_c_passes_and_what_was_done_stays(tmp_path, toy, monkeypatch):
 
 
 @pytest.mark.slow
-def test_killed_and_started_again_it_ends_the_same(tmp_path, toy, root):
-    settings = toy | {"methods": ["none", "kd"], "seeds": 2}
-    settings["recipe"] = keras_ft.Recipe.preset("official").short(1, 6)
-    words = [sys.executable, "-c", CODE]
-    packed = pickle.dumps(settings).hex()
-
-    def start(name):
-        return subprocess.Popen(
-            [*words, str(tmp_path / name), packed],
-            cwd=root,
-            env=os.environ | {"TF_ENABLE_ONEDNN_OPTS": "0"},
-        )
-
-    assert start("whole").wait() == 0
-    killed = start("killed")
-    # Within the second training of the first seed.
-    while not (tmp_path / "killed/kd-seed0/history/student.csv").exists():
-        assert killed.poll() is None
-        time.sleep(0.01)
-    os.kill(killed.pid, signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
-    done = tmp_path / "killed/none-seed0/student.keras"
-    before = done.stat().st_mtime_ns
-    assert start("killed").wait() == 0
-    assert done.stat().st_mtime_ns == before
-    for name in ("none-seed0", "kd-seed0", "none-seed1", "kd-seed1"):
-        whole, again = (
-            keras.models.load_model(tmp_path / run / name / "student.keras")
-            for run in ("whole", "killed")
-        )
-        for mine, known in zip(again.weights, whole.weights, strict=True):
-            np.testing.assert_array_equal(mine, known)
-
-
-@pytest.mark.slow
+@pytest.mark.long
 def test_trainings_in_processes_of_their_own(tmp_path, toy):
     lines = []
     settings = toy | {"methods": ["none", "ft"], "seeds": 1}

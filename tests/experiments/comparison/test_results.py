@@ -31,9 +31,9 @@ def test_methods_share_start_and_batches_and_seeds_do_not(finished):
     assert len(batches) == 2
 
 
-def test_accuracies_are_those_of_the_saved_students(finished):
-    data = keras_ft.data.load("fashion_mini")
-    images, labels = data.examples("test", 2000)
+def test_accuracies_are_those_of_the_saved_students(finished, few_images):
+    data = keras_ft.data.load(few_images)
+    images, labels = data.examples("test", 60)
     for training in finished.trainings[::3]:
         student = keras.models.load_model(
             finished.run_dir / training.folder / "student.keras"

@@ -1,6 +1,6 @@
 from keras_ft.experiments.comparison import table
-from keras_ft.experiments.comparison.method_result import MethodResult
-from keras_ft.experiments.comparison.training_result import TrainingResult
+from keras_ft.experiments.comparison.results import MethodResult
+from keras_ft.experiments.comparison.results import TrainingResult
 
 
 def test_an_int8_mean_says_how_many_seeds_it_is_of():

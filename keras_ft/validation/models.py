@@ -1,0 +1,120 @@
+"""Check models before the first training step."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_ft.errors import InputError
+
+
+def check_model(argument: str, model: Any) -> None:
+    """Refuse anything but a built Keras 3 model."""
+    if not isinstance(model, keras.Model):
+        raise InputError(
+            argument,
+            f"a {type(model).__name__} from {type(model).__module__}",
+            "a Keras 3 model (keras.Model)",
+            "Load it with keras.models.load_model; tf.keras and PyTorch models "
+            "are not Keras 3 models.",
+        )
+    if not model.built:
+        raise InputError(
+            argument,
+            f"'{model.name}', which was never built",
+            "a built model",
+            "Start it with keras.Input(shape), or call it on a batch once.",
+        )
+
+
+def check_pair(teacher: keras.Model, student: keras.Model) -> None:
+    """Refuse pairs that cannot see the same images or share weights."""
+    check_model("teacher", teacher)
+    check_model("student", student)
+    teacher_ids = {id(variable) for variable in teacher.variables}
+    shared = [v for v in student.variables if id(v) in teacher_ids]
+    if teacher is student or shared:
+        raise InputError(
+            "student",
+            f"'{student.name}', which shares weights with the teacher",
+            "two models with weights of their own",
+            "Copy one of them with keras.models.clone_model.",
+        )
+    shapes = [input_shape(model) for model in (teacher, student)]
+    if None not in shapes and not fit_together(*shapes):
+        raise InputError(
+            "student",
+            f"input shape {shapes[1]}",
+            f"the teacher's, {shapes[0]}",
+            "Both networks see the same batch: build them for the same "
+            "image size and channels.",
+        )
+
+
+def check_finite(argument: str, model: keras.Model) -> None:
+    """Refuse models with NaN or infinite weights."""
+    for variable in model.variables:
+        if not keras.backend.is_float_dtype(variable.dtype):
+            continue
+        if not bool(ops.all(ops.isfinite(variable.value))):
+            raise InputError(
+                argument,
+                f"NaN or infinity in '{variable.path}'",
+                "finite weights",
+                "Load the model again from a sound checkpoint; training "
+                "against it would destroy the student.",
+            )
+
+
+def check_trainable(before: dict[int, str], now: dict[int, str]) -> None:
+    """Refuse no trainable weights, or others than the traced step's.
+
+    Args:
+        before: Path of each weight by the variable's id, when traced.
+        now: The same for this moment.
+    """
+    if not now:
+        raise InputError(
+            "trainable",
+            "a model without trainable weights",
+            "at least one",
+            "Set trainable = True on what is to be trained and call "
+            "compile() again.",
+        )
+    both = {**before, **now}
+    changed = sorted(both[key] for key in before.keys() ^ now.keys())
+    if before and changed:
+        raise InputError(
+            "trainable",
+            f"a change since training began of {', '.join(changed[:3])}"
+            + (f" and {len(changed) - 3} more" if len(changed) > 3 else ""),
+            "the trainable weights that training began with",
+            "Call compile() again; the traced step would go on with the old "
+            "set without a word.",
+        )
+
+
+def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
+    """Return the shape of a model's one input, batch first, or None."""
+    inputs = getattr(model, "inputs", None)
+    if inputs:
+        return tuple(inputs[0].shape) if len(inputs) == 1 else None
+    # A subclassed model remembers what it was built with or called on.
+    built = (model.get_build_config() or {}).get("input_shape")
+    return (None, *built[1:]) if isinstance(built, (tuple, list)) else None
+
+
+def output_shape(model: keras.Model) -> Any:
+    """Return the shape of a model's outputs; ask a subclassed one for it."""
+    if getattr(model, "outputs", None):
+        return model.output_shape
+    outputs = model(keras.KerasTensor(input_shape(model)))
+    return keras.tree.map_structure(lambda tensor: tensor.shape, outputs)
+
+
+def fit_together(one: Any, other: Any) -> bool:
+    """Return whether two shapes are equal wherever both are known."""
+    return len(one) == len(other) and all(
+        a is None or b is None or a == b
+        for a, b in zip(one, other, strict=True)
+    )

@@ -1,0 +1,124 @@
+"""From a method's name to its terms, weights and feature maps."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_ft import Recipe
+from keras_ft import methods
+from keras_ft import zoo
+from keras_ft.errors import InputError
+from keras_ft.methods import METHODS
+from keras_ft.methods import TITLES
+from keras_ft.methods import parse
+from keras_ft.methods import parse_all
+
+
+def test_the_default_methods_are_themselves():
+    assert tuple(parse(word).name for word in METHODS) == METHODS
+    assert parse("none").parts == ()
+    assert set(TITLES) == {"ft", "fitnet", "at", "kd"}
+
+
+def test_a_sum_has_one_spelling():
+    assert parse("kd+ft") == parse("ft+kd")
+    assert parse("kd+ft").title == "FT+KD"
+    assert len(parse_all(("kd+ft", "none", "ft+kd"))) == 2
+
+
+@pytest.mark.parametrize("word", ["", "ft+", "ft+ft", "none+kd", "crd", "FT"])
+def test_other_words_are_refused(word):
+    with pytest.raises(InputError, match="methods"):
+        parse(word, "methods")
+
+
+def test_no_method_at_all_is_refused():
+    with pytest.raises(InputError, match="none at all"):
+        parse_all(())
+
+
+@pytest.fixture(scope="module")
+def student():
+    return zoo.resnet8(10, (28, 28, 1))
+
+
+def names(pairs):
+    return {name: (t.name, s.name) for name, (t, s) in pairs.items()}
+
+
+def test_stages_of_the_zoo(student):
+    teacher = zoo.resnet14(10, (28, 28, 1))
+    wanted = parse_all(("fitnet", "ft+at"))
+    found = names(methods.tap_pairs(wanted, teacher, student))
+    assert found == {
+        "factor": ("stage3", "stage3"),
+        "hint": ("stage2", "stage2"),
+        "attention_1": ("stage1", "stage1"),
+        "attention_2": ("stage2", "stage2"),
+        "attention_3": ("stage3", "stage3"),
+    }
+
+
+def test_only_what_is_wanted(student):
+    wanted = parse_all(("none", "kd"))
+    assert not methods.tap_pairs(wanted, student, student)
+    only = methods.tap_pairs(
+        parse_all(("ft",)), student, student, "stage2", "stage1"
+    )
+    assert names(only) == {"factor": ("stage2", "stage1")}
+
+
+def test_networks_without_stages_are_paired_by_size(student):
+    # Maps of 28x28 only, the last of which is its ReLU's.
+    layers = keras.layers
+    image = keras.Input((28, 28, 1))
+    x = layers.ZeroPadding2D(1)(image)
+    x = layers.ReLU(name="last")(layers.Conv2D(4, 3)(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    teacher = keras.Model(image, layers.Dense(10)(x))
+    found = names(methods.tap_pairs(parse_all(("at",)), teacher, student))
+    assert found == {"attention_1": ("last", "stage1")}
+
+
+def test_no_size_in_common_is_refused(network, student):
+    with pytest.raises(InputError, match="8x8 in the teacher"):
+        methods.tap_pairs(parse_all(("at",)), network(), student)
+
+
+def test_the_loss_is_the_documented_mixture(network, paraphraser, batch):
+    """(1 - alpha) * labels + alpha * KD + beta * FT, term by term."""
+    recipe = Recipe.preset("official").replace(beta=7.0, kd_alpha=0.3)
+    teacher, student = network(8), network(4)
+    model = methods.build("kd+ft", recipe, teacher, student, paraphraser)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss)
+    logs = model.evaluate(*batch, batch_size=24, verbose=0, return_dict=True)
+    images, labels = batch
+    logits = [np.asarray(n(images, training=False)) for n in (teacher, student)]
+
+    def log_softmax(values):
+        values = values - values.max(-1, keepdims=True)
+        return values - np.log(np.exp(values).sum(-1, keepdims=True))
+
+    cross_entropy = -log_softmax(logits[1])[np.arange(24), labels].mean()
+    soft, ours = (log_softmax(each / 4.0) for each in logits)
+    divergence = 16.0 * (np.exp(soft) * (soft - ours)).sum(-1).mean()
+    assert logs["task_loss"] == pytest.approx(cross_entropy, rel=1e-4)
+    assert logs["soft_target_loss"] == pytest.approx(divergence, rel=1e-4)
+    expected = 0.7 * cross_entropy + 0.3 * divergence
+    expected += 7.0 * logs["factor_loss"] + logs["regularization_loss"]
+    assert logs["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_plain_training_is_the_student_itself(network):
+    student = network(4)
+    recipe = Recipe.preset("official")
+    assert methods.build("none", recipe, None, student) is student
+
+
+def test_what_a_method_needs_is_asked_for(network):
+    recipe = Recipe.preset("official")
+    with pytest.raises(InputError, match="needs a teacher"):
+        methods.build("kd", recipe, None, network(4))
+    with pytest.raises(InputError, match="needs a paraphraser"):
+        methods.build("ft", recipe, network(8), network(4))
