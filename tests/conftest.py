@@ -373,14 +373,14 @@ def finished_run(tmp_path_factory, made_once, distill_arguments) -> Path:
 @pytest.fixture
 def computed(monkeypatch) -> list[int]:
     """Rows of each batch that a teacher computes for a feature cache."""
-    from keras_ft.feature_cache import building
+    from keras_ft.feature_cache.request import Request
 
     rows: list[int] = []
-    compute = building.compute
+    compute = Request.compute
 
-    def counted(request, images, labels):
-        rows.append(len(labels))
-        return compute(request, images, labels)
+    def counted(self, images, numbers):
+        rows.append(len(numbers))
+        return compute(self, images, numbers)
 
-    monkeypatch.setattr(building, "compute", counted)
+    monkeypatch.setattr(Request, "compute", counted)
     return rows

@@ -27,7 +27,8 @@ from keras_ft import artifacts
 from keras_ft import zoo
 from keras_ft.data import fashion_mini
 from keras_ft.data import normalization
-from keras_ft.data import pipeline
+from keras_ft.data.batches import IndexedBatches
+from keras_ft.data.batches import split_in_memory
 
 INPUT_SHAPE = (28, 28, 1)
 BATCH_SIZE = 128
@@ -39,13 +40,12 @@ WEIGHT_DECAY = 5e-4
 
 def batches(
     images: np.ndarray, labels: np.ndarray, seed: int = 0, train: bool = False
-) -> pipeline.Batches:
-    return pipeline.Batches(
-        pipeline.from_memory(images),
-        labels.astype(np.int32),
-        INPUT_SHAPE,
-        normalization.FASHION_MNIST,
-        BATCH_SIZE,
+) -> IndexedBatches:
+    return IndexedBatches(
+        split=split_in_memory(images, labels),
+        image_shape=INPUT_SHAPE,
+        normalization=normalization.FASHION_MNIST,
+        batch_size=BATCH_SIZE,
         seed=seed,
         augment=train,
         drop_remainder=train,
@@ -64,7 +64,7 @@ def network() -> Any:
 
 
 def train(
-    model: Any, train_set: pipeline.Batches, epochs: int, learning_rate: float
+    model: Any, train_set: IndexedBatches, epochs: int, learning_rate: float
 ) -> None:
     """Train with a learning rate that falls linearly to 0."""
     rate = keras.optimizers.schedules.PolynomialDecay(

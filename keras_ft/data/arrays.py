@@ -1,21 +1,21 @@
 """The embedded images as NumPy arrays, for backends without TensorFlow."""
 
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 
 from keras_ft.data import fashion_mini
 from keras_ft.data import normalization as normalizations
-from keras_ft.data import split as splitting
+from keras_ft.data import splits as splitting
+from keras_ft.data.image_data import summary
+from keras_ft.data.load_settings import LoadSettings
 from keras_ft.data.normalization import Normalization
-from keras_ft.data.settings import Settings
 from keras_ft.errors import InputError
 
 Labelled = tuple[np.ndarray, np.ndarray]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class ImageArrays:
     """A labelled image data set in memory.
 
@@ -46,9 +46,13 @@ class ImageArrays:
     input_shape: tuple[int, ...]
     normalization: Normalization
 
+    def __repr__(self) -> str:
+        sizes = {part: len(getattr(self, part)[1]) for part in splitting.PARTS}
+        return summary(self.name, sizes, self.input_shape, self.classes)
+
     @property
     def classes(self) -> int:
-        """Number of classes."""
+        """Return the number of classes."""
         return len(self.class_names)
 
 
@@ -59,7 +63,7 @@ def arrays(
     validation_fraction: float = 0.1,
     train_examples: int | None = None,
 ) -> ImageArrays:
-    """The embedded images as NumPy arrays; needs no TensorFlow.
+    """Return the embedded images as NumPy arrays; needs no TensorFlow.
 
     The splits are those that `load` makes with the same arguments. The images
     are not augmented.
@@ -91,17 +95,25 @@ def arrays(
             "'fashion_mini', the embedded set",
             "Read other images with NumPy, keras.utils.PyDataset or Grain.",
         )
-    settings = Settings(
+    settings = LoadSettings(
         seed=seed,
         validation_fraction=validation_fraction,
         train_examples=train_examples,
     )
-    splits = _splits(fashion_mini.read())
-    parts, _ = splitting.divide(splits, settings)
+    embedded = fashion_mini.read()
+    splits = {}
+    for part in ("train", "test"):
+        labels = embedded[f"{part}_labels"].astype(np.int32)
+        fetch = embedded[f"{part}_images"].__getitem__
+        splits[part] = splitting.Split(fetch, labels, np.arange(len(labels)))
+    divided, _ = splitting.divide(splits, settings)
     normalization = normalizations.FASHION_MNIST
     train, validation, test = (
-        _labelled(parts[part], normalization)
-        for part in ("train", "validation", "test")
+        (
+            normalization.apply(part.images(np.arange(len(part)))),
+            part.labels,
+        )
+        for part in (divided[name] for name in splitting.PARTS)
     )
     return ImageArrays(
         name=name,
@@ -112,19 +124,3 @@ def arrays(
         input_shape=train[0].shape[1:],
         normalization=normalization,
     )
-
-
-def _splits(found: Mapping[str, np.ndarray]) -> dict[str, splitting.Split]:
-    return {
-        part: splitting.Split(
-            found[f"{part}_images"].__getitem__,
-            found[f"{part}_labels"].astype(np.int32),
-            np.arange(len(found[f"{part}_labels"])),
-        )
-        for part in ("train", "test")
-    }
-
-
-def _labelled(part: splitting.Split, normalization: Normalization) -> Labelled:
-    images = part.images(np.arange(len(part)))
-    return normalization.apply(images), part.labels

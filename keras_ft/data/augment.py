@@ -1,4 +1,4 @@
-"""Pad, crop and flip for a whole batch at once, without hidden state.
+"""Augmentation: pad, crop and flip a whole batch, without hidden state.
 
 The augmentation of the CIFAR ResNets (He et al. 2016, arXiv 1512.03385,
 section 4.2): pad 4 zero pixels on each side, crop a random window of the
@@ -30,7 +30,7 @@ class Views(NamedTuple):
 
 
 def draw_views(count: Any, seed: Any, padding: int = PADDING) -> Views:
-    """Random views, a pure function of the arguments.
+    """Draw random views, a pure function of the arguments.
 
     Args:
         count: Number of images B (int or scalar tensor).
@@ -49,7 +49,7 @@ def draw_views(count: Any, seed: Any, padding: int = PADDING) -> Views:
 
 
 def apply_views(images: Any, views: Views, padding: int = PADDING) -> Any:
-    """Takes the given view of every image.
+    """Take the given view of every image.
 
     Args:
         images: uint8 batch (B, H, W, C) with static H, W and C.
@@ -79,7 +79,7 @@ def apply_views(images: Any, views: Views, padding: int = PADDING) -> Any:
 
 
 def pad_crop_flip(images: Any, seed: Any, padding: int = PADDING) -> Any:
-    """Random pad-crop-flip of a uint8 batch.
+    """Pad, crop and flip a uint8 batch at random.
 
     Args:
         images: uint8 batch (B, H, W, C) with static H, W and C.
@@ -88,12 +88,6 @@ def pad_crop_flip(images: Any, seed: Any, padding: int = PADDING) -> Any:
 
     Returns:
         uint8 batch of the same shape.
-
-    Example:
-
-    >>> images = tf.zeros((8, 32, 32, 3), tf.uint8)
-    >>> pad_crop_flip(images, seed=(0, 1)).shape
-    TensorShape([8, 32, 32, 3])
     """
     views = draw_views(tf.shape(images)[0], seed, padding)
     return apply_views(images, views, padding)

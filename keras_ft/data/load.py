@@ -1,21 +1,20 @@
-"""One door to every data set: `load`."""
+"""Load a data set by name: embedded, a folder, or TensorFlow Datasets."""
 
 import os
 from pathlib import Path
 
-import numpy as np
-
 from keras_ft.data import fashion_mini
 from keras_ft.data import normalization as normalizations
-from keras_ft.data.dataset import ImageData
+from keras_ft.data.image_data import ImageData
+from keras_ft.data.image_data import from_splits
+from keras_ft.data.load_settings import LoadSettings
 from keras_ft.data.normalization import Normalization
-from keras_ft.data.settings import Settings
 from keras_ft.errors import InputError
 from keras_ft.validation.installed import require_tensorflow
 
 # Decoded images beyond this are read from disk again every epoch.
 MEMORY_LIMIT = 4 * 2**30
-KNOWN = {
+USUAL_NORMALIZATION = {
     "cifar10": normalizations.CIFAR10,
     "fashion_mnist": normalizations.FASHION_MNIST,
 }
@@ -34,7 +33,7 @@ def load(
     train_examples: int | None = None,
     drop_remainder: bool = False,
 ) -> ImageData:
-    """Loads labelled images for training, validation and test.
+    """Load labelled images for training, validation and test.
 
     The three splits never share an image, except where `validation_fraction`
     is 0. Splits the source lacks are cut from its training images, seeded
@@ -83,7 +82,7 @@ def load(
     >>> data.classes, data.input_shape, data.steps_per_epoch
     (10, (28, 28, 1), 16)
     """
-    settings = Settings(
+    settings = LoadSettings(
         batch_size=batch_size,
         seed=seed,
         augment=augment,
@@ -104,9 +103,7 @@ def load(
     if path.is_dir():
         return _folder(path, settings)
     if path.is_absolute() or str(name).startswith((".", "~", "/")):
-        raise InputError(
-            "name", str(name), "an existing folder", "Check the path."
-        )
+        raise InputError(f"There is no folder {name}. Check the path.")
     return _tfds(str(name), data_dir, settings)
 
 
@@ -114,51 +111,50 @@ def load(
 # work without TensorFlow, and the embedded data must not wait for TFDS.
 
 
-def _embedded(settings: Settings) -> ImageData:
-    from keras_ft.data import indexed
-    from keras_ft.data import pipeline
-    from keras_ft.data.split import Split
+def _embedded(settings: LoadSettings) -> ImageData:
+    from keras_ft.data.batches import split_in_memory
 
-    arrays = fashion_mini.read()
-    splits = {}
-    for split in ("train", "test"):
-        images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
-        if settings.image_size not in (None, images.shape[1:3]):
-            raise InputError(
-                "image_size",
-                settings.image_size,
-                "None or (28, 28) for fashion_mini",
-                "Leave it out.",
-            )
-        splits[split] = Split(
-            pipeline.from_memory(images),
-            labels.astype(np.int32),
-            np.arange(len(labels)),
+    if settings.image_size not in (None, (28, 28)):
+        raise InputError(
+            "image_size",
+            settings.image_size,
+            "None or (28, 28) for fashion_mini",
+            "Leave it out.",
         )
-    known = normalizations.FASHION_MNIST
-    names = fashion_mini.CLASS_NAMES
-    return indexed.image_data("fashion_mini", splits, names, settings, known)
+    arrays = fashion_mini.read()
+    splits = {
+        part: split_in_memory(
+            arrays[f"{part}_images"], arrays[f"{part}_labels"]
+        )
+        for part in ("train", "test")
+    }
+    return from_splits(
+        "fashion_mini",
+        splits,
+        fashion_mini.CLASS_NAMES,
+        settings,
+        normalizations.FASHION_MNIST,
+    )
 
 
-def _folder(path: Path, settings: Settings) -> ImageData:
-    from keras_ft.data import folder
-    from keras_ft.data import indexed
+def _folder(path: Path, settings: LoadSettings) -> ImageData:
+    from keras_ft.data import image_folder
 
-    splits, class_names = folder.read(path, settings.image_size, MEMORY_LIMIT)
-    return indexed.image_data(path.name, splits, class_names, settings)
+    splits, class_names = image_folder.read(
+        path, settings.image_size, MEMORY_LIMIT
+    )
+    return from_splits(path.name, splits, class_names, settings)
 
 
 def _tfds(
-    name: str, data_dir: str | os.PathLike[str] | None, settings: Settings
+    name: str, data_dir: str | os.PathLike[str] | None, settings: LoadSettings
 ) -> ImageData:
-    from keras_ft.data import indexed
-    from keras_ft.data import streamed
-    from keras_ft.data import tfds_set
+    from keras_ft.data import tfds_source
 
     where = None if data_dir is None else os.fspath(Path(data_dir).expanduser())
-    source = tfds_set.find(name, where, settings)
-    known = KNOWN.get(name.partition("/")[0])
+    source = tfds_source.find(name, where, settings)
+    usual = USUAL_NORMALIZATION.get(name.partition("/")[0])
     if source.bytes > MEMORY_LIMIT:
-        return streamed.image_data(name, source, settings, known)
+        return tfds_source.streamed(name, source, settings, usual)
     splits = source.splits()
-    return indexed.image_data(name, splits, source.class_names, settings, known)
+    return from_splits(name, splits, source.class_names, settings, usual)

@@ -1,9 +1,11 @@
-"""How pixels become network input."""
+"""Normalization: from pixels to network input."""
 
 import dataclasses
 from collections.abc import Iterable
 
 import numpy as np
+
+from keras_ft.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Normalization:
 
     @classmethod
     def of(cls, blocks: Iterable[np.ndarray]) -> "Normalization":
-        """Statistics of uint8 images over everything but the last axis.
+        """Compute it from uint8 images, over everything but the last axis.
 
         Exact: pixels are counted per value, the sums are float64. A constant
         channel gets the deviation 1, so it becomes 0, not NaN.
@@ -52,15 +54,25 @@ class Normalization:
         return cls(tuple(mean), tuple(std))
 
     def scale_and_shift(self) -> tuple[np.ndarray, np.ndarray]:
-        """float32 (scale, shift) with `input = pixel * scale + shift`."""
+        """Return float32 pairs with `input = pixel * scale + shift`."""
         mean, std = np.array(self.mean), np.array(self.std)
         scale = (1.0 / (255.0 * std)).astype(np.float32)
         return scale, (-mean / std).astype(np.float32)
 
     def apply(self, images: np.ndarray) -> np.ndarray:
-        """uint8 images (..., C) as the float32 the pipelines deliver."""
+        """Map uint8 images (..., C) to the float32 that pipelines yield."""
         scale, shift = self.scale_and_shift()
         return images.astype(np.float32) * scale + shift
+
+    def check_channels(self, channels: int) -> None:
+        """Refuse a normalization that was made for other images."""
+        if (len(self.mean), len(self.std)) != (channels, channels):
+            raise InputError(
+                "normalization",
+                self,
+                f"one mean and one std for each of {channels} channels",
+                "Leave it out to have it computed.",
+            )
 
 
 # Official Factor Transfer code (Jangho-Kim/Factor-Transfer-pytorch) and many

@@ -20,6 +20,7 @@ from keras_ft.experiments.datasets import loader
 from keras_ft.experiments.distill import views_of
 from keras_ft.experiments.settings import Settings
 from keras_ft.experiments.training import compile_model
+from keras_ft.feature_cache import FeatureCache
 from keras_ft.features.extraction import feature_extractor
 from keras_ft.features.taps import find_tap
 from keras_ft.models.frozen_teacher import FrozenTeacherModel
@@ -481,9 +482,6 @@ def _tap_shape(
 def _cache(
     settings: Settings, data: Any, trained: Mapping[str, Any]
 ) -> dict[str, Any]:
-    from keras_ft.feature_cache import building
-    from keras_ft.feature_cache.request import Request
-
     views = views_of(settings, settings.views or VIEWS)
     learning = [
         model
@@ -494,19 +492,17 @@ def _cache(
     logits = methods.use_outputs(methods.parse_all(settings.methods))
     if not taps and not logits:
         return {"cache_bytes": 0, "cache_seconds": 0.0, "cache_views": views}
-    request = Request(
+    size, seconds = FeatureCache.cost(
         learning[0].teacher,
         data,
-        tuple(taps),
-        logits,
-        views,
-        "float16",
-        None,
-        settings.acceleration,
+        taps=tuple(taps),
+        logits=logits,
+        views=views,
+        acceleration=settings.acceleration,
     )
     return {
-        "cache_bytes": request.bytes,
-        "cache_seconds": building.duration(request),
+        "cache_bytes": size,
+        "cache_seconds": seconds,
         "cache_views": views,
     }
 

@@ -1,189 +1,295 @@
-"""Fills a cache shard by shard."""
+"""Build, continue and open caches: what is there is checked, then used."""
 
+import dataclasses
 import itertools
-import math
+import sys
 import time
 from collections.abc import Callable
-from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
+import tqdm
 
-from keras_ft.data.dataset import ImageData
+from keras_ft import artifacts
+from keras_ft.data.image_data import ImageData
 from keras_ft.errors import InputError
-from keras_ft.feature_cache.agreement import agreement
-from keras_ft.feature_cache.cached_stream import CachedStream
-from keras_ft.feature_cache.layout import NO_ERROR
-from keras_ft.feature_cache.layout import Errors
-from keras_ft.feature_cache.layout import encode
-from keras_ft.feature_cache.layout import worst
-from keras_ft.feature_cache.progress import Echo
-from keras_ft.feature_cache.progress import Progress
+from keras_ft.feature_cache import key as keys
+from keras_ft.feature_cache import request as requests
+from keras_ft.feature_cache.cached_batches import CachedBatches
+from keras_ft.feature_cache.cached_batches import LazyBatches
 from keras_ft.feature_cache.request import Request
-from keras_ft.feature_cache.shard import Shard
-from keras_ft.feature_cache.shard_folder import ShardFolder
-from keras_ft.feature_cache.shard_memory import ShardMemory
+from keras_ft.feature_cache.rows import LOGITS
+from keras_ft.feature_cache.rows import MEASURES
+from keras_ft.feature_cache.rows import RowFormat
+from keras_ft.feature_cache.store import SPLITS
+from keras_ft.feature_cache.store import FolderStore
+from keras_ft.feature_cache.store import Store
+from keras_ft.feature_cache.store import View
+from keras_ft.feature_cache.teacher_pass import agreement
+from keras_ft.feature_cache.teacher_pass import live_teacher
+from keras_ft.features.taps import taps as taps_of
+from keras_ft.validation.models import check_model
 
-MEASURED = 3
-Keep = Callable[[Shard, list[bytes], Errors], None]
-
-
-def describe(request: Request) -> str:
-    """One sentence on bytes and minutes; runs the teacher on four batches."""
-    minutes = duration(request) / 60
-    rows = sum(shard.rows for shard in request.plan)
-    names = ", ".join(request.layout.names)
-    cost = (
-        f"{request.bytes:,} bytes, about {minutes:.1f} minutes; "
-        f"the teacher runs {request.how}"
-    )
-    if request.views is None:
-        return (
-            f"feature cache: a view for every epoch; the first with validation "
-            f"and test, {rows:,} rows of {names} as {request.layout.dtype}: "
-            f"{cost}"
-        )
-    return (
-        f"feature cache: {request.views} views, {rows:,} rows of {names} as "
-        f"{request.layout.dtype}: {cost}"
-    )
+Echo = Callable[[str], None]
+PARTS = 10
 
 
-def duration(request: Request) -> float:
-    """Seconds that all planned shards will take, from four batches."""
-    samples = itertools.cycle(request.survey.batches)
-    compute(request, *next(samples))
-    started = time.perf_counter()
-    for images, labels in itertools.islice(samples, MEASURED):
-        compute(request, images, labels)
-    seconds = (time.perf_counter() - started) / MEASURED
-    return seconds * sum(shard.batches for shard in request.plan)
+def build(
+    folder: artifacts.PathLike | None, request: Request, echo: Echo | None
+) -> CachedBatches:
+    """Compute what a cache does not have yet; see `FeatureCache.build`."""
+    requests.VIEWS.check("views", request.views)
+    if folder is None:
+        request.check_memory()
+        held = Store()
+        held.start(request.content())
+        _fill(held, request, echo)
+        return _checked(held, request, echo)
+    store = FolderStore(folder)
+    with store.locked():
+        _begin_or_continue(store, request)
+        _fill(store, request, echo)
+        return _checked(store, request, echo)
 
 
-def fill(
-    store: ShardFolder | ShardMemory,
-    request: Request,
-    plan: list[Shard],
-    echo: Echo | None,
-) -> None:
-    """Computes the shards of a plan that the store does not have.
+def lazy(
+    folder: artifacts.PathLike, request: Request, echo: Echo | None
+) -> CachedBatches:
+    """Return batches that compute what is missing; see `FeatureCache.lazy`."""
+    store = FolderStore(folder)
+    with store.locked(wait=True):
+        _begin_or_continue(store, request)
+        rows = sum(entry["rows"] for entry in store.blocks.values())
+        if not rows:
+            store.check_room(request.bytes)
+        store.content["accelerated"] |= request.accelerated
+    if rows:
+        _say(f"feature cache: {rows:,} rows are there", echo)
+    else:
+        _say(request.describe(), echo)
+    batches = LazyBatches(request, store)
+    _compare(batches, request)
+    return batches
 
-    Raises:
-        InputError: The teacher's outputs are not finite, or the dtype cannot
-            hold them.
-    """
-    pending = [shard for shard in plan if shard.name not in store.entries]
-    total = sum(shard.batches for shard in pending)
-    with Progress(total, echo) as progress:
-        for shard, batches in passes(request.data, pending):
-            for _ in records(request, shard, batches, store.write):
-                progress.advance()
 
-
-def records(
-    request: Request,
-    shard: Shard,
-    batches: Iterator[Any],
-    keep: Keep,
-    check: Callable[[Any, bytes], None] | None = None,
-) -> Iterator[bytes]:
-    """A shard's records, each as soon as it is computed.
+def open_finished(
+    folder: artifacts.PathLike,
+    teacher: keras.Model | None,
+    data: ImageData,
+    asked: keys.Key,
+    digest: str | None,
+) -> CachedBatches:
+    """Return a finished cache; see `FeatureCache.open`.
 
     Args:
-        request: What to compute.
-        shard: Which one.
-        batches: Its images and labels.
-        keep: Takes the whole shard, before the last record is handed out.
-        check: Sees the first images and their record, or `None`.
-
-    Raises:
-        InputError: See `fill`.
+        folder: Where it is.
+        teacher: The live teacher, or `None`.
+        data: The data.
+        asked: Entries the caller insists on; "taps" by name.
+        digest: Stands for the teacher if there is none.
     """
-    found: list[bytes] = []
-    errors = [list(NO_ERROR) for _ in request.layout.names]
-    for images, labels in batches:
-        record, error = compute(request, images, labels)
-        _check(error, request)
-        if check is not None and not found:
-            check(images, record)
-        found.append(record)
-        errors = worst(errors, error)
-        if len(found) == shard.batches:
-            keep(shard, found, errors)
-        yield record
-    if len(found) != shard.batches:
-        raise InputError(
-            "data",
-            f"{len(found)} batches for {shard.name}",
-            f"{shard.batches}",
-            "The data changed while it was read; load it again.",
+    requests.check_data(data)
+    store = FolderStore(folder)
+    store.load()
+    key = store.content["key"]
+    keys.check(key, {"format version": keys.FORMAT}, store.where)
+    names = asked.pop("taps", None)
+    if teacher is not None:
+        check_model("teacher", teacher)
+        asked |= keys.of_teacher(teacher)
+        if names is not None:
+            asked["taps"] = [i for i, _ in requests.find_taps(teacher, names)]
+    else:
+        _check_digest(digest, key, store.where)
+        _check_names(names, store.format)
+    batches = keys.first_batches(data, key["views"])
+    keys.check(key, asked | keys.of_data(data, batches), store.where)
+    store.verify()
+    opened = CachedBatches(data, store, _complete_views(store))
+    if teacher is not None:
+        table = taps_of(teacher)
+        taps = [table[index] for index in key["taps"]]
+        # Keras numbers the names it gives: today's are the ones to go by.
+        todays = [tap.name for tap in taps] + [LOGITS] * opened.format.logits
+        opened.format = dataclasses.replace(opened.format, names=tuple(todays))
+        opened.check_random_batches(
+            live_teacher(teacher, taps, opened.format.logits),
+            agreement(opened.format.dtype, store.content["accelerated"]),
         )
+    return opened
 
 
-def compute(request: Request, images: Any, labels: Any) -> tuple[bytes, Errors]:
-    """The record of one batch, and what storing costs."""
-    values = [
-        tf.cast(tf.convert_to_tensor(value), tf.float32)
-        for value in request.forward(images)
-    ]
-    stored, errors = request.compress(*values)
-    return encode(stored, labels), errors.numpy().tolist()
+def _begin_or_continue(store: FolderStore, request: Request) -> None:
+    if not store.exists():
+        store.start(request.content())
+        return
+    store.load()
+    keys.check(store.content["key"], request.key, store.where)
+    store.forget_deleted()
+    store.verify()
 
 
-def loss(stream: CachedStream) -> str:
-    """One sentence on what storing costs."""
+def _fill(store: Store, request: Request, echo: Echo | None) -> None:
+    """Compute the rows that the store does not have."""
+    size = request.data.batch_size
+    missing = {
+        (split, number): request.rows[split] - store.count((split, number))
+        for split in SPLITS
+        for number in range((request.views or 1) if split == "train" else 1)
+    }
+    rows = sum(missing.values())
+    if not rows:
+        return
+    # Another process may have begun without a folded teacher.
+    store.content["accelerated"] |= request.accelerated
+    _say(request.describe(), echo)
+    if rows < request.planned_rows:
+        _say(
+            f"feature cache: {request.planned_rows - rows:,} of "
+            f"{request.planned_rows:,} rows were computed before",
+            echo,
+        )
+    if isinstance(store, FolderStore):
+        store.check_room(rows * request.format.row.itemsize)
+    total = sum(-(-count // size) for count in missing.values())
+    batches = _missing_batches(store, request.data, missing)
+    for view, images, numbers in _with_progress(batches, total, echo):
+        store.add(view, *request.compute(images, numbers))
+    for view in missing:
+        if not store.is_complete(view):
+            raise InputError(
+                f"The data changed while it was read: {store.count(view)} "
+                f"different images came in {view[0]}, not "
+                f"{request.rows[view[0]]}. Load it again."
+            )
+
+
+def _missing_batches(
+    store: Store, data: ImageData, missing: Mapping[View, int]
+) -> Any:
+    """Yield view, images and numbers of batches that are not stored."""
+    for split in SPLITS:
+        views = [
+            number
+            for (part, number), count in missing.items()
+            if part == split and count
+        ]
+        if not views:
+            continue
+        epochs = tf.data.Dataset.from_tensor_slices(
+            tf.constant(views, tf.int64)
+        )
+        for images, _, numbers, number in data.numbered(split, epochs):
+            view, found = (split, int(number)), numbers.numpy()
+            if not store.has(view, found).all():
+                yield view, images, found
+
+
+def _checked(
+    store: Store, request: Request, echo: Echo | None
+) -> CachedBatches:
+    batches = CachedBatches(request.data, store, request.views)
+    _compare(batches, request)
     parts = [
         f"{name} within {error['relative']:.2%} of a row's length, cosine at "
         f"least {error['cosine']:.6f}"
-        for name, error in stream.error.items()
+        for name, error in errors(batches).items()
     ]
-    return f"feature cache: {stream.layout.dtype} keeps {'; '.join(parts)}"
+    dtype = request.format.dtype
+    _say(f"feature cache: {dtype} keeps {'; '.join(parts)}", echo)
+    return batches
 
 
-def passes(
-    data: ImageData, shards: list[Shard]
-) -> Iterator[tuple[Shard, Iterator[Any]]]:
-    """Each shard with its batches; the pipeline runs on where it can."""
-    source: Iterator[Any] = iter(())
-    split, at, position = "", 0, 0
-    for shard in shards:
-        first = shard.view * data.steps_per_epoch + shard.first
-        # A pipeline starts in the time of a few batches, not of an epoch.
-        if shard.split != split or shard.view > at + 1:
-            position = shard.view * data.steps_per_epoch
-            split = shard.split
-            source = iter(
-                data.train_from(shard.view)
-                if split == "train"
-                else getattr(data, split)
-            )
-        for _ in range(first - position):
-            next(source)
-        yield shard, itertools.islice(source, shard.batches)
-        at, position = shard.view, first + shard.batches
+def _compare(batches: CachedBatches, request: Request) -> None:
+    accelerated = batches.store.content["accelerated"]
+    near = agreement(request.format.dtype, accelerated)
+    batches.check_random_batches(request.live, near)
 
 
-def _check(errors: Errors, request: Request) -> None:
-    layout = request.layout
-    limit = agreement(layout.dtype, accelerated=False).row
-    for name, error in zip(layout.names, errors, strict=True):
-        absolute, _, cosine = error
-        if math.isnan(absolute):
-            raise InputError(
-                "teacher",
-                f"NaN or infinity in its '{name}'",
-                "finite values",
-                "Look for broken images or weights.",
-            )
-        if cosine < limit or math.isinf(absolute):
-            why = (
-                f"which is too small for the values of '{name}'"
-                if math.isinf(absolute)
-                else f"which keeps '{name}' at a cosine of {cosine:.5f} only"
-            )
-            raise InputError(
-                "dtype",
-                f"'{layout.dtype}', {why}",
-                f"a cosine of at least {limit}",
-                "Use dtype='float32'.",
-            )
+def errors(batches: CachedBatches) -> dict[str, dict[str, float]]:
+    """Return the worst errors over all rows, by output and measure."""
+    named = zip(batches.format.names, batches.store.errors, strict=True)
+    return {
+        name: dict(zip(MEASURES, found, strict=True)) for name, found in named
+    }
+
+
+def _complete_views(store: FolderStore) -> int:
+    """Return how many views there are; refuse what is not finished."""
+    views = store.views
+    if views is None:
+        numbers = itertools.takewhile(
+            lambda number: store.is_complete(("train", number)),
+            itertools.count(),
+        )
+        views = len(list(numbers))
+    expected = [("train", number) for number in range(views or 1)]
+    expected += [("validation", 0), ("test", 0)]
+    if not all(map(store.is_complete, expected)):
+        wanted = sum(store.content["rows"][split] for split, _ in expected)
+        have = sum(map(store.count, expected))
+        raise InputError(
+            f"The cache in {store.folder} is not finished, with {have} of "
+            f"{wanted} rows. Call {store.maker} again; it continues."
+        )
+    return views
+
+
+def _check_digest(digest: str | None, key: keys.Key, where: str) -> None:
+    if digest is None:
+        raise InputError(
+            "A cache is opened with its teacher, or with teacher_digest. "
+            "Pass teacher_digest=cache.teacher_digest, as it was when the "
+            "cache was built or last opened with its teacher."
+        )
+    if digest != keys.teacher_digest(key):
+        raise InputError(
+            "teacher_digest",
+            digest,
+            f"{keys.teacher_digest(key)}, with which {where} was built",
+            "Build a cache for this teacher in a folder of its own.",
+        )
+
+
+def _check_names(names: Sequence[str | None] | None, rows: RowFormat) -> None:
+    if names is not None and tuple(names) != rows.taps:
+        raise InputError(
+            "taps",
+            names,
+            f"{rows.taps}, with which the cache was built",
+            "Leave taps out, or build another cache.",
+        )
+
+
+def _say(line: str, echo: Echo | None) -> None:
+    if echo is not None:
+        echo(line)
+
+
+def _with_progress(batches: Any, total: int, echo: Echo | None) -> Any:
+    """Yield batches; show a bar on a terminal, else about ten lines."""
+    started = time.monotonic()
+    on_terminal = echo is not None and sys.stderr.isatty()
+    with tqdm.tqdm(
+        desc="feature cache",
+        total=total,
+        unit="batch",
+        dynamic_ncols=True,
+        disable=not on_terminal,
+    ) as bar:
+        for done, batch in enumerate(batches, 1):
+            yield batch
+            bar.update(1)
+            parts, before = (n * PARTS // total for n in (done, done - 1))
+            if not on_terminal and parts > before:
+                spent = time.monotonic() - started
+                left = spent / done * (total - done)
+                _say(
+                    f"feature cache: batch {done}/{total}, "
+                    f"{tqdm.tqdm.format_interval(spent)} spent, "
+                    f"{tqdm.tqdm.format_interval(left)} left",
+                    echo,
+                )

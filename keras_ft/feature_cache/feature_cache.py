@@ -1,5 +1,6 @@
 """The teacher's outputs for every augmented view, computed once."""
 
+import functools
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,20 +9,22 @@ from typing import Any
 import keras
 
 from keras_ft import artifacts
-from keras_ft.data.dataset import ImageData
-from keras_ft.feature_cache.cached_batches import CachedBatches
+from keras_ft.data.image_data import ImageData
+from keras_ft.data.image_data import check_epoch
+from keras_ft.feature_cache.cached_teacher import cached_teacher
 from keras_ft.validation.installed import require_tensorflow
 
 if TYPE_CHECKING:
     # TensorFlow is imported where it is used: `import keras_ft` must not ask
     # for it.
-    from keras_ft.feature_cache.forward import Forward
+    from keras_ft.feature_cache.cached_batches import CachedBatches
     from keras_ft.feature_cache.request import Request
+    from keras_ft.feature_cache.teacher_pass import Forward
 
 Echo = Callable[[str], None]
 
 
-class FeatureCache(CachedBatches):
+class FeatureCache:
     """Teacher outputs for seeded views of the data, ready for training.
 
     A *view* is one epoch of the training batches: their order, their
@@ -40,8 +43,8 @@ class FeatureCache(CachedBatches):
             "logits": (B, classes),            # only with logits=True
         }
 
-    all float32 whatever the dtype on disk. Each batch's labels are compared
-    with those it was built with.
+    all float32 whatever the dtype on disk. Rows are stored by image, and found
+    by the numbers of the images in a batch.
 
     Make one with `build`, `open` or `lazy`.
 
@@ -54,6 +57,9 @@ class FeatureCache(CachedBatches):
     TensorShape([128, 7, 7, 64])
     >>> model = keras_ft.FactorTransfer(cache.teacher, student, paraphraser)
     """
+
+    def __init__(self, batches: "CachedBatches") -> None:
+        self._batches = batches
 
     @classmethod
     def describe(
@@ -68,19 +74,27 @@ class FeatureCache(CachedBatches):
         forward: "Forward | None" = None,
         acceleration: str = "auto",
     ) -> str:
-        """Bytes and minutes of a cache, before it is built.
+        """Return a sentence on bytes and minutes of a cache, not yet built.
 
         The minutes are extrapolated from the teacher's time on four batches.
 
         Args: As for `build`, which says the same sentence first; `views=None`
             for one epoch of `lazy`.
         """
-        request = _request(
+        return _request(
             teacher, data, taps, logits, views, dtype, forward, acceleration
-        )
-        from keras_ft.feature_cache import building
+        ).describe()
 
-        return building.describe(request)
+    @classmethod
+    def cost(
+        cls, teacher: keras.Model, data: ImageData, **form: Any
+    ) -> tuple[int, float]:
+        """Return the bytes and the seconds that `describe` speaks of.
+
+        Args: As for `describe`.
+        """
+        request = _request(teacher, data, **form)
+        return request.bytes, request.seconds()
 
     @classmethod
     def build(
@@ -97,10 +111,10 @@ class FeatureCache(CachedBatches):
         acceleration: str = "auto",
         echo: Echo | None = print,
     ) -> "FeatureCache":
-        """Computes a cache, or what is missing of one.
+        """Compute a cache, or what is missing of one.
 
-        On disk it is written in shards of at most 64 MiB. A build that was
-        interrupted continues: finished shards are verified and kept. Shards
+        On disk it is written in blocks of about 64 MiB. A build that was
+        interrupted continues: finished blocks are verified and kept. Blocks
         that were deleted are computed again, damaged ones refused by name.
 
         Args:
@@ -112,8 +126,8 @@ class FeatureCache(CachedBatches):
             logits: Keep the teacher's output as well, for `SoftTargets`.
             views: How many differently augmented epochs to keep. Pad 4, crop
                 and flip has 162 views; few views train on fewer pictures.
-            dtype: "float32", "float16", or "int8" with one scale per channel
-                and batch. `error` says what it costs.
+            dtype: "float32", "float16", or "int8" with a scale for each
+                channel of an image. `error` says what it costs.
             forward: Runs in the teacher's place: maps a batch of images to a
                 list of features in the order of `taps`, then logits where
                 wanted. None leaves it to `acceleration`.
@@ -125,18 +139,16 @@ class FeatureCache(CachedBatches):
 
         Raises:
             InputError: Bad input; a folder with another cache, with damaged
-                shards or without room; a row whose cosine to the live
+                blocks or without room; a row whose cosine to the live
                 teacher's is below 0.999 (0.9999 for float32; with a faster
                 teacher 0.99, and 0.999 in the mean of a batch).
         """
         request = _request(
             teacher, data, taps, logits, views, dtype, forward, acceleration
         )
-        from keras_ft.feature_cache import assembly
+        from keras_ft.feature_cache import building
 
-        if folder is None:
-            return cls(assembly.in_memory(request, echo))
-        return cls(assembly.on_disk(folder, request, echo))
+        return cls(building.build(folder, request, echo))
 
     @classmethod
     def lazy(
@@ -152,14 +164,14 @@ class FeatureCache(CachedBatches):
         acceleration: str = "auto",
         echo: Echo | None = print,
     ) -> "FeatureCache":
-        """A cache without limit of views, filled while a training reads it.
+        """Return a cache that is filled while a training reads it.
 
-        Every epoch is a view of its own. What is stored is read; the rest is
-        computed by the teacher when a training asks for it, and stored for
-        the next training; pipelines read ahead, so that the teacher computes
-        up to a few batches more than are used. Several processes may share
-        the folder. `open` takes the complete epochs from the first on,
-        without the teacher.
+        Every epoch is a view of its own, without limit. What is stored is
+        read; the rest is computed by the teacher when a training asks for it,
+        and stored for the next training; pipelines read ahead, so that the
+        teacher computes up to a few batches more than are used. Several
+        processes may share the folder. `open` takes the complete epochs from
+        the first on, without the teacher.
 
         Args: As for `build`.
 
@@ -170,9 +182,9 @@ class FeatureCache(CachedBatches):
         request = _request(
             teacher, data, taps, logits, None, dtype, forward, acceleration
         )
-        from keras_ft.feature_cache import assembly
+        from keras_ft.feature_cache import building
 
-        return cls(assembly.lazily(folder, request, echo))
+        return cls(building.lazy(folder, request, echo))
 
     @classmethod
     def open(
@@ -187,7 +199,7 @@ class FeatureCache(CachedBatches):
         *,
         teacher_digest: str | None = None,
     ) -> "FeatureCache":
-        """Opens a finished cache: every bit of it is verified.
+        """Open a finished cache: every bit of it is verified.
 
         Its key is compared with the data and the teacher as they are now, and
         random batches with the live teacher. Without a teacher the
@@ -207,20 +219,102 @@ class FeatureCache(CachedBatches):
             InputError: Whatever differs or is damaged, by name.
         """
         _need_tensorflow()
-        from keras_ft.feature_cache import opening
+        from keras_ft.feature_cache import building
 
         asked = dict(taps=taps, logits=logits, views=views, dtype=dtype)
-        known = {
-            key: value for key, value in asked.items() if value is not None
-        }
-        return cls(opening.opened(folder, teacher, data, known, teacher_digest))
+        wanted = {n: value for n, value in asked.items() if value is not None}
+        return cls(
+            building.open_finished(
+                folder, teacher, data, wanted, teacher_digest
+            )
+        )
+
+    def train_from(self, epoch: int) -> Any:
+        """Return endless training batches that begin with the given epoch.
+
+        Args:
+            epoch: Whole epochs to pass over, counted from 0.
+        """
+        check_epoch(epoch)
+        return self._batches.train_from(epoch)
+
+    # Once each: a pipeline takes longer to make than to begin anew.
+    @functools.cached_property
+    def validation(self) -> Any:
+        """Return validation batches in fixed order, not augmented."""
+        return self._batches.ordered("validation")
+
+    @functools.cached_property
+    def test(self) -> Any:
+        """Return test batches in fixed order, not augmented."""
+        return self._batches.ordered("test")
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Return the number of training batches per epoch."""
+        return self._batches.data.steps_per_epoch
+
+    @property
+    def views(self) -> int | None:
+        """Return how many epochs differ; `None` for no limit."""
+        return self._batches.views
+
+    @property
+    def teacher(self) -> keras.Model:
+        """Return a teacher for batches that carry its outputs.
+
+        It has the teacher's input, its cached taps by name and its output,
+        but no weights: pass it as the teacher of `ParaphraserTrainer`,
+        `FactorTransfer` or `Distiller`. The last cached tap is its default.
+        On images alone it raises `InputError`.
+        """
+        rows = self._batches.format
+        taps = zip(rows.taps, rows.shapes, strict=False)
+        # As the teacher has them.
+        ordered = sorted(zip(self.key["taps"], taps, strict=True))
+        outline = self._batches.store.content["teacher"]
+        return cached_teacher(outline, [tap for _, tap in ordered])
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Return the names of the features, as in `x["features"]`."""
+        return self._batches.format.taps
+
+    @property
+    def bytes(self) -> int:
+        """Return what the cached outputs take; so far, if filled lazily."""
+        return self._batches.store.bytes
+
+    @property
+    def error(self) -> dict[str, dict[str, float]]:
+        """Return what storing costs, measured over all rows while building.
+
+        For each output the largest "absolute" error, the largest "relative"
+        one of a row (length of the difference over length of the row), and
+        the smallest "cosine" of a row.
+        """
+        from keras_ft.feature_cache import building
+
+        return building.errors(self._batches)
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """Return all that the cache depends on, by name."""
+        return dict(self._batches.store.content["key"])
+
+    @property
+    def teacher_digest(self) -> str:
+        """Return a digest of the teacher, for `open` without a teacher."""
+        from keras_ft.feature_cache import key
+
+        return key.teacher_digest(self.key)
 
 
-def _request(*arguments: Any) -> "Request":
+def _request(*arguments: Any, **form: Any) -> "Request":
     _need_tensorflow()
     from keras_ft.feature_cache.request import Request
 
-    return Request(*arguments)
+    return Request(*arguments, **form)
 
 
 def _need_tensorflow() -> None:

@@ -1,18 +1,22 @@
-"""What a cache depends on: one entry each, so that a change has a name."""
+"""The key: everything a cache depends on, so that a change has a name."""
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from keras_ft.data.dataset import ImageData
+from keras_ft.data.image_data import ImageData
 from keras_ft.errors import InputError
-from keras_ft.feature_cache.survey import Survey
+from keras_ft.feature_cache.store import SPLITS
+from keras_ft.features.digests import digest
+from keras_ft.features.digests import graph_digest
+from keras_ft.features.digests import weights_digest
 
-FORMAT = 1
+# 1 had its rows in the order of batches.
+FORMAT = 2
 # Images beyond this are fingerprinted by a sample of each split.
 FULL_BYTES = 2**29
 SAMPLE = 1024
@@ -32,18 +36,12 @@ _FOLLOWS = {
     "images": {"image size"},
     "steps per epoch": {"batch size"},
 }
-# Different in every process for the same network, or part of its weights.
-_IRRELEVANT = ("name", "shared_object_id", "build_config", "compile_config")
-_IRRELEVANT_ENDINGS = ("_initializer",)
-# Without influence on what a network computes that is not trained.
-_FOR_TRAINING = ("trainable",)
-_FOR_TRAINING_ENDINGS = ("_regularizer", "_constraint")
 
 
 def of_form(
     dtype: str, views: int | None, logits: bool, taps: list[int]
 ) -> Key:
-    """The entries of what is kept; taps by their place in the teacher."""
+    """Return the entries of what is kept; taps by place in the teacher."""
     return {
         "format version": FORMAT,
         "dtype": dtype,
@@ -54,103 +52,73 @@ def of_form(
 
 
 def of_teacher(teacher: keras.Model) -> Key:
-    """The teacher's entries: every bit of its weights, and its graph.
-
-    Layers are known by their place, not by their name: Keras numbers names
-    that it gives itself, so they differ between processes.
-    """
-    names = _IRRELEVANT + _FOR_TRAINING
-    endings = _IRRELEVANT_ENDINGS + _FOR_TRAINING_ENDINGS
+    """Return the teacher's entries: every bit of its weights, its graph."""
     return {
-        "teacher weights": _weights(teacher),
-        "teacher architecture": _graph(teacher, _Omitted(names, endings)),
+        "teacher weights": weights_digest(teacher),
+        "teacher architecture": graph_digest(teacher),
     }
 
 
-def of_student(student: keras.Model, tap: int) -> Key:
-    """The entries of a network that is to be trained.
+def teacher_digest(key: Key) -> str:
+    """Return one digest for the weights and the graph of a key's teacher."""
+    names = ("teacher weights", "teacher architecture")
+    return digest({name: key[name] for name in names})
+
+
+def first_batches(data: ImageData, views: int | None) -> list[Any]:
+    """Return the first batch of the first, the middle and the last view.
 
     Args:
-        student: With its initial weights. What counts in training only, such
-            as regularizers and frozen layers, is an entry as well.
-        tap: Place of its tap in the table of taps.
+        data: The images.
+        views: How many views there are to be; of no limit, the first three.
     """
-    omitted = _Omitted(_IRRELEVANT, _IRRELEVANT_ENDINGS)
-    return {
-        "student weights": _weights(student),
-        "student architecture": _graph(student, omitted),
-        "student tap": tap,
-    }
+    chosen = sorted({0, 1, 2} if views is None else {0, views // 2, views - 1})
+
+    epochs = [tf.data.Dataset.from_tensors(np.int64(view)) for view in chosen]
+    return [next(iter(data.numbered("train", epoch))) for epoch in epochs]
 
 
-def _weights(network: keras.Model) -> str:
-    found = hashlib.sha256()
-    for variable in network.weights:
-        array = np.asarray(variable)
-        found.update(f"{array.dtype}{array.shape}".encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
-
-
-def _graph(network: keras.Model, omitted: "_Omitted") -> str:
-    text = json.dumps(
-        omitted.canonical(network.get_config(), {}),
-        sort_keys=True,
-        default=lambda value: type(value).__name__,
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-class _Omitted:
-    """A configuration without some entries, layers known by their place."""
-
-    def __init__(
-        self, names: tuple[str, ...], endings: tuple[str, ...]
-    ) -> None:
-        self.names = names
-        self.endings = endings
-
-    def canonical(self, part: Any, places: dict[str, str]) -> Any:
-        if isinstance(part, Mapping):
-            if isinstance(part.get("name"), str):
-                places.setdefault(part["name"], f"layer {len(places)}")
-            return {
-                key: self.canonical(value, places)
-                for key, value in part.items()
-                if key not in self.names and not key.endswith(self.endings)
-            }
-        if isinstance(part, (list, tuple)):
-            return [self.canonical(value, places) for value in part]
-        return places.get(part, part) if isinstance(part, str) else part
-
-
-def of_data(data: ImageData, found: Survey) -> Key:
-    """The entries of images, labels, order and augmentation.
+def of_data(data: ImageData, batches: list[Any]) -> Key:
+    """Return the entries of images, labels, order and augmentation.
 
     Raw images and labels are taken whole up to 512 MiB; beyond that, 1,024
-    of each split. Order and augmentation are known by the first batches of
-    the first, the middle and the last view, pixel by pixel.
+    of each split. Order and augmentation are known by some batches, image
+    by image and pixel by pixel.
+
+    Args:
+        data: The images.
+        batches: What `first_batches` returned.
     """
-    sizes = found.sizes
-    images, labels = _examples(data)
     order, pixels = hashlib.sha256(), hashlib.sha256()
     scale, shift = data.normalization.scale_and_shift()
-    for batch_images, batch_labels in found.batches:
-        order.update(np.asarray(batch_labels, np.int32).tobytes())
+    for images, _, numbers, _ in batches:
+        order.update(np.asarray(numbers).tobytes())
         # Back to pixels: normalization is an entry of its own.
-        whole = np.rint((np.asarray(batch_images) - shift) / scale)
+        whole = np.rint((np.asarray(images) - shift) / scale)
         pixels.update(whole.astype(np.uint8).tobytes())
+    found_images, found_labels = _examples(data)
     normalization = data.normalization
     return {
         "image size": list(data.input_shape),
         "normalization": [list(normalization.mean), list(normalization.std)],
-        "batch size": [size["batch_size"] for size in sizes.values()],
-        "steps per epoch": [size["batches"] for size in sizes.values()],
-        "rows": [size["rows"] for size in sizes.values()],
-        "images": images,
-        "labels": labels,
+        "batch size": data.batch_size,
+        "steps per epoch": data.steps_per_epoch,
+        "rows": list(rows_of(data).values()),
+        "images": found_images,
+        "labels": found_labels,
         "order or seed": order.hexdigest(),
         "augmentation": pixels.hexdigest(),
+    }
+
+
+def rows_of(data: ImageData) -> dict[str, int]:
+    """Return how many images a view of each split has."""
+    seen = data.steps_per_epoch * data.batch_size
+    return {
+        split: min(data.sizes[split], seen)
+        if split == "train"
+        else data.sizes[split]
+        for split in SPLITS
     }
 
 
@@ -165,14 +133,8 @@ def _examples(data: ImageData) -> tuple[str, str]:
     return images.hexdigest(), labels.hexdigest()
 
 
-def digest(entries: Mapping[str, Any]) -> str:
-    """SHA-256 over entries."""
-    text = json.dumps(dict(entries), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def check(stored: Key, wanted: Key, where: str) -> None:
-    """Refuses a cache that was made for something else.
+    """Refuse a cache that was made for something else.
 
     Args:
         stored: The key in the manifest.

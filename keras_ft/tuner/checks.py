@@ -7,7 +7,7 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
-from keras_ft.data.dataset import ImageData
+from keras_ft.data.image_data import ImageData
 from keras_ft.errors import InputError
 from keras_ft.validation.models import check_model
 

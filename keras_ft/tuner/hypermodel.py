@@ -12,7 +12,7 @@ import keras_tuner
 
 from keras_ft import artifacts
 from keras_ft import methods
-from keras_ft.data.dataset import ImageData
+from keras_ft.data.image_data import ImageData
 from keras_ft.errors import InputError
 from keras_ft.experiments.progress import Echo
 from keras_ft.feature_cache import FeatureCache

@@ -11,14 +11,14 @@ import keras
 import keras_tuner
 
 from keras_ft import methods
-from keras_ft.data.dataset import ImageData
+from keras_ft.data.image_data import ImageData
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.run_folder import RunFolder
 from keras_ft.experiments.students import train_paraphraser
 from keras_ft.feature_cache import FeatureCache
-from keras_ft.feature_cache import key as keys
+from keras_ft.features import digests
 from keras_ft.features.taps import find_tap
 from keras_ft.features.taps import taps as taps_of
 from keras_ft.layers import Paraphraser
@@ -64,7 +64,7 @@ class Trials:
     acceleration: str
     echo: Echo | None
     # Of students that were built before.
-    _student_keys: dict[str, keys.Key] = dataclasses.field(
+    _student_keys: dict[str, dict[str, Any]] = dataclasses.field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -173,7 +173,7 @@ class Trials:
             "seed": self.seed,
             "acceleration": self.acceleration,
         }
-        folder = self.folder / "paraphrasers" / keys.digest(kept)[:16]
+        folder = self.folder / "paraphrasers" / digests.digest(kept)[:16]
         with RunFolder(folder, kept, echo=self.say, wait=True) as run:
             file = folder / "paraphraser.keras"
             if run.is_finished("paraphrase") and not file.is_file():
@@ -246,17 +246,23 @@ class Trials:
             "execution": execution,
             "student": self._student_key(hp, execution),
         }
-        path = self.folder / "trials" / keys.digest(key)[:16]
+        path = self.folder / "trials" / digests.digest(key)[:16]
         return TrialFolder(path, objective)
 
-    def _student_key(self, hp: Any, execution: int) -> keys.Key:
+    def _student_key(self, hp: Any, execution: int) -> dict[str, Any]:
         known = json.dumps([space.values_of(hp), execution])
         if known not in self._student_keys:
             student = self.student(hp.copy(), execution)
             name, argument = self.student_layer_name, "student_layer_name"
             tap = find_tap(student, name, argument)
             place = [t.name for t in taps_of(student)].index(tap.name)
-            self._student_keys[known] = keys.of_student(student, place)
+            self._student_keys[known] = {
+                "student weights": digests.weights_digest(student),
+                "student architecture": digests.graph_digest(
+                    student, trained=True
+                ),
+                "student tap": place,
+            }
         return self._student_keys[known]
 
     def say(self, line: str) -> None:

@@ -11,15 +11,14 @@ import pytest
 from keras_ft import data
 from keras_ft.data import fashion_mini
 from keras_ft.data import normalization
-from keras_ft.data.fashion_mini import arrays
 from keras_ft.errors import InputError
 
 
 def test_embedded_arrays_are_those_of_the_provenance() -> None:
     provenance = json.loads(
-        arrays.FILE.with_name("PROVENANCE.json").read_text()
+        fashion_mini.FILE.with_name("PROVENANCE.json").read_text()
     )
-    content = arrays.FILE.read_bytes()
+    content = fashion_mini.FILE.read_bytes()
     assert hashlib.sha256(content).hexdigest() == provenance["npz_sha256"]
     assert len(content) == provenance["npz_bytes"] < 3_200_000
     found = fashion_mini.read()
@@ -31,7 +30,7 @@ def test_embedded_arrays_are_those_of_the_provenance() -> None:
     statistics = provenance["training_split_statistics"]
     assert normalization.FASHION_MNIST.mean == (statistics["mean"],)
     assert normalization.FASHION_MNIST.std == (statistics["std"],)
-    notice = arrays.FILE.with_name("LICENSE").read_text()
+    notice = fashion_mini.FILE.with_name("LICENSE").read_text()
     assert "2017 Zalando SE" in notice and "MIT" in notice
 
 
@@ -104,7 +103,6 @@ def test_examples_are_raw_seeded_and_distinct() -> None:
 @pytest.mark.parametrize(
     ("arguments", "argument"),
     [
-        ({"name": "./no_such_folder"}, "name"),
         ({"image_size": (32, 32)}, "image_size"),
         ({"train_examples": 4501}, "train_examples"),
         (
@@ -121,6 +119,19 @@ def test_refused(arguments: dict[str, Any], argument: str) -> None:
     with pytest.raises(InputError) as caught:
         data.load(**arguments)
     assert caught.value.argument == argument
+
+
+def test_a_folder_that_is_not_there_is_refused_by_name() -> None:
+    with pytest.raises(InputError, match="no folder ./no_such_folder"):
+        data.load("./no_such_folder")
+
+
+@pytest.mark.parametrize("load", [data.load, data.arrays])
+def test_printing_a_data_set_is_one_line(load: Any) -> None:
+    assert str(load(train_examples=64)) == (
+        "fashion_mini: 64 training, 500 validation and 2,000 test images, "
+        "28x28x1, 10 classes"
+    )
 
 
 def test_a_path_object_is_accepted(tmp_path: Path) -> None:
@@ -140,3 +151,28 @@ def test_epochs_can_be_counted_from_elsewhere():
         np.testing.assert_array_equal(mine[1], known[1])
     assert later.sizes == loaded.sizes
     assert later.validation is loaded.validation
+
+
+def test_pixels_order_and_splits_are_those_of_every_version() -> None:
+    """Digests of version 610c393: a cache or a training goes on with them."""
+    found = data.load(batch_size=64, train_examples=1000, seed=3)
+    mean, std = found.normalization.mean[0], found.normalization.std[0]
+
+    def digest(batches: Any) -> str:
+        content = hashlib.sha256()
+        for images, labels in batches.take(2):
+            # Pixels: the last bit of a float depends on the processor.
+            pixels = np.rint((images.numpy() * std + mean) * 255)
+            content.update(pixels.astype(np.uint8).tobytes())
+            content.update(labels.numpy().tobytes())
+        return content.hexdigest()[:16]
+
+    assert digest(found.train_from(0)) == "b9de8b56eb4a4982"
+    assert digest(found.train_from(1)) == "d1d572df9a21b3f1"
+    assert digest(found.starting_at(5).train_from(2)) == "95c7255d0c744778"
+    assert digest(found.train) == "9ef03c242e45b896"
+    assert digest(found.validation) == "c109bbcd738e0508"
+    assert digest(found.test) == "e5f127d41fc7ad46"
+    images, labels = found.examples("train", 32, seed=2)
+    content = hashlib.sha256(images.tobytes() + labels.tobytes())
+    assert content.hexdigest()[:16] == "2b3bd02c58a7414d"

@@ -8,18 +8,18 @@ import keras
 
 import keras_ft
 from keras_ft.feature_cache import FeatureCache
-from keras_ft.feature_cache import forward
-from keras_ft.feature_cache import shard
+from keras_ft.feature_cache import store
+from keras_ft.feature_cache.teacher_pass import live_teacher
 from keras_ft.features.taps import find_tap
 
 MEASURED = 4
 
 
 def main(how: str, path: str, folder: str, batches: int) -> None:
-    shard.SHARD_BYTES = 1
+    store.BLOCK_BYTES = 1
     teacher = keras.models.load_model(path)
     data = keras_ft.data.load("fashion_mini", train_examples=96, batch_size=32)
-    live = forward.live(teacher, [find_tap(teacher, None, "")], False)
+    live = live_teacher(teacher, [find_tap(teacher, None, "")], False)
     left = MEASURED + batches
 
     def dying(images):

@@ -4,18 +4,17 @@ import keras
 import numpy as np
 import pytest
 
-from keras_ft.data import indexed
-from keras_ft.data import pipeline
+from keras_ft.data.batches import split_in_memory
+from keras_ft.data.image_data import from_splits
+from keras_ft.data.load_settings import LoadSettings
 from keras_ft.data.normalization import Normalization
-from keras_ft.data.settings import Settings
-from keras_ft.data.split import Split
 from keras_ft.feature_cache import FeatureCache
-from keras_ft.feature_cache import shard
+from keras_ft.feature_cache import store
 
 NAMES = ("a", "b", "c", "d")
 SIZES = {"train": 40, "validation": 20, "test": 12}
 FULL = {"train": 32, "validation": 16, "test": 16}
-# Bits that do not depend on the processor; test_folding.py has the default.
+# Bits that do not depend on the processor; test_teacher_pass.py has more.
 _PLAINLY = {"views": 2, "acceleration": "none", "echo": None}
 
 
@@ -40,13 +39,12 @@ def _data(
             labels[label] = (labels[label] + 1) % 4
         if split == "train" and swap:
             images, labels = images[::-1].copy(), labels[::-1].copy()
-        fetch = pipeline.from_memory(images)
-        splits[split] = Split(fetch, labels, np.arange(count))
+        splits[split] = split_in_memory(images, labels)
     normalization = Normalization((mean,) * 3, (0.25,) * 3)
-    asked = Settings(
+    asked = LoadSettings(
         **{"batch_size": 16, "normalization": normalization, **settings}
     )
-    return indexed.image_data("tiny", splits, NAMES, asked)
+    return from_splits("tiny", splits, NAMES, asked)
 
 
 @pytest.fixture(scope="session")
@@ -71,9 +69,9 @@ def teacher(network):
 
 
 @pytest.fixture
-def small_shards(monkeypatch):
-    """One batch per shard."""
-    monkeypatch.setattr(shard, "SHARD_BYTES", 1)
+def small_blocks(monkeypatch):
+    """One batch per block."""
+    monkeypatch.setattr(store, "BLOCK_BYTES", 1)
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +79,7 @@ def _finished(tmp_path_factory, network, data):
     folder = tmp_path_factory.mktemp("finished") / "cache"
     keras.utils.set_random_seed(0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shard, "SHARD_BYTES", 1)
+        patch.setattr(store, "BLOCK_BYTES", 1)
         teacher = network(name="teacher")
         FeatureCache.build(folder, teacher, data, **_PLAINLY)
     return folder
@@ -89,7 +87,7 @@ def _finished(tmp_path_factory, network, data):
 
 @pytest.fixture
 def folder(_finished, tmp_path):
-    """A finished cache of `teacher` and `data`: nine shards of one batch."""
+    """A finished cache of `teacher` and `data`: nine blocks of one batch."""
     shutil.copytree(_finished, tmp_path / "cache")
     return tmp_path / "cache"
 
@@ -105,20 +103,20 @@ def build():
 
 
 @pytest.fixture
-def shards_of():
-    """Names and bytes of a cache's shards."""
+def blocks_of():
+    """Names and bytes of a cache's blocks."""
     return lambda folder: {
-        path.name: path.read_bytes() for path in folder.glob("*.tfrecord")
+        path.name: path.read_bytes() for path in folder.glob("*.rows")
     }
 
 
 @pytest.fixture
 def counting(teacher):
     """The teacher as `forward`, which counts and can be made to fail."""
-    from keras_ft.feature_cache import forward
+    from keras_ft.feature_cache.teacher_pass import live_teacher
     from keras_ft.features.taps import find_tap
 
-    run = forward.live(teacher, [find_tap(teacher, None, "taps")], 0)
+    run = live_teacher(teacher, [find_tap(teacher, None, "taps")], 0)
 
     class Counting:
         calls = 0

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from keras_ft.data import fashion_mini
-from keras_ft.data.fashion_mini import arrays
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def test_rebuilding_gives_the_same_bytes(
     monkeypatch.setattr("sys.argv", arguments)
     build.main()
     for name in ("fashion_mini.npz", "PROVENANCE.json"):
-        shipped = arrays.FILE.with_name(name).read_bytes()
+        shipped = fashion_mini.FILE.with_name(name).read_bytes()
         assert (tmp_path / name).read_bytes() == shipped
 
 

@@ -1,12 +1,12 @@
-"""The embedded images as a TFDS data set, for those who work with TFDS."""
+"""The embedded images as a data set of TensorFlow Datasets."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import tensorflow_datasets as tfds
 
-from keras_ft.data.fashion_mini.arrays import CLASS_NAMES
-from keras_ft.data.fashion_mini.arrays import read
+from keras_ft.data.fashion_mini import CLASS_NAMES
+from keras_ft.data.fashion_mini import read
 
 
 class FashionMini(tfds.core.GeneratorBasedBuilder):

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_ft import methods
-from keras_ft.data.dataset import ImageData
+from keras_ft.data.image_data import ImageData
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
 from keras_ft.experiments import students

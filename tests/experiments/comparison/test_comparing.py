@@ -13,7 +13,7 @@ from keras_ft import report
 from keras_ft.errors import InputError
 from keras_ft.experiments import students
 from keras_ft.experiments.comparison import trainings
-from keras_ft.feature_cache import building
+from keras_ft.feature_cache.request import Request
 from keras_ft.methods import METHODS
 
 
@@ -40,7 +40,7 @@ def trained(monkeypatch):
 def test_one_teacher_pass_per_seed_for_all_methods(
     tmp_path, toy, computed, monkeypatch
 ):
-    monkeypatch.setattr(building, "describe", lambda request: "")
+    monkeypatch.setattr(Request, "describe", lambda request: "")
     methods = ["kd", "ft"]
     keras_ft.compare(tmp_path / "many", **toy | {"methods": methods})
     once = sum(computed)

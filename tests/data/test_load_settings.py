@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from keras_ft.data.settings import Settings
+from keras_ft.data.load_settings import LoadSettings
 from keras_ft.errors import InputError
 
 
@@ -26,5 +26,5 @@ from keras_ft.errors import InputError
 )
 def test_out_of_range(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError) as caught:
-        Settings(**wrong)
+        LoadSettings(**wrong)
     assert caught.value.argument == next(iter(wrong))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_ft.data import pipeline
+from keras_ft.data.batches import IndexedBatches
+from keras_ft.data.batches import split_in_memory
 from keras_ft.data.normalization import Normalization
 
 COUNT = 50
@@ -22,15 +23,14 @@ LABELS = np.arange(COUNT, dtype=np.int32)
 PIXELS = Normalization((0.0,) * 3, (1 / 255,) * 3)
 
 
-def batches(**changes: Any) -> pipeline.Batches:
+def batches(**changes: Any) -> IndexedBatches:
     settings: dict[str, Any] = {
-        "fetch": pipeline.from_memory(IMAGES),
-        "labels": LABELS,
+        "split": split_in_memory(IMAGES, LABELS),
         "image_shape": (8, 8, 3),
         "normalization": PIXELS,
         "batch_size": 16,
     }
-    return pipeline.Batches(**{**settings, **changes})
+    return IndexedBatches(**{**settings, **changes})
 
 
 def labels_of(dataset: tf.data.Dataset) -> list[int]:
@@ -44,7 +44,7 @@ def digest(dataset: tf.data.Dataset) -> str:
     return found.hexdigest()
 
 
-def epoch(found: pipeline.Batches, number: int) -> tf.data.Dataset:
+def epoch(found: IndexedBatches, number: int) -> tf.data.Dataset:
     return found.stream(number).take(found.steps)
 
 
@@ -68,7 +68,7 @@ def test_an_epoch_is_a_permutation_with_matching_images() -> None:
 
 def test_positions_select_and_labels_follow() -> None:
     chosen = np.array([7, 3, 40])
-    found = batches(labels=LABELS[chosen], positions=chosen)
+    found = batches(split=batches().split.take(chosen))
     for images, labels in found.shuffled():
         np.testing.assert_allclose(images[:, 3, 3, 1], labels, atol=1e-4)
     assert labels_of(found.ordered()) == [7, 3, 40]
@@ -120,7 +120,7 @@ def test_another_process_gives_the_same_batches() -> None:
     found = batches(augment=True, seed=11)
     here = digest(epoch(found, 5)), digest(found.shuffled())
     code = (
-        "from tests.data.test_pipeline import *\n"
+        "from tests.data.test_batches import *\n"
         "found = batches(augment=True, seed=11)\n"
         "print(digest(epoch(found, 5)), digest(found.shuffled()))"
     )

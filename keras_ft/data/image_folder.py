@@ -1,4 +1,4 @@
-"""Image files sorted into one folder per class."""
+"""Image folders: one folder of image files per class."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +8,8 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from keras_ft.data import pipeline
-from keras_ft.data.split import Split
+from keras_ft.data import batches
+from keras_ft.data.splits import Split
 from keras_ft.errors import InputError
 
 SPLIT_FOLDERS = {
@@ -29,7 +29,7 @@ LAYOUT = (
 def read(
     path: Path, image_size: tuple[int, int] | None, memory_limit: int
 ) -> tuple[dict[str, Split], tuple[str, ...]]:
-    """The splits of an image folder and its class names.
+    """Return the splits of an image folder, and its class names.
 
     Classes are the sorted folder names. Images are grey if all files are,
     else RGB; they are resized to `image_size` without regard to proportions.
@@ -56,8 +56,10 @@ def read(
     for split, (paths, labels) in files.items():
         fetch = _fetch_files(paths, size, channels)
         if held and paths:
-            fetch = pipeline.from_memory(_decode_all(fetch, paths))
-        splits[split] = Split(fetch, labels, np.arange(len(labels)))
+            images = _decode_all(fetch, paths)
+            splits[split] = batches.split_in_memory(images, labels)
+        else:
+            splits[split] = Split(fetch, labels, np.arange(len(labels)))
     return splits, class_names
 
 
@@ -75,15 +77,13 @@ def _split_folders(path: Path) -> dict[str, Path]:
 def _files(
     folder: Path, class_names: tuple[str, ...]
 ) -> tuple[list[Path], np.ndarray]:
-    """All image files of a split, sorted, and their labels."""
+    """Return all image files of a split, sorted, and their labels."""
     unknown = {f.name for f in folder.iterdir() if f.is_dir()} - {*class_names}
     if len(class_names) < 2 or unknown:
         wrong = f"the classes {sorted(unknown)}" if unknown else class_names
         raise InputError(
-            str(folder),
-            wrong,
-            "two or more class folders, the same in every split; " + LAYOUT,
-            "Rename or move the folders.",
+            f"{folder} has {wrong}, not two or more class folders, the same "
+            f"in every split. Expected is {LAYOUT}."
         )
     paths: list[Path] = []
     labels: list[int] = []
@@ -101,7 +101,7 @@ def _files(
 def _inspect(
     files: list[Path], image_size: tuple[int, int] | None
 ) -> tuple[tuple[int, int], int]:
-    """(height, width) and channels, from the headers of all files."""
+    """Return (height, width) and channels, from the headers of all files."""
     sizes: dict[tuple[int, int], Path] = {}
     modes = set()
     for file in files:
@@ -112,7 +112,7 @@ def _inspect(
         except OSError as error:
             raise _unreadable(file) from error
     if not files:
-        raise InputError("name", "no images", LAYOUT, "Check the path.")
+        raise InputError(f"There are no images. Expected is {LAYOUT}.")
     if image_size is None and len(sizes) > 1:
         different = [f"{file.name} {size}" for size, file in sizes.items()][:2]
         raise InputError(
@@ -134,7 +134,7 @@ def _fetch_files(
         image = tf.io.decode_image(
             tf.io.read_file(names[position]), channels, expand_animations=False
         )
-        return pipeline.resize(image, size)
+        return batches.resize(image, size)
 
     return lambda positions: tf.map_fn(
         decode, positions, fn_output_signature=shape
@@ -144,7 +144,7 @@ def _fetch_files(
 def _decode_all(fetch: Callable[[Any], Any], paths: list[Path]) -> np.ndarray:
     images = tf.data.Dataset.range(len(paths)).map(
         lambda position: fetch(position[None])[0],
-        num_parallel_calls=pipeline.cores(),
+        num_parallel_calls=batches.cores(),
     )
     decoded: list[np.ndarray] = []
     try:
@@ -156,8 +156,5 @@ def _decode_all(fetch: Callable[[Any], Any], paths: list[Path]) -> np.ndarray:
 
 def _unreadable(file: Path) -> InputError:
     return InputError(
-        str(file),
-        "a file that cannot be decoded",
-        "a whole JPEG, PNG, BMP or GIF image",
-        "Replace or remove it.",
+        f"{file} is no whole JPEG, PNG, BMP or GIF image. Replace or remove it."
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from keras_ft.data import network
+from keras_ft.data import reachability
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -32,11 +32,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.mark.parametrize("status", [200, 403, 404])
 def test_a_host_that_answers(server: str, status: int) -> None:
-    assert network.unreachable([f"{server}/{status}"] * 2) is None
+    assert reachability.unreachable([f"{server}/{status}"] * 2) is None
 
 
 def test_a_proxy_that_does_not_get_through(server: str) -> None:
-    assert "503" in str(network.unreachable([f"{server}/503"]))
+    assert "503" in str(reachability.unreachable([f"{server}/503"]))
 
 
 def test_a_proxy_that_is_not_there(
@@ -47,7 +47,7 @@ def test_a_proxy_that_is_not_there(
         port = free.getsockname()[1]
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("no_proxy", "")
-    assert network.unreachable([f"{server}/200"]) is not None
+    assert reachability.unreachable([f"{server}/200"]) is not None
 
 
 def test_a_silent_host_costs_only_the_time_limit(
@@ -60,5 +60,5 @@ def test_a_silent_host_costs_only_the_time_limit(
         silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.gz"
         began = time.monotonic()
-        assert network.unreachable([url], seconds=0.3) is not None
+        assert reachability.unreachable([url], seconds=0.3) is not None
         assert time.monotonic() - began < 3

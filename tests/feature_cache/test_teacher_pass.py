@@ -1,4 +1,4 @@
-"""What `acceleration` does to the teacher of a cache."""
+"""How a cache runs the teacher, and how near it must be to it."""
 
 import keras
 import numpy as np
@@ -10,14 +10,13 @@ from keras_ft.acceleration.folded_teacher import fold
 from keras_ft.data import load
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
-from keras_ft.feature_cache import agreement
-from keras_ft.feature_cache import forward
-from keras_ft.feature_cache import layout
+from keras_ft.feature_cache import rows
+from keras_ft.feature_cache import teacher_pass
 from keras_ft.features.extraction import feature_extractor
 from keras_ft.features.taps import find_tap
 
 
-@keras.saving.register_keras_serializable(package="test_folding")
+@keras.saving.register_keras_serializable(package="test_teacher_pass")
 class OwnScale(keras.layers.Layer):
     """Counts its calls: state, which cannot be folded."""
 
@@ -48,7 +47,7 @@ def _features(cache):
 def test_a_folded_teacher_fills_a_cache(
     gains, logits, teacher, data, build, said, monkeypatch
 ):
-    monkeypatch.setattr(forward, "gains_from_bfloat16", lambda: gains)
+    monkeypatch.setattr(teacher_pass, "gains_from_bfloat16", lambda: gains)
     cache = build(
         None,
         teacher,
@@ -95,8 +94,8 @@ def test_every_image_is_near_enough_in_bfloat16():
     for images, _ in load("fashion_mini", 128).test:
         pairs = zip(watched(images), folded(images), strict=True)
         for live, other in pairs:
-            _, cosines = layout.of_rows(live, other)
-            assert agreement.ACCELERATED.missed(cosines) is None
+            _, cosines = rows.distances(live, other)
+            assert teacher_pass.ACCELERATED.missed(cosines) is None
 
 
 def test_what_cannot_be_folded_runs_as_it_is(data, build, said):
@@ -112,12 +111,12 @@ def test_what_cannot_be_folded_runs_as_it_is(data, build, said):
 def test_a_fold_that_is_far_off_on_the_users_images_is_not_used(
     teacher, data, build, said, monkeypatch
 ):
-    monkeypatch.setattr(forward, "fold", lambda view, *_, **__: _turned(view))
+    monkeypatch.setattr(teacher_pass, "fold", _turned)
     build(None, teacher, data, acceleration="auto", echo=said.append)
     assert "as it is: folded, a mean cosine of -1.00000, below" in said[0]
 
 
-def _turned(view):
+def _turned(view, *_, **__):
     """A network with the opposite outputs."""
     outputs = [keras.ops.negative(x) for x in view.outputs]
     return keras.Model(view.inputs[0], outputs)
@@ -126,3 +125,17 @@ def _turned(view):
 def test_another_choice_is_refused(teacher, data, build):
     with pytest.raises(InputError, match="Invalid `acceleration`.*'fast'"):
         build(None, teacher, data, acceleration="fast")
+
+
+@pytest.mark.parametrize(
+    ("cosines", "missed"),
+    [
+        ([0.9991, 0.9991], None),
+        ([0.9985] * 16, "a mean cosine of 0.99850, below 0.999"),
+        ([0.9925] + [1.0] * 15, None),
+        ([0.9875] + [1.0] * 15, "a cosine of 0.98750, below 0.99"),
+        ([float("nan"), 1.0], "a mean cosine of nan, below 0.999"),
+    ],
+)
+def test_both_limits_count(cosines, missed):
+    assert teacher_pass.ACCELERATED.missed(np.float32(cosines)) == missed

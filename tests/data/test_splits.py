@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from keras_ft.data import split as splitting
-from keras_ft.data.settings import Settings
-from keras_ft.data.split import Split
-from keras_ft.data.split import stratified
+from keras_ft.data import splits as splitting
+from keras_ft.data.load_settings import LoadSettings
+from keras_ft.data.splits import Split
+from keras_ft.data.splits import stratified
 from keras_ft.errors import InputError
 
 
@@ -41,7 +41,7 @@ def test_any_count_can_be_taken(count: int) -> None:
 
 
 def test_train_only_gives_three_disjoint_splits() -> None:
-    found, notes = splitting.divide({"train": a_split(300)}, Settings())
+    found, notes = splitting.divide({"train": a_split(300)}, LoadSettings())
     parts = [members(found[part]) for part in ("train", "validation", "test")]
     assert [len(part) for part in parts] == [243, 27, 30]
     assert len(set.union(*parts)) == 300
@@ -50,7 +50,7 @@ def test_train_only_gives_three_disjoint_splits() -> None:
 
 def test_a_lone_validation_split_serves_as_test() -> None:
     source = {"train": a_split(300), "validation": a_split(60, 300)}
-    found, notes = splitting.divide(source, Settings())
+    found, notes = splitting.divide(source, LoadSettings())
     assert members(found["test"]) == set(range(300, 360))
     assert len(found["validation"]) == 30
     assert not members(found["train"]) & members(found["validation"])
@@ -63,13 +63,13 @@ def test_complete_sources_are_left_alone() -> None:
         "validation": a_split(60, 300),
         "test": a_split(30, 360),
     }
-    found, notes = splitting.divide(source, Settings())
+    found, notes = splitting.divide(source, LoadSettings())
     assert found == source and notes == ()
 
 
 def test_no_validation_on_request_is_said() -> None:
     source = {"train": a_split(300), "test": a_split(30, 300)}
-    settings = Settings(validation_fraction=0)
+    settings = LoadSettings(validation_fraction=0)
     found, notes = splitting.divide(source, settings)
     assert len(found["train"]) == 300
     assert found["validation"] is found["test"]
@@ -78,8 +78,8 @@ def test_no_validation_on_request_is_said() -> None:
 
 def test_few_examples_leave_validation_as_it_is() -> None:
     source = {"train": a_split(300), "test": a_split(30, 300)}
-    whole, _ = splitting.divide(source, Settings())
-    few, _ = splitting.divide(source, Settings(train_examples=30))
+    whole, _ = splitting.divide(source, LoadSettings())
+    few, _ = splitting.divide(source, LoadSettings(train_examples=30))
     assert members(few["validation"]) == members(whole["validation"])
     assert members(few["train"]) < members(whole["train"])
     assert np.bincount(few["train"].labels).tolist() == [10, 10, 10]
@@ -88,12 +88,14 @@ def test_few_examples_leave_validation_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("settings", "argument"),
     [
-        (Settings(validation_fraction=0.001), "validation_fraction"),
-        (Settings(validation_fraction=0), "validation_fraction"),
-        (Settings(train_examples=299), "train_examples"),
+        (LoadSettings(validation_fraction=0.001), "validation_fraction"),
+        (LoadSettings(validation_fraction=0), "validation_fraction"),
+        (LoadSettings(train_examples=299), "train_examples"),
     ],
 )
-def test_too_few_images_are_refused(settings: Settings, argument: str) -> None:
+def test_too_few_images_are_refused(
+    settings: LoadSettings, argument: str
+) -> None:
     with pytest.raises(InputError) as caught:
         splitting.divide({"train": a_split(300)}, settings)
     assert caught.value.argument == argument

@@ -1,4 +1,4 @@
-"""Labelled images and how they are divided."""
+"""Splits: labelled images, divided into training, validation and test."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_ft.data.settings import Settings
+from keras_ft.data.load_settings import LoadSettings
 from keras_ft.errors import InputError
 
 # Uncorrelated draws from one seed: one stream of random numbers per purpose.
 VALIDATION, TEST, TRAIN_EXAMPLES = 1, 2, 3
-Splits = Mapping[str, "Split"]
+PARTS = ("train", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,20 +25,20 @@ class Split:
     """
 
     fetch: Any
-    labels: np.ndarray
-    positions: np.ndarray
+    labels: np.ndarray = dataclasses.field(repr=False)
+    positions: np.ndarray = dataclasses.field(repr=False)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, chosen: np.ndarray) -> "Split":
-        """The split of the chosen members only."""
+        """Return a split of the chosen members only."""
         return dataclasses.replace(
             self, labels=self.labels[chosen], positions=self.positions[chosen]
         )
 
     def images(self, chosen: np.ndarray) -> np.ndarray:
-        """uint8 images (len(chosen), H, W, C) of the chosen members."""
+        """Return uint8 images (len(chosen), H, W, C) of the chosen members."""
         images: np.ndarray = np.asarray(self.fetch(self.positions[chosen]))
         return images
 
@@ -46,7 +46,7 @@ class Split:
 def stratified(
     labels: np.ndarray, count: int, seed: tuple[int, int]
 ) -> np.ndarray:
-    """Positions of a random part in which classes keep their proportions.
+    """Choose a random part in which classes keep their proportions.
 
     Each class is put in random order and evenly spread over 0..1; the first
     `count` of all images are taken.
@@ -57,13 +57,7 @@ def stratified(
         seed: (seed, purpose).
 
     Returns:
-        int64 (count,), ascending.
-
-    Example:
-
-    >>> chosen = stratified(np.repeat([0, 1], [30, 10]), 8, (0, VALIDATION))
-    >>> int((chosen < 30).sum())
-    6
+        Their positions, int64 (count,), ascending.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     place = np.empty(len(labels))
@@ -75,9 +69,9 @@ def stratified(
 
 
 def divide(
-    splits: Splits, settings: Settings
+    splits: Mapping[str, "Split"], settings: LoadSettings
 ) -> tuple[dict[str, Split], tuple[str, ...]]:
-    """Makes train, validation and test out of what the source has.
+    """Make train, validation and test out of what the source has.
 
     Args:
         splits: The source's splits; "train" must be there, "validation" and
@@ -115,7 +109,7 @@ def divide(
 
 
 def _hold_out(
-    split: Split, settings: Settings, purpose: int
+    split: Split, settings: LoadSettings, purpose: int
 ) -> tuple[Split, Split]:
     count = round(len(split) * settings.validation_fraction)
     if not 0 < count < len(split):
@@ -131,7 +125,7 @@ def _hold_out(
     return split.take(kept), split.take(held)
 
 
-def _few(split: Split, settings: Settings) -> Split:
+def _few(split: Split, settings: LoadSettings) -> Split:
     count = settings.train_examples
     if count is None:
         return split

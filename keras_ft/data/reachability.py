@@ -1,4 +1,4 @@
-"""Finds out in seconds, not minutes, whether a download can succeed."""
+"""Reachability: find out in seconds whether a download can succeed."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ GATEWAY_FAILURES = {407, 502, 503, 504}
 
 
 def unreachable(urls: Collection[str], seconds: float = SECONDS) -> str | None:
-    """Asks the host of each address for one of its files, all at once.
+    """Ask the host of each address for one of its files, all at once.
 
     Goes through the proxies of the environment, as downloads do. The time
     limit holds for name resolution too, which has no limit of its own.
@@ -25,11 +25,6 @@ def unreachable(urls: Collection[str], seconds: float = SECONDS) -> str | None:
 
     Returns:
         Which host does not answer, and why, or `None`.
-
-    Example:
-
-    >>> unreachable([]) is None
-    True
     """
     samples = {urllib.parse.urlsplit(url).netloc: url for url in urls}
     problems = {host: f"no answer in {seconds} s" for host in samples}

@@ -1,5 +1,6 @@
 """TFDS sets: a small prepared one, mock data, and what is refused."""
 
+import hashlib
 import importlib
 import time
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 
 from keras_ft import data
-from keras_ft.data import network
 from keras_ft.data import normalization
+from keras_ft.data import reachability
 from keras_ft.errors import InputError
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -125,6 +126,28 @@ def test_streamed_augmentation_and_few_examples(
         data.load("keras_ft_tiny", 4, folder, train_examples=61)
 
 
+def test_streamed_order_and_pixels_are_those_of_every_version(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values of version 610c393: a training goes on with them."""
+    monkeypatch.setattr(load_module, "MEMORY_LIMIT", 1000)
+    arguments = ("keras_ft_tiny", 16, folder)
+    plain = data.load(*arguments, augment=False, validation_fraction=0.2)
+    assert values(plain.train_from(1).take(1), plain) == [
+        *(39, 17, 5, 32, 3, 18, 49, 1, 27, 48, 53, 0, 8, 23, 52, 55),
+    ]
+    assert values(plain.train.take(1), plain) == [
+        *(15, 34, 53, 6, 26, 22, 54, 5, 45, 55, 35, 3, 21, 16, 30, 10),
+    ]
+    found = data.load(*arguments, validation_fraction=0.2)
+    mean, std = found.normalization.mean[0], found.normalization.std[0]
+    content = hashlib.sha256()
+    for images, _ in found.train_from(1).take(3):
+        pixels = np.rint((images.numpy() * std + mean) * 255)
+        content.update(pixels.astype(np.uint8).tobytes())
+    assert content.hexdigest()[:16] == "4ef8385d08502a97"
+
+
 def test_resized(folder: Path) -> None:
     found = data.load("keras_ft_tiny", 16, folder, image_size=(12, 10))
     assert found.input_shape == (12, 10, 3)
@@ -180,7 +203,7 @@ def test_without_network_the_answer_is_quick(
         asked.extend(urls)
         return "the.host: no answer"
 
-    monkeypatch.setattr(network, "unreachable", unreachable)
+    monkeypatch.setattr(reachability, "unreachable", unreachable)
     began = time.monotonic()
     with pytest.raises(InputError, match="the.host: no answer") as caught:
         data.load("cifar100", data_dir=tmp_path)
@@ -192,7 +215,9 @@ def test_without_network_the_answer_is_quick(
 def test_a_file_downloaded_by_hand_needs_no_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "unreachable", lambda urls: "|".join(urls))
+    monkeypatch.setattr(
+        reachability, "unreachable", lambda urls: "|".join(urls)
+    )
     by_hand = tmp_path / "downloads/manual/cifar-100-binary.tar.gz"
     by_hand.parent.mkdir(parents=True)
     by_hand.write_bytes(b"not the archive")

@@ -1,7 +1,8 @@
-"""Image classification sets of TensorFlow Datasets."""
+"""Image classification sets of TensorFlow Datasets: found, read, streamed."""
 
 import dataclasses
 import difflib
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,22 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from keras_ft.data import network
-from keras_ft.data import pipeline
-from keras_ft.data.settings import Settings
-from keras_ft.data.split import Split
+from keras_ft.data import batches
+from keras_ft.data import reachability
+from keras_ft.data.image_data import ImageData
+from keras_ft.data.image_data import from_batches
+from keras_ft.data.load_settings import LoadSettings
+from keras_ft.data.normalization import Normalization
+from keras_ft.data.splits import PARTS
+from keras_ft.data.splits import Split
 from keras_ft.errors import InputError
 
-SPLITS = ("train", "validation", "test")
+STATISTICS_EXAMPLES = 2_000
 
 
 @dataclasses.dataclass(frozen=True)
-class TfdsSet:
-    """A prepared set and how to read images and labels from it.
+class TfdsSource:
+    """A prepared set, and its images and labels.
 
     Attributes:
         builder: The TFDS builder, prepared.
@@ -41,12 +46,12 @@ class TfdsSet:
 
     @property
     def bytes(self) -> int:
-        """What all its images take in memory."""
+        """Return how many bytes all its images take in memory."""
         height, width, channels = self.input_shape
         return sum(self.sizes.values()) * height * width * channels
 
     def dataset(self, instruction: str) -> tf.data.Dataset:
-        """uint8 images (H, W, C) and int32 labels, always in one order.
+        """Read uint8 images (H, W, C) and int32 labels, always in one order.
 
         Args:
             instruction: A split or part of it, as in "train[:1000]".
@@ -55,7 +60,7 @@ class TfdsSet:
         def pick(example: Any) -> tuple[Any, Any]:
             image = example[self.image_key]
             if image.shape[:2] != self.input_shape[:2]:
-                image = pipeline.resize(image, self.input_shape[:2])
+                image = batches.resize(image, self.input_shape[:2])
             label = tf.cast(example[self.label_key], tf.int32)
             return tf.ensure_shape(image, self.input_shape), label
 
@@ -64,10 +69,10 @@ class TfdsSet:
             split=instruction,
             shuffle_files=False,
             decoders=tfds.decode.PartialDecoding(wanted),
-        ).map(pick, num_parallel_calls=pipeline.cores())
+        ).map(pick, num_parallel_calls=batches.cores())
 
     def splits(self) -> dict[str, Split]:
-        """All splits, read into memory."""
+        """Read all splits into memory."""
         return {split: self._in_memory(split) for split in self.sizes}
 
     def _in_memory(self, split: str) -> Split:
@@ -75,16 +80,13 @@ class TfdsSet:
         for some, their_labels in self.dataset(split).batch(1024):
             images.append(some.numpy())
             labels.append(their_labels.numpy())
-        together = np.concatenate(labels)
-        return Split(
-            pipeline.from_memory(np.concatenate(images)),
-            together,
-            np.arange(len(together)),
+        return batches.split_in_memory(
+            np.concatenate(images), np.concatenate(labels)
         )
 
 
-def find(name: str, data_dir: str | None, settings: Settings) -> TfdsSet:
-    """A set by its TFDS name: a prepared folder first, then a download.
+def find(name: str, data_dir: str | None, settings: LoadSettings) -> TfdsSource:
+    """Find a set by its TFDS name: a prepared folder first, then a download.
 
     Args:
         name: TFDS name, as in "cifar10" or "imagenet_resized/32x32".
@@ -104,23 +106,91 @@ def find(name: str, data_dir: str | None, settings: Settings) -> TfdsSet:
     if not builder.is_prepared():
         _download(name, builder)
     label = builder.info.features[label_key]
-    found = TfdsSet(
+    found = TfdsSource(
         builder, image_key, label_key, tuple(label.names), shape, {}
     )
     sizes = {
         split: builder.info.splits[split].num_examples
-        for split in SPLITS
+        for split in PARTS
         if split in builder.info.splits and _labelled(found, split)
     }
     if "train" not in sizes:
         there = list(builder.info.splits)
-        raise InputError(
-            "name", f"{name} with splits {there}", "a train split", _PREPARE
-        )
+        raise InputError(f"{name} has no train split, but {there}. {_ANOTHER}")
     return dataclasses.replace(found, sizes=sizes)
 
 
-_PREPARE = "Choose another data set, or give a folder of images."
+def streamed(
+    name: str,
+    source: TfdsSource,
+    settings: LoadSettings,
+    usual: Normalization | None,
+) -> ImageData:
+    """Make pipelines over a set that is too large for memory.
+
+    Differences from data in memory: an epoch is shuffled within a buffer of
+    at most 1 GiB; validation is the end of the source's train split, not a
+    stratified draw from it (TFDS stores examples in random order); statistics
+    are those of the first 2,000 images.
+    """
+    instructions, sizes = _parts(source, settings)
+    normalization = settings.normalization or usual
+    if normalization is None:
+        some = source.dataset("train").take(STATISTICS_EXAMPLES)
+        blocks = (image.numpy()[None] for image, _ in some)
+        normalization = Normalization.of(blocks)
+    parts = {
+        part: batches.StreamedBatches(
+            examples=functools.partial(source.dataset, instructions[part]),
+            count=sizes[part],
+            image_shape=source.input_shape,
+            normalization=normalization,
+            **settings.batching(part),
+        )
+        for part in PARTS
+    }
+    note = (
+        "Streamed from disk: validation and few-example subsets, where the "
+        "source has none, are consecutive parts of its train split."
+    )
+    return from_batches(name, parts, source.class_names, (note,))
+
+
+def _parts(
+    source: TfdsSource, settings: LoadSettings
+) -> tuple[dict[str, str], dict[str, int]]:
+    """Return TFDS instructions and sizes of the three splits."""
+    sizes = dict(source.sizes)
+    parts = {split: split for split in sizes}
+    if "test" not in parts and "validation" in parts:
+        parts["test"], sizes["test"] = "validation", sizes.pop("validation")
+        del parts["validation"]
+    first, last = 0, sizes["train"]
+    held = round(last * settings.validation_fraction)
+    if "test" not in parts:
+        parts["test"], sizes["test"] = f"train[:{held}]", held
+        first = held
+    if "validation" not in parts and held == 0:
+        parts["validation"] = parts["test"]
+        sizes["validation"] = sizes["test"]
+    elif "validation" not in parts:
+        parts["validation"] = f"train[{last - held}:]"
+        sizes["validation"] = held
+        last -= held
+    count = settings.train_examples or last - first
+    if min(sizes["test"], count) < 1 or count > last - first:
+        raise InputError(
+            "train_examples or validation_fraction",
+            (settings.train_examples, settings.validation_fraction),
+            f"images for every split out of {source.sizes}",
+            "Use a fraction such as 0.1 and fewer training images.",
+        )
+    parts["train"] = f"train[{first}:{first + count}]"
+    sizes["train"] = count
+    return parts, {part: sizes[part] for part in PARTS}
+
+
+_ANOTHER = "Choose another data set, or give a folder of images."
 
 
 def _unknown(name: str) -> InputError:
@@ -129,24 +199,20 @@ def _unknown(name: str) -> InputError:
     near = difflib.get_close_matches(base, ["fashion_mini", *names])
     hint = f"Did you mean {' or '.join(near)}?" if near else "Check the name."
     return InputError(
-        "name",
-        name,
-        "fashion_mini, the path of an existing folder or a TFDS name",
-        hint,
+        f"'{name}' is neither fashion_mini nor the path of an existing folder "
+        f"nor a TFDS name. {hint}"
     )
 
 
 def _keys(name: str, features: Any) -> tuple[str, str]:
-    """Names of the one image and the one label, or of the supervised pair."""
+    """Return the names of the image feature and of the label feature."""
     kinds = tfds.features.Image, tfds.features.ClassLabel
     items = list(features.items()) if hasattr(features, "items") else []
     found = [[k for k, f in items if isinstance(f, kind)] for kind in kinds]
     if any(not keys for keys in found):
         raise InputError(
-            "name",
-            f"{name} with features {[key for key, _ in items]}",
-            "a data set with an image and a class label",
-            _PREPARE,
+            f"{name} has the features {[key for key, _ in items]}, and not an "
+            f"image and a class label. {_ANOTHER}"
         )
     # "image" and "label" are what TFDS calls them; cifar100, for example,
     # has "coarse_label" as well.
@@ -157,7 +223,9 @@ def _keys(name: str, features: Any) -> tuple[str, str]:
     return chosen[0], chosen[1]
 
 
-def _shape(name: str, feature: Any, settings: Settings) -> tuple[int, int, int]:
+def _shape(
+    name: str, feature: Any, settings: LoadSettings
+) -> tuple[int, int, int]:
     height, width, channels = feature.shape
     if settings.image_size is not None:
         height, width = settings.image_size
@@ -170,15 +238,13 @@ def _shape(name: str, feature: Any, settings: Settings) -> tuple[int, int, int]:
         )
     if channels is None or feature.np_dtype != np.uint8:
         raise InputError(
-            "name",
-            f"{name} with images {feature.shape} {feature.np_dtype}",
-            "8-bit images with a fixed number of channels",
-            _PREPARE,
+            f"{name} has images {feature.shape} {feature.np_dtype}, and not "
+            f"8-bit ones with a fixed number of channels. {_ANOTHER}"
         )
     return height, width, channels
 
 
-def _labelled(found: TfdsSet, split: str) -> bool:
+def _labelled(found: TfdsSource, split: str) -> bool:
     # The test split of some sets, imagenet2012 for one, has label -1 only.
     for example in found.builder.as_dataset(split=split).take(1):
         return int(example[found.label_key]) >= 0
@@ -193,32 +259,28 @@ def _download(name: str, builder: Any) -> None:
         if url not in _downloaded(builder)
     }
     manual = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
-    problem = None if manual else network.unreachable(missing)
+    problem = None if manual else reachability.unreachable(missing)
     fix = (
         f"Connect to the network, or copy a prepared folder to {where}, or "
         'use data_dir= to say where it is; "fashion_mini" needs neither.'
     )
     if problem:
         raise InputError(
-            "name",
-            f"{name}, which cannot be downloaded ({problem})",
-            f"a folder prepared by TFDS at {where}, or a network",
-            fix,
+            f"{name} is not prepared at {where} and cannot be downloaded "
+            f"({problem}). {fix}"
         )
     try:
         builder.download_and_prepare()
     except Exception as error:
         raise InputError(
-            "name",
-            f"{name}, which TFDS could not prepare "
-            f"({type(error).__name__}: {str(error).strip()[:500]})",
-            f"a folder prepared by TFDS at {where}",
-            (manual or "").strip() or fix,
+            f"{name} is not prepared at {where}, and TFDS could not prepare it "
+            f"({type(error).__name__}: {str(error).strip()[:500]}). "
+            f"{(manual or '').strip() or fix}"
         ) from error
 
 
 def _downloaded(builder: Any) -> set[str]:
-    """Addresses whose files TFDS will find in its download folders."""
+    """Return addresses whose files TFDS will find in its download folders."""
     # full_name is "set/version" or "set/config/version", as the folders are.
     depth = builder.info.full_name.count("/")
     downloads = Path(builder.data_dir).parents[depth] / "downloads"

@@ -1,0 +1,347 @@
+"""tf.data pipelines whose every batch is a function of (seed, epoch, step).
+
+Images stay uint8 until they are batched; then they are augmented as a whole
+and normalized. There is no Python generator and no variable in a pipeline, so
+it runs under every distribution strategy.
+"""
+
+import abc
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_ft.data.augment import pad_crop_flip
+from keras_ft.data.normalization import Normalization
+from keras_ft.data.splits import Split
+
+PREFETCH = 4
+SHUFFLE_BYTES = 2**30
+# Epochs are numbered below this; those drawn at random lie above.
+RANDOM_EPOCHS = 2**40
+OWN_SEED = 1802  # Any but 0: operations take (0, 0) as "no seed".
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def options() -> tf.data.Options:
+    """Return options of all pipelines: own threads, one per core, no tuner."""
+    chosen = tf.data.Options()
+    chosen.deterministic = True
+    # Every parallelism and buffer here is a number: there is nothing to tune.
+    # And the tuner's thread sleeps 10, 20, 40, ... ms; in TensorFlow 2.21 an
+    # iterator that `fit` drops may wait until it wakes: up to as long as the
+    # epoch took, once per iterator (benchmarks/end_of_fit.py).
+    chosen.autotune.enabled = False
+    # So that input does not crowd out training.
+    chosen.threading.private_threadpool_size = cores()
+    chosen.threading.max_intra_op_parallelism = 1
+    # No files are behind these datasets: workers share by batch.
+    chosen.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    return chosen
+
+
+def prefetched(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Return a pipeline with the last stage that all of ours have."""
+    return dataset.prefetch(PREFETCH).with_options(options())
+
+
+def normalize(images: Any, normalization: Normalization) -> Any:
+    """Map a uint8 batch (B, H, W, C), H, W and C static, to float32."""
+    shape = images.shape[1:]
+    scale, shift = (
+        np.broadcast_to(part, shape).reshape(-1)
+        for part in normalization.scale_and_shift()
+    )
+    # Flat, because broadcasting along an axis of 3 takes four times as long.
+    flat = tf.reshape(tf.cast(images, tf.float32), (-1, shape.num_elements()))
+    return tf.reshape(flat * scale + shift, (-1, *shape))
+
+
+def resize(image: Any, size: tuple[int, int]) -> Any:
+    """Resize a uint8 image (H, W, C) to (height, width), antialiased."""
+    resized = tf.image.resize(image, size, antialias=True)
+    return tf.cast(tf.round(tf.clip_by_value(resized, 0, 255)), tf.uint8)
+
+
+def epochs_from(epoch: int) -> tf.data.Dataset:
+    """Return the numbers of all epochs from `epoch` on."""
+    return tf.data.Dataset.range(epoch, RANDOM_EPOCHS)
+
+
+# `Dataset.random` and `Dataset.shuffle` mix in the global seed, which other
+# code may set; our batches depend on our seed alone. Hence the raw operations.
+
+
+def random_epochs(seed: int) -> tf.data.Dataset:
+    """Return one epoch number per iterator, the n-th the same for a seed."""
+    draws = tf.raw_ops.RandomDatasetV2(
+        seed=tf.constant(OWN_SEED, tf.int64),
+        seed2=tf.constant(seed, tf.int64),
+        seed_generator=tf.raw_ops.DummySeedGenerator(),
+        rerandomize_each_iteration=True,
+        output_types=[tf.int64],
+        output_shapes=[()],
+    )
+    spec = tf.TensorSpec((), tf.int64)
+    one = tf.data.experimental.from_variant(draws, spec).take(1)
+    return one.map(lambda draw: draw + RANDOM_EPOCHS)
+
+
+def shuffle(examples: tf.data.Dataset, buffer: int, key: Any) -> Any:
+    """Put examples in the random order of a key (2,), within a buffer."""
+    spec = examples.element_spec
+    mixed = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(examples),
+        buffer_size=tf.constant(buffer, tf.int64),
+        seed=OWN_SEED + key[0],
+        seed2=key[1],
+        reshuffle_each_iteration=False,
+        output_types=[part.dtype for part in tf.nest.flatten(spec)],
+        output_shapes=[part.shape for part in tf.nest.flatten(spec)],
+    )
+    return tf.data.experimental.from_variant(mixed, spec)
+
+
+def split_in_memory(images: np.ndarray, labels: np.ndarray) -> Split:
+    """Return a split of uint8 images (N, H, W, C), which are copied once."""
+    with tf.device("CPU:0"):
+        held = tf.constant(images)
+    return Split(
+        lambda positions: tf.gather(held, positions),
+        labels.astype(np.int32),
+        np.arange(len(labels)),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Batches(abc.ABC):
+    """Batches of one split: normalized float32 images and int32 labels.
+
+    Args:
+        image_shape: (H, W, C).
+        normalization: Applied last.
+        batch_size: Images per batch, >= 1.
+        seed: Key of order and augmentation, 0..2**63 - 1.
+        augment: Whether training batches are padded, cropped and flipped.
+        drop_remainder: Leave out a last batch smaller than `batch_size`.
+    """
+
+    image_shape: tuple[int, int, int]
+    normalization: Normalization
+    batch_size: int
+    seed: int = 0
+    augment: bool = False
+    drop_remainder: bool = False
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    @abc.abstractmethod
+    def choose(self, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return some uint8 images and their labels, other ones per seed."""
+
+    @abc.abstractmethod
+    def _epochs(self, epochs: tf.data.Dataset) -> tf.data.Dataset:
+        """Return (chosen, epoch, step) of every batch of some epochs."""
+
+    @abc.abstractmethod
+    def _in_order(self) -> tf.data.Dataset:
+        """Return the chosen images of every batch of one pass."""
+
+    @abc.abstractmethod
+    def _read(self, chosen: Any) -> tuple[Any, Any, Any]:
+        """Return uint8 images, labels and numbers of what was chosen."""
+
+    @property
+    def steps(self) -> int:
+        """Return the number of batches per epoch."""
+        if self.drop_remainder:
+            return len(self) // self.batch_size
+        return -(-len(self) // self.batch_size)
+
+    def ordered(self, numbered: bool = False) -> tf.data.Dataset:
+        """Return all images once, in their own order, not augmented.
+
+        Args:
+            numbered: Add each image's number in the split, int64 (B,), and
+                the epoch's, 0, as `numbered` does.
+        """
+
+        def batch(chosen: Any) -> Any:
+            images, labels, numbers = self._read(chosen)
+            images = normalize(images, self.normalization)
+            if numbered:
+                return images, labels, numbers, tf.constant(0, tf.int64)
+            return images, labels
+
+        batches = self._in_order()
+        return prefetched(batches.map(batch, num_parallel_calls=cores()))
+
+    def shuffled(self) -> tf.data.Dataset:
+        """Return one epoch per iterator, each in a new order.
+
+        The n-th iterator of this dataset is the same in every process.
+        """
+        cardinality = tf.data.experimental.assert_cardinality(self.steps)
+        return self._finished(random_epochs(self.seed)).apply(cardinality)
+
+    def stream(self, epoch: int) -> tf.data.Dataset:
+        """Return endless batches from the first one of `epoch` on.
+
+        Batch s of epoch e does not depend on where the stream began.
+
+        Args:
+            epoch: Counted from 0.
+        """
+        return self._finished(epochs_from(epoch))
+
+    def numbered(self, epochs: tf.data.Dataset) -> tf.data.Dataset:
+        """Return training batches that say which images they consist of.
+
+        Args:
+            epochs: Numbers of epochs, int64.
+
+        Returns:
+            Batches (images, labels, numbers, epoch) of these epochs; numbers
+            are int64 (B,), each image's number in the split.
+        """
+        return self._finished(epochs, numbered=True)
+
+    def _finished(
+        self, epochs: tf.data.Dataset, numbered: bool = False
+    ) -> tf.data.Dataset:
+        def batch(chosen: Any, epoch: Any, step: Any) -> Any:
+            images, labels, numbers = self._read(chosen)
+            if self.augment:
+                key = tf.random.experimental.stateless_fold_in(
+                    self._key(epoch), step
+                )
+                images = pad_crop_flip(images, key)
+            images = normalize(images, self.normalization)
+            if numbered:
+                return images, labels, numbers, epoch
+            return images, labels
+
+        # One stage does it all: every further one costs a thread's time.
+        batches = self._epochs(epochs)
+        return prefetched(batches.map(batch, num_parallel_calls=cores()))
+
+    def _key(self, epoch: Any) -> Any:
+        """Return the random key of an epoch, shape (2,)."""
+        return tf.stack([tf.constant(self.seed, tf.int64), epoch])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IndexedBatches(Batches):
+    """Batches of images that can be fetched by their position.
+
+    Args:
+        split: The images and their labels.
+    """
+
+    split: Split = dataclasses.field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def choose(self, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        draw = np.random.default_rng(seed)
+        chosen = draw.permutation(len(self))[:count]
+        return self.split.images(chosen), self.split.labels[chosen]
+
+    def _epochs(self, epochs: tf.data.Dataset) -> tf.data.Dataset:
+        def one_epoch(epoch: Any) -> tf.data.Dataset:
+            order = tf.random.experimental.stateless_shuffle(
+                tf.range(len(self), dtype=tf.int64),
+                self._key(epoch),
+                alg="philox",
+            )
+            return tf.data.Dataset.range(self.steps).map(
+                lambda step: (self._numbers(order, step), epoch, step)
+            )
+
+        return epochs.flat_map(one_epoch)
+
+    def _in_order(self) -> tf.data.Dataset:
+        order = tf.range(len(self), dtype=tf.int64)
+        steps = tf.data.Dataset.range(self.steps)
+        return steps.map(lambda step: self._numbers(order, step))
+
+    def _numbers(self, order: Any, step: Any) -> Any:
+        start = step * self.batch_size
+        numbers = order[start : start + self.batch_size]
+        if self.drop_remainder:
+            numbers = tf.ensure_shape(numbers, (self.batch_size,))
+        return numbers
+
+    def _read(self, chosen: Any) -> tuple[Any, Any, Any]:
+        positions = tf.gather(self.split.positions, chosen)
+        images = tf.ensure_shape(
+            self.split.fetch(positions), (chosen.shape[0], *self.image_shape)
+        )
+        labels = tf.constant(self.split.labels, tf.int32)
+        return images, tf.gather(labels, chosen), chosen
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StreamedBatches(Batches):
+    """Batches of images that are read one after the other, every epoch anew.
+
+    An epoch is shuffled within a buffer of at most 1 GiB.
+
+    Args:
+        examples: uint8 image (H, W, C) and int32 label, always in one order.
+        count: How many there are.
+    """
+
+    examples: Callable[[], tf.data.Dataset] = dataclasses.field(repr=False)
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def choose(self, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        # Some of the first images of the split, not of all of it.
+        key = tf.constant([seed, 0], tf.int64)
+        buffer = min(self._buffer, 4 * count)
+        mixed = shuffle(self.examples(), buffer, key)
+        images, labels = next(iter(mixed.batch(count)))
+        return images.numpy(), labels.numpy()
+
+    def _epochs(self, epochs: tf.data.Dataset) -> tf.data.Dataset:
+        examples = self.examples().enumerate()
+
+        def one_epoch(epoch: Any) -> tf.data.Dataset:
+            mixed = shuffle(examples, self._buffer, self._key(epoch))
+            batches = mixed.batch(self.batch_size, self.drop_remainder)
+            return batches.enumerate().map(
+                lambda step, batch: (batch, epoch, step)
+            )
+
+        return epochs.flat_map(one_epoch)
+
+    def _in_order(self) -> tf.data.Dataset:
+        # As one argument, as the elements of `_epochs` have it.
+        batches = self.examples().enumerate().batch(self.batch_size)
+        return batches.map(lambda numbers, batch: ((numbers, batch),))
+
+    def _read(self, chosen: Any) -> tuple[Any, Any, Any]:
+        numbers, (images, labels) = chosen
+        return images, labels, numbers
+
+    @property
+    def _buffer(self) -> int:
+        image_bytes = int(np.prod(self.image_shape))
+        return max(1, min(self.count, SHUFFLE_BYTES // image_bytes))

@@ -1,0 +1,278 @@
+"""Labelled images as `tf.data` pipelines: what `load` returns."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from typing import Any
+
+import numpy as np
+
+from keras_ft.data import splits as splitting
+from keras_ft.data.load_settings import LoadSettings
+from keras_ft.data.normalization import Normalization
+from keras_ft.data.splits import PARTS
+from keras_ft.data.splits import Split
+from keras_ft.errors import InputError
+
+if TYPE_CHECKING:
+    # TensorFlow is imported where it is used: `import keras_ft` must not ask
+    # for it.
+    from keras_ft.data.batches import Batches
+
+STATISTICS_EXAMPLES = 60_000
+BLOCK = 512
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class ImageData:
+    """A labelled image data set, ready for `fit`.
+
+    Made by `keras_ft.data.load`. Every pipeline yields `(images, labels)`:
+    float32 (B, H, W, C), normalized, and int32 (B,).
+
+    Attributes:
+        name: What was loaded.
+        train: One epoch per iterator, shuffled and augmented anew each time;
+            the n-th iterator is the same for the same seed.
+        validation: Fixed order, not augmented.
+        test: Fixed order, not augmented.
+        steps_per_epoch: Training batches per epoch.
+        class_names: One name per label.
+        input_shape: (height, width, channels) of an image.
+        normalization: Maps pixels to network input.
+        sizes: Images in "train", "validation" and "test".
+        notes: Sentences on decisions that matter when results are read, such
+            as a test split cut from the training images.
+
+    Example:
+
+    >>> data = keras_ft.data.load("fashion_mini")
+    >>> print(data)
+    fashion_mini: 4,500 training, 500 validation and 2,000 test images, ...
+    >>> history = student.fit(
+    ...     data.train, validation_data=data.validation, epochs=1)
+    """
+
+    name: str
+    train: Any
+    validation: Any
+    test: Any
+    steps_per_epoch: int
+    class_names: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    normalization: Normalization
+    sizes: Mapping[str, int]
+    notes: tuple[str, ...]
+    _batches: Mapping[str, "Batches"]
+    _first_epoch: int = 0
+
+    def __repr__(self) -> str:
+        return summary(self.name, self.sizes, self.input_shape, self.classes)
+
+    @property
+    def classes(self) -> int:
+        """Return the number of classes."""
+        return len(self.class_names)
+
+    @property
+    def batch_size(self) -> int:
+        """Return how many images a full batch has."""
+        return self._batches["train"].batch_size
+
+    def train_from(self, epoch: int) -> Any:
+        """Return endless training batches that begin with the given epoch.
+
+        A batch is a function of (seed, epoch, step) alone, so that training
+        continued at epoch 7 sees what an uninterrupted run would have seen.
+
+        Args:
+            epoch: Whole epochs to pass over, counted from 0.
+
+        Example:
+
+        >>> history = student.fit(
+        ...     data.train_from(7), initial_epoch=7, epochs=10,
+        ...     steps_per_epoch=data.steps_per_epoch)
+        """
+        check_epoch(epoch)
+        return self._batches["train"].stream(self._first_epoch + epoch)
+
+    def numbered(self, split: str, epochs: Any = None) -> Any:
+        """Return batches that say which images they consist of.
+
+        Args:
+            split: "train", "validation" or "test".
+            epochs: For "train", a `tf.data.Dataset` of int64 epoch numbers,
+                counted as for `train_from`. The others have one, 0.
+
+        Returns:
+            `(images, labels, numbers, epoch)`: the batches of `train_from`,
+            `validation` or `test`, and each image's number in its split,
+            int64 (B,).
+        """
+        batches = self._batches[split]
+        if split != "train":
+            return batches.ordered(numbered=True)
+        first = self._first_epoch
+        if first == 0:
+            return batches.numbered(epochs)
+        later = batches.numbered(epochs.map(lambda epoch: epoch + first))
+        return later.map(lambda *batch: (*batch[:-1], batch[-1] - first))
+
+    def starting_at(self, epoch: int) -> "ImageData":
+        """Return the same images in other orders and augmentations.
+
+        Epoch 0 of the result is the given epoch of this one. So one data set
+        gives several trainings batches of their own, while its splits stay.
+
+        Args:
+            epoch: Whole epochs to pass over, counted from 0.
+
+        Example:
+
+        >>> second = data.starting_at(20)  # after a training of 20 epochs
+        """
+        return dataclasses.replace(self, _first_epoch=self._first_epoch + epoch)
+
+    def examples(
+        self, split: str, count: int, seed: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return some images as they are, for pictures and calibration.
+
+        Args:
+            split: "train", "validation" or "test".
+            count: How many, 1 up to all of the split.
+            seed: Another seed chooses others.
+
+        Returns:
+            uint8 images (count, H, W, C) and int32 labels (count,).
+
+        Raises:
+            InputError: There is no such split or it has fewer images.
+
+        Example:
+
+        >>> images, labels = data.examples("validation", 16)
+        """
+        if split not in self.sizes:
+            raise InputError(
+                "split", split, f"one of {list(self.sizes)}", 'Use "test".'
+            )
+        if not 1 <= count <= self.sizes[split]:
+            raise InputError(
+                "count",
+                count,
+                f"1 to {self.sizes[split]}, the images in {split}",
+                "Ask for fewer.",
+            )
+        return self._batches[split].choose(count, seed)
+
+
+def summary(
+    name: str,
+    sizes: Mapping[str, int],
+    shape: tuple[int, ...],
+    classes: int,
+) -> str:
+    """Return one line on a data set."""
+    train, validation, test = (sizes[part] for part in PARTS)
+    size = "x".join(map(str, shape))
+    return (
+        f"{name}: {train:,} training, {validation:,} validation and "
+        f"{test:,} test images, {size}, {classes} classes"
+    )
+
+
+def check_epoch(epoch: int) -> None:
+    """Refuse an epoch below 0."""
+    if epoch < 0:
+        raise InputError(
+            "epoch", epoch, "0 or more", "Use 0 for the first epoch."
+        )
+
+
+def from_splits(
+    name: str,
+    splits: Mapping[str, Split],
+    class_names: tuple[str, ...],
+    settings: LoadSettings,
+    usual: Normalization | None = None,
+) -> ImageData:
+    """Divide a source's images and make pipelines of the parts.
+
+    Args:
+        name: Shown to the user.
+        splits: The source's own splits, "train" among them.
+        class_names: One per label.
+        settings: What `load` was asked for.
+        usual: The data set's usual normalization; computed if `None`.
+    """
+    from keras_ft.data.batches import IndexedBatches
+
+    for split, members in splits.items():
+        if len(members) == 0:
+            raise InputError(f"{name} has no images in its {split} split.")
+    train = splits["train"]
+    shape = train.images(np.arange(1)).shape[1:]
+    normalization = settings.normalization or usual or statistics(train)
+    parts, notes = splitting.divide(splits, settings)
+    batches = {
+        part: IndexedBatches(
+            split=parts[part],
+            image_shape=shape,
+            normalization=normalization,
+            **settings.batching(part),
+        )
+        for part in PARTS
+    }
+    return from_batches(name, batches, class_names, notes)
+
+
+def from_batches(
+    name: str,
+    batches: Mapping[str, "Batches"],
+    class_names: tuple[str, ...],
+    notes: tuple[str, ...],
+) -> ImageData:
+    """Return the data set that batches of the three splits make.
+
+    Raises:
+        InputError: The normalization is for other images, or an epoch has no
+            batch.
+    """
+    train = batches["train"]
+    train.normalization.check_channels(train.image_shape[-1])
+    if train.steps == 0:
+        raise InputError(
+            "batch_size",
+            train.batch_size,
+            f"at most {len(train)}, the number of training images, as "
+            "drop_remainder leaves out a smaller batch",
+            "Use a smaller batch_size.",
+        )
+    return ImageData(
+        name=name,
+        train=train.shuffled(),
+        validation=batches["validation"].ordered(),
+        test=batches["test"].ordered(),
+        steps_per_epoch=train.steps,
+        class_names=class_names,
+        input_shape=train.image_shape,
+        normalization=train.normalization,
+        sizes={part: len(batches[part]) for part in PARTS},
+        notes=notes,
+        _batches=batches,
+    )
+
+
+def statistics(train: Split) -> Normalization:
+    """Return mean and deviation of the source's training images.
+
+    Taken before anything is cut from them, so that they depend on no seed
+    and a teacher and its student agree. Of more than 60,000 images every
+    n-th counts.
+    """
+    stride = -(-len(train) // STATISTICS_EXAMPLES)
+    chosen = np.arange(0, len(train), stride)
+    blocks = np.array_split(chosen, -(-len(chosen) // BLOCK))
+    return Normalization.of(train.images(block) for block in blocks)

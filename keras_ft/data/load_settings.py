@@ -1,0 +1,67 @@
+"""The arguments of `load`, checked before anything is read."""
+
+import dataclasses
+from typing import Any
+
+from keras_ft.data.normalization import Normalization
+from keras_ft.errors import InputError
+from keras_ft.validation import parameters
+from keras_ft.validation.parameters import Interval
+
+_CONSTRAINTS = {
+    "batch_size": Interval(int, 1, fix="Use batch_size=128."),
+    "seed": Interval(int, 0, 2**63 - 1, fix="Use seed=0."),
+    "validation_fraction": Interval(
+        float, 0, 1, closed="left", fix="Use validation_fraction=0.1."
+    ),
+    "train_examples": Interval(
+        int, 1, optional=True, fix="Leave it out to train on all images."
+    ),
+}
+_SIDE = Interval(
+    int, 1, fix="Use image_size=(height, width), for example (64, 64)."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadSettings:
+    """The keyword arguments of `keras_ft.data.load`, see there.
+
+    Raises:
+        InputError: A value is out of its range.
+    """
+
+    batch_size: int = 128
+    seed: int = 0
+    augment: bool = True
+    normalization: Normalization | None = None
+    validation_fraction: float = 0.1
+    image_size: tuple[int, int] | None = None
+    train_examples: int | None = None
+    drop_remainder: bool = False
+
+    def __post_init__(self) -> None:
+        parameters.check(_CONSTRAINTS, vars(self))
+        if self.image_size is not None:
+            try:
+                height, width = self.image_size
+            except (TypeError, ValueError):
+                raise InputError(
+                    "image_size",
+                    self.image_size,
+                    "two whole numbers",
+                    _SIDE.fix,
+                ) from None
+            _SIDE.check("image_size", height)
+            _SIDE.check("image_size", width)
+            # A list, as JSON gives it, is as good as a tuple.
+            object.__setattr__(self, "image_size", (height, width))
+
+    def batching(self, part: str) -> dict[str, Any]:
+        """Return what the batches of a split are made with."""
+        return {
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "augment": self.augment and part == "train",
+            "drop_remainder": self.drop_remainder and part == "train",
+        }
