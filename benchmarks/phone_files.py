@@ -182,7 +182,10 @@ def measure(network, kind):
             labels=labels,
         )
     except ExportError as error:
-        return {"refusal": str(error), "says": f"refused: {error.received or error}"}
+        return {
+            "refusal": str(error),
+            "says": f"refused: {error.received or error}",
+        }
     return {
         "file": path.name,
         "bytes": result.bytes,

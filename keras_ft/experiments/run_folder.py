@@ -5,6 +5,7 @@ import platform
 import shutil
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -381,7 +382,7 @@ def _take_lock(folder: Path, wait: bool) -> filelock.BaseFileLock:
 def _refuse_changes(
     folder: Path, started: dict[str, Any], asked: dict[str, Any]
 ) -> None:
-    before, now = _flat(started), _flat(asked)
+    before, now = flat(started), flat(asked)
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key, "not set"), now.get(key, "not set")
         if old != new:
@@ -394,13 +395,24 @@ def _refuse_changes(
             )
 
 
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values by their dotted names.
+
+    Args:
+        content: JSON values by name.
+        prefix: Before every name.
+
+    Example:
+
+    >>> flat({"recipe": {"rate": 0.5}})
+    {'recipe.rate': 0.5}
+    """
+    found: dict[str, Any] = {}
     for key, value in content.items():
         if isinstance(value, dict):
-            flat.update(_flat(value, f"{prefix}{key}."))
+            found |= flat(value, f"{prefix}{key}.")
         else:
             # JSON knows lists only, so a tuple equals the list read back.
             value = list(value) if isinstance(value, tuple) else value
-            flat[prefix + key] = value
-    return flat
+            found[prefix + key] = value
+    return found

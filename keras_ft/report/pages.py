@@ -13,6 +13,7 @@ from keras_ft import artifacts
 from keras_ft import zoo
 from keras_ft.errors import InputError
 from keras_ft.experiments import RunFolder
+from keras_ft.experiments import run_folder
 from keras_ft.recipes import Recipe
 
 REPORT = "report.html"
@@ -82,26 +83,21 @@ def settings(content: Mapping[str, Any]) -> dict[str, str]:
     return flat({**content, "recipe": dataclasses.asdict(recipe)})
 
 
-def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested settings as one table.
+def flat(content: Mapping[str, Any]) -> dict[str, str]:
+    """Return nested settings as one table of texts.
 
     Args:
         content: JSON values by name.
-        prefix: Before every name.
 
     Example:
 
     >>> flat({"recipe": {"rate": 0.5}})
     {'recipe.rate': '0.5'}
     """
-    found: dict[str, str] = {}
-    for key, value in content.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value)
-            found[prefix + key] = text
-    return found
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in run_folder.flat(content).items()
+    }
 
 
 def noise(accuracy: float, examples: int) -> float:
