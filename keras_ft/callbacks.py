@@ -31,6 +31,18 @@ class EpochCheckpoint(keras.callbacks.Callback):
         folder: Where to keep the checkpoint; one folder per training.
         on_commit: Called with all rows of the history, after each epoch and
             after `restore`.
+
+    Example:
+
+    >>> checkpoint = EpochCheckpoint("runs/first/checkpoints/ft")
+    >>> first = checkpoint.restore(model)
+    >>> history = model.fit(
+    ...     data.train_from(first),
+    ...     initial_epoch=first,
+    ...     epochs=5,
+    ...     steps_per_epoch=data.steps_per_epoch,
+    ...     callbacks=[checkpoint],
+    ... )
     """
 
     def __init__(

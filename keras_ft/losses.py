@@ -129,6 +129,12 @@ def attention_map(features: Any) -> Any:
 
     The activation map of Zagoruyko and Komodakis 2017 (arXiv:1612.03928),
     which RepDistiller also feeds to its version of factor transfer.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> np.asarray(losses.attention_map(np.array([[[[1.0, 3.0]]]])))
+    array([[5.]], dtype=float32)
     """
     features = ops.cast(features, "float32")
     return flatten(ops.mean(ops.square(features), axis=-1))
@@ -136,6 +142,14 @@ def attention_map(features: Any) -> Any:
 
 def attention_distance(teacher_features: Any, student_features: Any) -> Any:
     """Return the mean squared difference of unit attention maps.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> left = np.array([1.0, 0.0]).reshape(1, 1, 2, 1)
+    >>> right = np.array([0.0, 7.0]).reshape(1, 1, 2, 1)
+    >>> np.asarray(losses.attention_distance(left, right))
+    array([1.], dtype=float32)
 
     Reference:
         arXiv:1612.03928; szagoruyko/attention-transfer `at_loss`.
@@ -159,6 +173,14 @@ def soft_target_divergence(
 
     Returns:
         Tensor (batch,), float32; the mean over further axes, if any.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> sure, unsure = np.array([[100.0, 0.0]]), np.array([[0.0, 0.0]])
+    >>> divergence = losses.soft_target_divergence(sure, unsure, 1.0)
+    >>> np.asarray(divergence).round(3)  # log(2)
+    array([0.693], dtype=float32)
 
     Reference:
         Hinton, Vinyals and Dean 2015, arXiv:1503.02531.
@@ -218,6 +240,13 @@ def batch_mean(per_example: Any, sample_weight: Any = None) -> Any:
 
     Raises:
         InputError: `sample_weight` is a dictionary or list.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> per_example = np.array([1.0, 3.0], "float32")
+    >>> float(losses.batch_mean(per_example, np.array([1.0, 0.0])))
+    0.5
     """
     if isinstance(sample_weight, (dict, list, tuple)):
         raise InputError(

@@ -141,6 +141,12 @@ class Schedule:
 
     Raises:
         InputError: A value is out of range.
+
+    Example:
+
+    >>> schedule = Schedule(epochs=164, batch_size=128, learning_rate=0.1,
+    ...                     milestones=(82, 123))
+    >>> optimizer = schedule.optimizer(steps_per_epoch=391)
     """
 
     epochs: int

@@ -13,7 +13,9 @@ TREES = {
 CITED = re.compile(r"`([A-Za-z_]\w*(?:\.\w+)+)(?:\([^`]*\))?`")
 # Names of files; and what stands for others' code, or for a variable of the
 # reader's.
-ENDINGS = set("csv fbs html json keras kt md npz py tflite txt yaml".split())
+ENDINGS = set(
+    "csv fbs html json keras kt md npy npz py tex tflite txt yaml".split()
+)
 OTHERS = set(
     "cache data HyperbandOracle keras layer1 model np tf torch".split()
 )

@@ -35,6 +35,12 @@ class BetaSuggestion:
         term_norm: Length of the term's gradient, without beta.
         term: Name of the term.
         weights: Trainable tensors of the student that both reach.
+
+    Example:
+
+    >>> print(keras_ft.suggest_beta(model, images, labels))
+    beta ...: 2 times the task's gradient at the ... weights before the tap
+    (task ..., factor ...)
     """
 
     beta: float

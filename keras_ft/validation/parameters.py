@@ -14,7 +14,7 @@ one, and check all of them in one call, as scikit-learn does:
         parameters.check(_CONSTRAINTS, vars(self))
 
 In a constructor, call `check(_CONSTRAINTS, {"rate": rate, ...})` or check a
-single value: `RATE.check("rate", rate)`. Relations between two parameters
+single value with `Interval.check`. Relations between two parameters
 are no constraint of one: write them as an `InputError` of one sentence.
 """
 

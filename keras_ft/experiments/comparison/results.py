@@ -52,6 +52,11 @@ class TrainingResult:
         int8_refused: Why there is none.
         initial_weights, first_batch: SHA-256 of what training began with:
             equal for all methods of a seed.
+
+    Example:
+
+    >>> [r.accuracy for r in comparison.trainings if r.method == "ft"]
+    [0.894, 0.895, 0.923]
     """
 
     method: str
@@ -87,6 +92,11 @@ class MethodResult:
         over_plain: Accuracy minus that of plain training, seed by seed;
             `None` for plain training itself or without it.
         over_kd: The same against soft targets.
+
+    Example:
+
+    >>> [(m.title, m.deviation("accuracy")) for m in comparison.methods]
+    [('plain', 0.01...), ('KD', 0.012...), ('FT', 0.0164...)]
     """
 
     name: str
