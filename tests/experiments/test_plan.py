@@ -71,12 +71,13 @@ def test_steps_bytes_and_times(planned):
         assert 0 < cost.cached_step_seconds < cost.cached_seconds
     assert plan.seconds == sum(cost.seconds for cost in plan.phases)
     assert plan.cached_seconds > plan.cache_seconds > 0
-    # Two epochs need two views. A row: features, logits, label.
+    # Two epochs need two views. A row: the image's number, features, logits,
+    # 4 bytes that make it whole words, a check sum.
     assert plan.cache_views == 2
     data = datasets.loader(settings)(128)
     rows = 2 * data.sizes["train"] + data.sizes["validation"]
     rows += data.sizes["test"]
-    assert plan.cache_bytes == rows * (2 * (7 * 7 * 12 + 10) + 4)
+    assert plan.cache_bytes == rows * (8 + 2 * (7 * 7 * 12 + 10) + 4 + 8)
     (online, whose), (cached, _) = plan.memory["online"], plan.memory["cached"]
     assert online >= cached > 50e6
     assert whose in (peak_memory.PROCESS, peak_memory.GPU)
