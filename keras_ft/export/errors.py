@@ -59,7 +59,7 @@ class PrecisionError(ExportError):
     >>> student.get_layer("head").quantize("int8")
     >>> keras_ft.export.to_tflite(student, "student.tflite", samples=images)
     Traceback (most recent call last):
-    keras_ft.export.PrecisionError: Invalid `student`. Received: layer ...
+    keras_ft.export.PrecisionError: ...
     """
 
 
@@ -75,7 +75,7 @@ class UnsupportedOpsError(ExportError):
 
     >>> raise keras_ft.export.UnsupportedOpsError(("BesselI0",))
     Traceback (most recent call last):
-    keras_ft.export.UnsupportedOpsError: Invalid `student`. Received: ...
+    keras_ft.export.UnsupportedOpsError: LiteRT does not have the ... BesselI0. ...
     """
 
     def __init__(self, operations: tuple[str, ...]) -> None:
@@ -103,7 +103,7 @@ class QuantizationNotAppliedError(ExportError):
     >>> keras_ft.export.to_tflite(
     ...     tiny, "tiny.tflite", "dynamic", samples=images)
     Traceback (most recent call last):
-    keras_ft.export.QuantizationNotAppliedError: Invalid `quantization`. ...
+    keras_ft.export.QuantizationNotAppliedError: quantization='dynamic' was ...
     """
 
     def __init__(self, quantization: str, tensor_type: str) -> None:
@@ -130,7 +130,7 @@ class ParityError(ExportError):
     >>> raise keras_ft.export.ParityError(
     ...     "agreement", 0.65, 0.95, 17, "0 instead of 3", "Use float16.")
     Traceback (most recent call last):
-    keras_ft.export.ParityError: Invalid `student`. Received: ...
+    keras_ft.export.ParityError: The file is not good enough: ...
     """
 
     _MESSAGES = {
@@ -178,7 +178,7 @@ class BridgeError(ExportError):
     >>> model = keras.Sequential([keras.Input((8,)), hard])
     >>> keras_ft.export.to_tf_keras(model)
     Traceback (most recent call last):
-    keras_ft.export.BridgeError: Invalid `model`. Received: 'gate': ...
+    keras_ft.export.BridgeError: 'gate' cannot be rebuilt in tf_keras: ...
     """
 
     def __init__(self, layer: str, reason: str, remedy: str) -> None:
@@ -205,7 +205,7 @@ class ModelFileError(ExportError):
     >>> size = Path("a.tflite").write_bytes(b"no flatbuffer at all")
     >>> keras_ft.export.measure_latency("a.tflite")
     Traceback (most recent call last):
-    keras_ft.export.ModelFileError: Invalid `a.tflite`. Received: ...
+    keras_ft.export.ModelFileError: LiteRT cannot run a.tflite: ...
     """
 
     def __init__(

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from keras_ft.acceleration.self_check import relative_error
+from keras_ft.acceleration.folded_teacher import relative_error
 
 from keras_ft import Paraphraser
 from keras_ft import ParaphraserTrainer
