@@ -75,7 +75,7 @@ class UnsupportedOpsError(ExportError):
 
     >>> raise keras_ft.export.UnsupportedOpsError(("BesselI0",))
     Traceback (most recent call last):
-    keras_ft.export.UnsupportedOpsError: LiteRT does not have the ... BesselI0. ...
+    keras_ft.export.UnsupportedOpsError: LiteRT does not have ... BesselI0. ...
     """
 
     def __init__(self, operations: tuple[str, ...]) -> None:

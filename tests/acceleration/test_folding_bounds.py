@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from keras_ft.acceleration.folded_teacher import relative_error
 
 from keras_ft import Paraphraser
 from keras_ft import ParaphraserTrainer
 from keras_ft.acceleration.flat_graph import NotFoldableError
 from keras_ft.acceleration.folded_teacher import fold
+from keras_ft.acceleration.folded_teacher import relative_error
 
 layers = keras.layers
 
