@@ -46,15 +46,12 @@ SLOWEST_FIRST = (
     "test_examples.py",
     "test_data_parallel.py",
     "test_fairness.py",
-    "test_tf_keras_student.py",
     "test_growing.py",
     "test_commands.py",
     "test_equality.py",
     "test_training.py",
-    "test_teacher_source.py",
     "test_readme.py",
     "test_cached_training.py",
-    "test_planning.py",
     "test_tfmot.py",
 )
 

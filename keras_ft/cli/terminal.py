@@ -1,4 +1,4 @@
-"""What the commands do with the terminal."""
+"""Talk with the terminal."""
 
 import contextlib
 import os

@@ -86,7 +86,7 @@ class TestImages:
 
 @dataclasses.dataclass(frozen=True)
 class FileResult:
-    """What was found out about one file.
+    """Hold the measurements of one file.
 
     Attributes:
         file: As the user named it.

@@ -1,4 +1,4 @@
-"""How good a classifier is on a split, class by class."""
+"""Evaluate a classifier on a split, class by class."""
 
 import dataclasses
 from typing import Any

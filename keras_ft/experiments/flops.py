@@ -1,4 +1,4 @@
-"""What computing costs: the operations of a network."""
+"""Count the operations of a network."""
 
 import contextlib
 import logging

@@ -1,4 +1,4 @@
-"""What a run will cost: a few steps are measured, the rest is counted."""
+"""Tell what a run will cost: measure a few steps, count the rest."""
 
 import dataclasses
 import functools
@@ -64,7 +64,7 @@ class PhaseCost:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingPlan:
-    """What `plan` found out. It prints as a table.
+    """Hold sizes, times and memory of a run; print them as a table.
 
     Attributes:
         parameters: Numbers of each network, by name.
@@ -271,7 +271,7 @@ class StepTimer(keras.callbacks.Callback):
 
 
 class BatchesInMemory(keras.utils.PyDataset):
-    """A few batches that carry the outputs of a distiller's teacher.
+    """Return a few batches with the outputs of a distiller's teacher.
 
     They train like those of a `FeatureCache` without one being built.
 

@@ -1,4 +1,4 @@
-"""How far a phase is and how long it will still take."""
+"""Show how far a phase is and how long it will still take."""
 
 import sys
 import time

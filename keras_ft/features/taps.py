@@ -39,7 +39,7 @@ class Tap:
 
 
 class _TapTable(tuple[Tap, ...]):
-    """The taps of a model in order of computation; prints as a table."""
+    """List the taps of a model in order of computation; print a table."""
 
     def __str__(self) -> str:
         header = f"{'tap':<40} {'HxWxC':>14} {'stride':>6}  layer"

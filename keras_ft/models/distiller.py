@@ -131,7 +131,7 @@ class Distiller(FrozenTeacherModel):
 
     @property
     def output_names(self) -> list[str] | None:
-        """The student's output names: losses and metrics may go by them."""
+        """Return the student's output names, for losses and metrics."""
         return getattr(self.student, "output_names", None)
 
     def _given_layers(self) -> Iterator[tuple[str, keras.layers.Layer]]:

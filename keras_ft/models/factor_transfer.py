@@ -105,17 +105,17 @@ class FactorTransfer(Distiller):
 
     @property
     def factor(self) -> FactorMatch:
-        """The factor term."""
+        """Return the factor term."""
         return self.transfers[0]
 
     @property
     def paraphraser(self) -> Paraphraser:
-        """The frozen paraphraser."""
+        """Return the frozen paraphraser."""
         return self.factor.paraphraser
 
     @property
     def translator(self) -> Translator:
-        """The translator that trains with the student."""
+        """Return the translator that trains with the student."""
         return self.factor.translator
 
     @property

@@ -70,12 +70,12 @@ class FrozenTeacherModel(keras.Model):
 
     @property
     def teacher(self) -> keras.Model:
-        """The teacher as it was handed in."""
+        """Return the teacher as it was handed in."""
         return self._teacher_pass.teacher
 
     @property
     def teacher_taps(self) -> tuple[str, ...]:
-        """The names of the teacher's features that are used."""
+        """Return the names of the teacher's features that are used."""
         return self._teacher_pass.taps
 
     def __dir__(self) -> list[str]:
@@ -84,12 +84,12 @@ class FrozenTeacherModel(keras.Model):
 
     @property
     def acceleration(self) -> str:
-        """What was asked for: `"none"` or `"auto"`."""
+        """Return what was asked for: `"none"` or `"auto"`."""
         return self._acceleration.choice
 
     @property
     def accelerated(self) -> dict[str, str]:
-        """What the last `fit` did about `"teacher"` and `"student"`."""
+        """Return what the last `fit` did to `"teacher"` and `"student"`."""
         return dict(self._acceleration.report)
 
     def run_teacher(self, x: Any) -> tuple[list[Any], Any]:

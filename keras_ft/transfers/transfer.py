@@ -21,7 +21,7 @@ _BETA = Interval(
 
 @keras.saving.register_keras_serializable(package="keras_ft")
 class Transfer(keras.layers.Layer):
-    """One distillation term: compares the teacher with the student.
+    """Compare the teacher with the student: one distillation term.
 
     Subclass it, implement `call(teacher, student)` and hand an instance to
     `Distiller`; nothing needs to be registered. (To have it as a `--method` of
@@ -88,7 +88,7 @@ class Transfer(keras.layers.Layer):
 
     @property
     def beta(self) -> Any:
-        """The weight of this term, a scalar variable."""
+        """Return the weight of this term, a scalar variable."""
         return self._beta
 
     @beta.setter

@@ -1,4 +1,4 @@
-"""What a search must not be, found before anything is trained."""
+"""Refuse what a search cannot use, before anything is trained."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence

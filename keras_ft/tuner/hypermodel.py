@@ -28,7 +28,7 @@ from keras_ft.tuner.trials import Trials
 
 
 class FactorTransferHyperModel(keras_tuner.HyperModel):
-    """What any tuner of keras-tuner needs to search Factor Transfer.
+    """Search Factor Transfer with any tuner of keras-tuner.
 
     The teacher's features are computed once for the whole search, a
     paraphraser is trained once per rate, and both are shared by all trials

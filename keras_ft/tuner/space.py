@@ -55,7 +55,7 @@ Axis = Sequence[float] | LogRange
 
 
 class Space:
-    """What is searched: for each name its values.
+    """Hold what is searched: for each name its values.
 
     Args:
         axes: By name: a sequence of values, a `LogRange`, or `None` for a

@@ -1,4 +1,4 @@
-"""What is kept of one trial, so that it is never trained twice."""
+"""Keep what a trial found, so that it is never trained twice."""
 
 import math
 import shutil

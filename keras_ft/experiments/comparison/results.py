@@ -1,4 +1,4 @@
-"""What a comparison measured: per training, per method, and the verdicts."""
+"""Gather a comparison's results: of trainings, of methods, verdicts."""
 
 import dataclasses
 import statistics
@@ -29,7 +29,7 @@ Reasons = dict[tuple[str, int], str]
 
 @dataclasses.dataclass(frozen=True)
 class TrainingResult:
-    """One method with one seed; numbers are `None` where it failed.
+    """Hold the result of a method with a seed; `None` where it failed.
 
     Attributes:
         method: Its name, such as `"ft+kd"`.
@@ -131,7 +131,7 @@ class MethodResult:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What `keras_ft.compare` measured.
+    """Hold the measurements of `keras_ft.compare`.
 
     Attributes:
         run_dir: Its folder.

@@ -144,7 +144,7 @@ class Plan:
 
 
 class Trainings:
-    """What every seed of a comparison consists of; each step is done once.
+    """Do the steps that every seed of a comparison consists of, each once.
 
     A step that was interrupted continues after its last complete epoch; a
     finished one is found in its folder. Every seed has epochs of its own:
