@@ -22,7 +22,7 @@ Forward = Callable[[Any], Sequence[Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """Bound how near outputs must be to the live teacher's, in each batch.
+    """Require outputs to be near the live teacher's, in each batch.
 
     Args:
         row: The smallest cosine of a row to the live teacher's.
