@@ -82,6 +82,8 @@ def _fresh_start():
     """The same seeds, layer names and precision for every test."""
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
+    yield
+    # Afterwards: the session's fixtures are made before this one begins.
     keras.config.set_dtype_policy("float32")
 
 
