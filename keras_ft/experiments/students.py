@@ -184,7 +184,8 @@ def train_student(
             model = build(network, teacher, batches)
         factor = _factor_term(model)
         if factor is not None:
-            result["beta"] = float(factor.beta)
+            # Several devices have a copy each, which `float` does not take.
+            result["beta"] = float(keras.ops.convert_to_numpy(factor.beta))
             names.append(name.replace("student", "translator"))
         forgot = peak_memory.forget()
         rows = train(

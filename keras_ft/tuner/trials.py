@@ -179,8 +179,10 @@ class Trials:
             if run.is_finished("paraphrase") and not file.is_file():
                 # One that was deleted, say because it was damaged.
                 del run.content["phases"]["paraphrase"]
-            self.say(f"phase 1: paraphraser of rate {recipe.rate:g}")
-            return train_paraphraser(
+            name = f"phase 1: paraphraser of rate {recipe.rate:g}"
+            trained = run.is_finished("paraphrase")
+            self.say(name)
+            paraphraser = train_paraphraser(
                 run,
                 recipe,
                 lambda: (cache, cache.teacher),
@@ -188,6 +190,9 @@ class Trials:
                 self.teacher_layer_name,
                 self.acceleration,
             )
+            if not trained:
+                self.say(f"{name} trained")
+            return paraphraser
 
     def _pairs(self, teacher: keras.Model, student: keras.Model) -> Any:
         return methods.tap_pairs(

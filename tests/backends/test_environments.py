@@ -21,7 +21,8 @@ ON_TORCH = (
     "-W=ignore:The .grad attribute of a Tensor:UserWarning",
 )
 
-pytestmark = pytest.mark.slow
+# A session of its own each: long by nature.
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def run_session(run, python, backend, tmp_path, config, *words):
@@ -47,7 +48,7 @@ def run_session(run, python, backend, tmp_path, config, *words):
     "files",
     [
         pytest.param(PROMISED, id="contract"),
-        pytest.param(PARTS, id="parts", marks=pytest.mark.long),
+        pytest.param(PARTS, id="parts"),
     ],
 )
 def test_on_jax_without_tensorflow(
@@ -60,7 +61,6 @@ def test_on_torch(torch_python, run, tmp_path, pytestconfig):
     run_session(run, torch_python, "torch", tmp_path, pytestconfig, *ON_TORCH)
 
 
-@pytest.mark.long
 def test_the_quickstart_on_jax(jax_python, run, root, tmp_path):
     file = tmp_path / "student.keras"
     script = root / "examples" / "jax_quickstart.py"
@@ -70,7 +70,6 @@ def test_the_quickstart_on_jax(jax_python, run, root, tmp_path):
     assert file.read_bytes()[:2] == b"PK"
 
 
-@pytest.mark.long
 def test_the_gpu_benchmark_at_toy_size(jax_python, run, root, tmp_path):
     script = root / "benchmarks" / "gpu" / "step_time.py"
     words = ["--toy", "--batches=2", "--precisions=mixed_bfloat16"]

@@ -69,7 +69,9 @@ def start(root, few_images, tmp_path):
         ) as process:
             for line in process.stdout:
                 lines.append(line)
-                if kill_at is not None and re.search(kill_at, line):
+                if kill_at is not None and re.search(
+                    kill_at, "".join(lines), re.MULTILINE
+                ):
                     process.send_signal(signal.SIGKILL)
                     break
             lines += process.stdout
@@ -108,6 +110,7 @@ def test_a_distillation(start, tmp_path, more):
     assert_same_weights(tmp_path, *(f"{name}.keras" for name in names))
 
 
+@pytest.mark.long
 def test_a_comparison_with_factor_transfer(start, networks, tmp_path):
     words = ["compare", *networks, "--methods=none,ft", "--seeds=1"]
     words += ["--paraphrase_epochs=3", "--epochs=3", "--noexport"]
@@ -146,8 +149,12 @@ def test_a_search(start, networks, tmp_path, tuner):
     whole = start(words, "whole")
     # Hyperband's first trial that goes beyond its first epoch has trials
     # before it; so has one of the others that is not the grid's first.
-    moment = r"" if tuner == "hyperband" else r"rate (?!0\.5).*"
-    printed = start(words, "killed", rf"^trial: {moment}.*epoch 2/3")
+    moment = "^distill: epoch 2/3"
+    if tuner != "hyperband":
+        moment = (
+            r"^trial: rate (?!0\.5).*\n(?:(?!trial: ).*\n)*distill: epoch 2/3"
+        )
+    printed = start(words, "killed", moment)
     assert not (tmp_path / "killed" / "student.keras").exists()
     printed += start(words, "killed")
     assert trials(tmp_path / "killed") == trials(tmp_path / "whole")

@@ -55,7 +55,7 @@ def test_a_deleted_paraphraser_is_trained_again(
     hypermodel, search, fits, tmp_path
 ):
     search(keras_tuner.GridSearch, hypermodel(rates=(0.5,)))
-    (path,) = tmp_path.glob("cache/paraphrasers/*/paraphraser.weights.h5")
+    (path,) = tmp_path.glob("cache/paraphrasers/*/paraphraser.keras")
     path.unlink()
     fits.clear()
     model = hypermodel(rates=(0.5,), betas=(7.0,))

@@ -76,7 +76,7 @@ def test_a_search_leaves_table_report_and_student(
     content = trials(folder)
     best = max(float(row["score"]) for row in rows if row["score"])
     assert content["best_score"] == best
-    student = keras.networks.load_model(folder / "student.keras")
+    student = keras.models.load_model(folder / "student.keras")
     assert student.output_shape == (None, 10)
     page = artifacts.verify(folder, "report.html").read_text("utf-8")
     assert "val_accuracy over rate" in page and page.count("<svg") == 1

@@ -21,6 +21,7 @@ from keras_ft.experiments import students
 from keras_ft.experiments.comparison.named_taps import layer_name
 from keras_ft.experiments.comparison.named_taps import with_named_taps
 from keras_ft.experiments.datasets import loader
+from keras_ft.experiments.datasets import note_dataset
 from keras_ft.experiments.distill import TEACHER_OUTPUTS
 from keras_ft.experiments.exporting import export_student
 from keras_ft.experiments.exporting import file_name
@@ -296,6 +297,7 @@ class Trainings:
             return model
 
         with self._run(method, seed) as run:
+            note_dataset(run, self.data)  # For an export by hand.
             students.train_student(
                 run,
                 STUDENT,
