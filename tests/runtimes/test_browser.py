@@ -103,12 +103,12 @@ def tolerance(request):
 
 
 @pytest.fixture(scope="session")
-def grey_student(pictures, tmp_path_factory):
-    """A file for grey images, with its labels beside it."""
+def gray_student(pictures, tmp_path_factory):
+    """A file for gray images, with its labels beside it."""
     keras.utils.set_random_seed(0)
     student = zoo.resnet8(classes=5, input_shape=(32, 32, 1))
     student.layers[-1].kernel.assign(student.layers[-1].kernel * 20.0)
-    path = tmp_path_factory.mktemp("grey") / "student.tflite"
+    path = tmp_path_factory.mktemp("gray") / "student.tflite"
     export.to_tflite(
         student,
         path,
@@ -154,30 +154,30 @@ def test_the_page_shows_what_litert_finds(
     _assert_shown(shown, expected[:6], tolerance)
 
 
-def test_the_page_turns_colors_grey_as_pillow_does(
-    grey_student, pictures, node, site, tmp_path
+def test_the_page_turns_colors_gray_as_pillow_does(
+    gray_student, pictures, node, site, tmp_path
 ):
     files = _saved(pictures[:4], tmp_path)
-    grey = [np.asarray(Image.open(file).convert("L")) for file in files]
+    gray = [np.asarray(Image.open(file).convert("L")) for file in files]
     expected = export.run_in_litert(
-        grey_student, np.stack(grey).astype("float32")[..., np.newaxis]
+        gray_student, np.stack(gray).astype("float32")[..., np.newaxis]
     )
-    with site(grey_student) as address:
+    with site(gray_student) as address:
         empty, *shown = node("example.mjs", address, *files)
-    assert empty["model"] == "5 classes from 32 × 32 pixels, grey"
+    assert empty["model"] == "5 classes from 32 × 32 pixels, gray"
     # Pillow's weights have 16 bits: a pixel in thousands rounds the other way.
     _assert_shown(shown, expected, 1e-3)
 
 
 def test_the_page_says_what_it_cannot_read(
-    grey_student, pictures, node, site, tmp_path
+    gray_student, pictures, node, site, tmp_path
 ):
     text = tmp_path / "notes.txt"
     text.write_text("No image.")
     damaged = tmp_path / "damaged.png"
     damaged.write_bytes(b"Neither this.")
     (good,) = _saved(pictures[:1], tmp_path)
-    with site(grey_student) as address:
+    with site(gray_student) as address:
         _, *shown = node("example.mjs", address, good, text, damaged, good)
     for state in shown[2:4]:
         assert state["message"].startswith("“notes.txt” is no image.")
@@ -191,10 +191,10 @@ def test_the_page_says_what_it_cannot_read(
 
 
 def test_the_page_says_that_a_model_does_not_load(
-    grey_student, node, site, tmp_path
+    gray_student, node, site, tmp_path
 ):
     half = tmp_path / "half.tflite"
-    content = grey_student.read_bytes()
+    content = gray_student.read_bytes()
     half.write_bytes(content[: len(content) // 2])
     with site(half) as address:
         (broken,) = node("example.mjs", address)
