@@ -21,8 +21,7 @@ ON_TORCH = (
     "-W=ignore:The .grad attribute of a Tensor:UserWarning",
 )
 
-# A session of its own each: long by nature.
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 
 def run_session(run, python, backend, tmp_path, config, *words):
@@ -48,7 +47,7 @@ def run_session(run, python, backend, tmp_path, config, *words):
     "files",
     [
         pytest.param(PROMISED, id="contract"),
-        pytest.param(PARTS, id="parts"),
+        pytest.param(PARTS, id="parts", marks=pytest.mark.long),
     ],
 )
 def test_on_jax_without_tensorflow(
@@ -61,6 +60,7 @@ def test_on_torch(torch_python, run, tmp_path, pytestconfig):
     run_session(run, torch_python, "torch", tmp_path, pytestconfig, *ON_TORCH)
 
 
+@pytest.mark.long
 def test_the_quickstart_on_jax(jax_python, run, root, tmp_path):
     file = tmp_path / "student.keras"
     script = root / "examples" / "jax_quickstart.py"
@@ -70,6 +70,7 @@ def test_the_quickstart_on_jax(jax_python, run, root, tmp_path):
     assert file.read_bytes()[:2] == b"PK"
 
 
+@pytest.mark.long
 def test_the_gpu_benchmark_at_toy_size(jax_python, run, root, tmp_path):
     script = root / "benchmarks" / "gpu" / "step_time.py"
     words = ["--toy", "--batches=2", "--precisions=mixed_bfloat16"]
