@@ -50,7 +50,7 @@ Pairs = Mapping[str, tuple[str, str]]
 
 @dataclass(frozen=True)
 class Method:
-    """One way to train a student: its terms, keys of `TITLES`, or none."""
+    """Hold the terms that train a student, keys of `TITLES`, or none."""
 
     parts: tuple[str, ...]
 

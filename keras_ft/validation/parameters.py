@@ -111,7 +111,7 @@ class Interval(Constraint):
 
 @dataclass(frozen=True)
 class OneOf(Constraint):
-    """One of some values."""
+    """Accept one of some values."""
 
     options: tuple[Any, ...]
     _: KW_ONLY

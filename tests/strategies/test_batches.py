@@ -91,7 +91,9 @@ def test_one_replica_takes_any_batch(train, gap):
     uneven = {"batch_size": 7, "epochs": 1}
     expected, found = train(fit=uneven), train(one.scope, fit=uneven)
     assert found.model.optimizer.iterations == 20
-    assert gap(expected.weights, found.weights) <= 1e-6
+    # One step of float32 at a weight near 1, which 1e-7 is less than.
+    step = np.finfo("float32").eps
+    assert gap(expected.weights, found.weights) <= step
     assert found.logs["loss"] == pytest.approx(expected.logs["loss"], rel=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""One step of a comparison in a process of its own; `compare` starts it."""
+"""Run one step of a comparison in a process of its own for `compare`."""
 
 import pickle
 import sys

@@ -1,4 +1,4 @@
-"""One call from settings to the table: `keras_ft.compare`."""
+"""Compare methods in one call, from settings to the table."""
 
 import contextlib
 import dataclasses

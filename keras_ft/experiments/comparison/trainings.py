@@ -57,7 +57,7 @@ _START = {
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a comparison was asked for; it can be pickled.
+    """Hold all that a comparison was asked for; it can be pickled.
 
     Attributes:
         path: The comparison's folder.
