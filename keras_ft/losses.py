@@ -261,6 +261,67 @@ def batch_mean(per_example: Any, sample_weight: Any = None) -> Any:
     return reduce(per_example, per_example, sample_weight)
 
 
+class _LabelMask(keras.layers.Layer):
+    """Mark which outputs have a label, the way Keras' own layers do."""
+
+    def __init__(self) -> None:
+        super().__init__(autocast=False, name="label_mask")
+        self.supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        return inputs[0]
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return inputs[1]
+
+
+def with_mask(outputs: Any, known: Any) -> Any:
+    """Return outputs of which Keras' metrics count those that are `known`.
+
+    Args:
+        outputs: Tensor (batch, ..., classes).
+        known: Booleans (batch, ...).
+
+    Returns:
+        The outputs, with a Keras mask. Metrics that are means of one value
+        per example obey it, as accuracy; others, as AUC, count everything.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> outputs = losses.with_mask(np.eye(2), np.array([True, False]))
+    >>> accuracy = keras.metrics.SparseCategoricalAccuracy()
+    >>> float(accuracy(np.array([0, 0]), outputs))
+    1.0
+    """
+    return _LabelMask()((outputs, known))
+
+
+def share_of_all(known: Any) -> Any:
+    """Return what turns a replica's mean over known labels into its share.
+
+    The mean over the labels of all replicas is the sum of `share_of_all *
+    mean / replicas`. It is 1 on one device, and where all replicas have as
+    many labels.
+
+    Args:
+        known: Booleans of any shape.
+
+    Returns:
+        Scalar tensor, float32.
+    """
+    count = ops.sum(ops.cast(known, "float32"))
+    if replicas() == 1:
+        return ops.ones_like(count)
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None:  # Keras builds the model's metrics outside of replicas.
+        return ops.ones_like(count)
+    total = context.all_reduce(tf.distribute.ReduceOp.SUM, count)
+    return ops.divide_no_nan(count * replicas(), total)
+
+
 def replicas() -> int:
     """Return the current strategy's replicas in sync, 1 without one.
 

@@ -37,6 +37,9 @@ _SETTINGS = (
     "dataset",
     "data_dir",
     "train_examples",
+    "labelled_examples",
+    "unlabelled",
+    "labelled_share",
     "validation_fraction",
     "seed",
     "teacher",
@@ -113,6 +116,36 @@ def define_data(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     define_train_examples(values)
+    define_unlabelled(values)
+
+
+def define_unlabelled(values: flags.FlagValues) -> None:
+    """Define the flags that bring in images without labels."""
+    flags.DEFINE_integer(
+        "labelled_examples",
+        None,
+        "Keep the labels of only so many training images; the others are used "
+        "without.",
+        lower_bound=1,
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "unlabelled",
+        None,
+        "More training images, without labels: a folder, or another split of "
+        "the TensorFlow Datasets set. A folder's own unlabelled/ is found by "
+        "itself.",
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "labelled_share",
+        None,
+        "Part of each training batch that has labels, between 0 and 1; by "
+        "default a quarter, or their part of all images if that is more.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+        flag_values=values,
+    )
 
 
 def define_data_dir(values: flags.FlagValues) -> None:

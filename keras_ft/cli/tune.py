@@ -54,6 +54,9 @@ _COPIED = (
     "data_dir",
     "validation_fraction",
     "train_examples",
+    "labelled_examples",
+    "unlabelled",
+    "labelled_share",
     "seed",
 )
 _TEXTS = {

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from keras_ft.data.augment import pad_crop_flip
 from keras_ft.data.normalization import Normalization
+from keras_ft.data.splits import UNLABELLED
 from keras_ft.data.splits import Split
 
 PREFETCH = 4
@@ -113,6 +114,24 @@ def shuffle(examples: tf.data.Dataset, buffer: int, key: Any) -> Any:
     return tf.data.experimental.from_variant(mixed, spec)
 
 
+def join(first: Split, second: Split) -> Split:
+    """Return a split with the images of two, which are fetched apart."""
+
+    def fetch(places: Any) -> Any:
+        places = tf.convert_to_tensor(places)
+        kinds = tf.cast(places >= len(first), tf.int32)
+        where = tf.dynamic_partition(tf.range(tf.size(places)), kinds, 2)
+        mine, theirs = tf.dynamic_partition(places, kinds, 2)
+        images = [
+            first.fetch(tf.gather(first.positions, mine)),
+            second.fetch(tf.gather(second.positions, theirs - len(first))),
+        ]
+        return tf.dynamic_stitch(where, images)
+
+    labels = np.concatenate([first.labels, second.labels])
+    return Split(fetch, labels, np.arange(len(labels)))
+
+
 def split_in_memory(images: np.ndarray, labels: np.ndarray) -> Split:
     """Return a split of uint8 images (N, H, W, C), which are copied once."""
     with tf.device("CPU:0"):
@@ -163,6 +182,30 @@ class Batches(abc.ABC):
     @abc.abstractmethod
     def _read(self, chosen: Any) -> tuple[Any, Any, Any]:
         """Return uint8 images, labels and numbers of what was chosen."""
+
+    @property
+    def rows(self) -> int:
+        """Return how many images an epoch has, repeated ones included."""
+        return min(len(self), self.steps * self.batch_size)
+
+    @property
+    def numbers(self) -> int:
+        """Return a bound that all numbers of images lie below."""
+        return len(self)
+
+    @property
+    def labelled(self) -> int:
+        """Return how many of the images have labels."""
+        return len(self)
+
+    @property
+    def has_unlabelled(self) -> bool:
+        """Return whether batches hold images without labels."""
+        return False
+
+    def labelled_only(self) -> "Batches":
+        """Return as many batches, of labelled images alone."""
+        return self
 
     @property
     def steps(self) -> int:
@@ -293,6 +336,100 @@ class IndexedBatches(Batches):
         )
         labels = tf.constant(self.split.labels, tf.int32)
         return images, tf.gather(labels, chosen), chosen
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MixedBatches(IndexedBatches):
+    """Training batches of images with labels and of images without.
+
+    Every batch is full and begins with `labelled_per_batch` labelled images;
+    the label of the others is -1. An epoch has as many batches as all images
+    fill. Labelled and unlabelled images are shuffled apart, and again when
+    the epoch needs more of them than there are: an image may come several
+    times in an epoch, in a new view each time, or not at all. The number of
+    its k-th time, from 0, is `k * len(self)` plus its number in the split.
+
+    Args:
+        labelled_per_batch: 1 up to the batch size; with the whole batch the
+            unlabelled images stay out, and the number of batches remains.
+    """
+
+    labelled_per_batch: int
+
+    @property
+    def steps(self) -> int:
+        return -(-len(self) // self.batch_size)
+
+    @property
+    def rows(self) -> int:
+        return self.steps * self.batch_size
+
+    @property
+    def numbers(self) -> int:
+        return len(self) * max(
+            -(-self.steps * wanted // len(members))
+            for members, wanted in self._groups
+        )
+
+    @property
+    def labelled(self) -> int:
+        return int(np.sum(self.split.labels != UNLABELLED))
+
+    @property
+    def has_unlabelled(self) -> bool:
+        return self.labelled_per_batch < self.batch_size
+
+    def labelled_only(self) -> "MixedBatches":
+        return dataclasses.replace(self, labelled_per_batch=self.batch_size)
+
+    @property
+    def _groups(self) -> list[tuple[np.ndarray, int]]:
+        """Return both kinds' numbers in the split, and how many per batch."""
+        known = self.split.labels != UNLABELLED
+        wanted = self.labelled_per_batch
+        groups = [(known, wanted), (~known, self.batch_size - wanted)]
+        return [(np.flatnonzero(kind), n) for kind, n in groups if n]
+
+    def _epochs(self, epochs: tf.data.Dataset) -> tf.data.Dataset:
+        def one_epoch(epoch: Any) -> tf.data.Dataset:
+            orders = [
+                (self._order(epoch, index, members, wanted), wanted)
+                for index, (members, wanted) in enumerate(self._groups)
+            ]
+
+            def batch(step: Any) -> Any:
+                parts = [
+                    order[step * wanted : (step + 1) * wanted]
+                    for order, wanted in orders
+                ]
+                numbers = tf.concat(parts, 0)
+                numbers = tf.ensure_shape(numbers, (self.batch_size,))
+                return numbers, epoch, step
+
+            return tf.data.Dataset.range(self.steps).map(batch)
+
+        return epochs.flat_map(one_epoch)
+
+    def _order(
+        self, epoch: Any, index: int, members: np.ndarray, wanted: int
+    ) -> Any:
+        """Return the numbers of one kind's images, in the order of an epoch."""
+        fold = tf.random.experimental.stateless_fold_in
+        key = fold(self._key(epoch), index)
+        times = -(-self.steps * wanted // len(members))
+        shuffled = [
+            tf.random.experimental.stateless_shuffle(
+                tf.constant(members + time * len(self), tf.int64),
+                fold(key, time),
+                alg="philox",
+            )
+            for time in range(times)
+        ]
+        return tf.concat(shuffled, 0)
+
+    def _read(self, chosen: Any) -> tuple[Any, Any, Any]:
+        images, labels, _ = super()._read(chosen % len(self))
+        return images, labels, chosen
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from keras_ft.data import splits as splitting
 from keras_ft.data.load_settings import LoadSettings
 from keras_ft.data.normalization import Normalization
 from keras_ft.data.splits import PARTS
+from keras_ft.data.splits import UNLABELLED
 from keras_ft.data.splits import Split
 from keras_ft.errors import InputError
 
@@ -28,7 +29,10 @@ class ImageData:
     """A labelled image data set, ready for `fit`.
 
     Made by `keras_ft.data.load`. Every pipeline yields `(images, labels)`:
-    float32 (B, H, W, C), normalized, and int32 (B,).
+    float32 (B, H, W, C), normalized, and int32 (B,). Where some training
+    images have no label, each training batch begins with those that have
+    one; the label of the others is -1, and a loss must know that:
+    `SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)`.
 
     Attributes:
         name: What was loaded.
@@ -40,7 +44,8 @@ class ImageData:
         class_names: One name per label.
         input_shape: (height, width, channels) of an image.
         normalization: Maps pixels to network input.
-        sizes: Images in "train", "validation" and "test".
+        sizes: Images in "train", "validation" and "test"; unlabelled ones
+            are in "train".
         notes: Sentences on decisions that matter when results are read, such
             as a test split cut from the training images.
 
@@ -67,7 +72,44 @@ class ImageData:
     _first_epoch: int = 0
 
     def __repr__(self) -> str:
-        return summary(self.name, self.sizes, self.input_shape, self.classes)
+        return summary(
+            self.name,
+            self.sizes,
+            self.input_shape,
+            self.classes,
+            self.labelled_examples,
+        )
+
+    @property
+    def labelled_examples(self) -> int:
+        """Return how many training images have a label."""
+        return self._batches["train"].labelled
+
+    @property
+    def has_unlabelled(self) -> bool:
+        """Return whether training batches hold images without a label."""
+        return self._batches["train"].has_unlabelled
+
+    def labelled_only(self) -> "ImageData":
+        """Return the same data, its training batches without unlabelled images.
+
+        Every batch is filled with labelled images; batches per epoch stay as
+        many. So a training on labels alone has as many steps, and sees each
+        labelled image oftener.
+
+        Example:
+
+        >>> data = keras_ft.data.load("fashion_mini", labelled_examples=500)
+        >>> student.fit(data.labelled_only().train, epochs=1)
+        """
+        if not self.has_unlabelled:
+            return self
+        train = self._batches["train"].labelled_only()
+        return dataclasses.replace(
+            self,
+            train=train.shuffled(),
+            _batches={**self._batches, "train": train},
+        )
 
     @property
     def classes(self) -> int:
@@ -108,7 +150,8 @@ class ImageData:
         Returns:
             `(images, labels, numbers, epoch)`: the batches of `train_from`,
             `validation` or `test`, and each image's number in its split,
-            int64 (B,).
+            int64 (B,). Where an image comes several times in an epoch, it
+            has another number each time.
         """
         batches = self._batches[split]
         if split != "train":
@@ -133,6 +176,18 @@ class ImageData:
         >>> second = data.starting_at(20)  # after a training of 20 epochs
         """
         return dataclasses.replace(self, _first_epoch=self._first_epoch + epoch)
+
+    def rows(self, split: str) -> int:
+        """Return how many images one epoch of a split has.
+
+        An image that comes several times counts each time; that happens only
+        where labelled and unlabelled images are mixed.
+        """
+        return self._batches[split].rows
+
+    def number_bound(self, split: str) -> int:
+        """Return what all the numbers that `numbered` gives lie below."""
+        return self._batches[split].numbers
 
     def examples(
         self, split: str, count: int, seed: int = 0
@@ -173,12 +228,17 @@ def summary(
     sizes: Mapping[str, int],
     shape: tuple[int, ...],
     classes: int,
+    labelled: int | None = None,
 ) -> str:
     """Return one line on a data set."""
     train, validation, test = (sizes[part] for part in PARTS)
     size = "x".join(map(str, shape))
+    if labelled in (None, train):
+        training = f"{train:,} training"
+    else:
+        training = f"{train:,} training ({labelled:,} of them labelled)"
     return (
-        f"{name}: {train:,} training, {validation:,} validation and "
+        f"{name}: {training}, {validation:,} validation and "
         f"{test:,} test images, {size}, {classes} classes"
     )
 
@@ -197,6 +257,7 @@ def from_splits(
     class_names: tuple[str, ...],
     settings: LoadSettings,
     usual: Normalization | None = None,
+    unlabelled: Split | None = None,
 ) -> ImageData:
     """Divide a source's images and make pipelines of the parts.
 
@@ -206,8 +267,11 @@ def from_splits(
         class_names: One per label.
         settings: What `load` was asked for.
         usual: The data set's usual normalization; computed if `None`.
+        unlabelled: Images without labels that join the training images.
     """
     from keras_ft.data.batches import IndexedBatches
+    from keras_ft.data.batches import MixedBatches
+    from keras_ft.data.batches import join
 
     for split, members in splits.items():
         if len(members) == 0:
@@ -216,15 +280,35 @@ def from_splits(
     shape = train.images(np.arange(1)).shape[1:]
     normalization = settings.normalization or usual or statistics(train)
     parts, notes = splitting.divide(splits, settings)
-    batches = {
+    common: dict[str, Any] = {
+        "image_shape": shape,
+        "normalization": normalization,
+    }
+    batches: dict[str, Batches] = {
         part: IndexedBatches(
-            split=parts[part],
-            image_shape=shape,
-            normalization=normalization,
-            **settings.batching(part),
+            split=parts[part], **common, **settings.batching(part)
         )
         for part in PARTS
     }
+    if unlabelled is not None:
+        parts["train"] = join(parts["train"], unlabelled)
+    known = int(np.sum(parts["train"].labels != UNLABELLED))
+    if known < len(parts["train"]):
+        batches["train"] = MixedBatches(
+            split=parts["train"],
+            labelled_per_batch=settings.labelled_per_batch(
+                known, len(parts["train"])
+            ),
+            **common,
+            **settings.batching("train"),
+        )
+    elif settings.labelled_share is not None:
+        raise InputError(
+            "labelled_share",
+            settings.labelled_share,
+            "None, as all training images have labels",
+            "Leave it out, or name images without labels by unlabelled=.",
+        )
     return from_batches(name, batches, class_names, notes)
 
 

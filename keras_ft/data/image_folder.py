@@ -9,6 +9,7 @@ import PIL.Image
 import tensorflow as tf
 
 from keras_ft.data import batches
+from keras_ft.data.splits import UNLABELLED
 from keras_ft.data.splits import Split
 from keras_ft.errors import InputError
 
@@ -17,6 +18,7 @@ SPLIT_FOLDERS = {
     "validation": ("validation", "valid", "val"),
     "test": ("test",),
 }
+UNLABELLED_FOLDERS = ("unlabelled", "unlabeled")
 # What tf.io.decode_image reads; an animation gives its first picture.
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
 GREY_MODES = {"1", "L", "I", "I;16"}
@@ -45,22 +47,80 @@ def read(
         InputError: The folder is laid out otherwise, or a file is no image.
     """
     folders = _split_folders(path)
-    class_names = tuple(
-        sorted(f.name for f in folders["train"].iterdir() if f.is_dir())
-    )
+    class_names = tuple(sorted(_class_folders(folders["train"])))
     files = {s: _files(folders[s], class_names) for s in folders}
     everything = [file for members, _ in files.values() for file in members]
     size, channels = _inspect(everything, image_size)
     held = size[0] * size[1] * channels * len(everything) <= memory_limit
-    splits = {}
-    for split, (paths, labels) in files.items():
-        fetch = _fetch_files(paths, size, channels)
-        if held and paths:
-            images = _decode_all(fetch, paths)
-            splits[split] = batches.split_in_memory(images, labels)
-        else:
-            splits[split] = Split(fetch, labels, np.arange(len(labels)))
+    splits = {
+        split: _split(paths, labels, size, channels, held)
+        for split, (paths, labels) in files.items()
+    }
     return splits, class_names
+
+
+def unlabelled_inside(path: Path) -> Path | None:
+    """Return the folder of unlabelled images in an image folder, if any."""
+    found = (path / name for name in UNLABELLED_FOLDERS)
+    return next((folder for folder in found if folder.is_dir()), None)
+
+
+def read_unlabelled(
+    path: Path,
+    shape: tuple[int, int, int],
+    image_size: tuple[int, int] | None,
+    memory_limit: int,
+) -> Split:
+    """Return all images below a folder, to join labelled ones.
+
+    Args:
+        path: Image files, in subfolders or not.
+        shape: (height, width, channels) of the labelled images.
+        image_size: What the labelled ones were resized to; `None` if they
+            kept their size, which these must have then.
+        memory_limit: As for `read`.
+
+    Raises:
+        InputError: There are none, one is damaged, or they do not fit.
+    """
+    files = _images_below(path)
+    if not files:
+        raise InputError(
+            f"There are no images in {path}. Expected are .jpg, .png, .bmp or "
+            ".gif files, in subfolders or not."
+        )
+    size, channels = _inspect(files, image_size)
+    if size != shape[:2]:
+        raise InputError(
+            "unlabelled",
+            f"images of {size[0]}x{size[1]} pixels in {path}",
+            f"{shape[0]}x{shape[1]}, as the labelled ones are",
+            f"Pass image_size=({shape[0]}, {shape[1]}) to resize them all.",
+        )
+    if channels > shape[2]:
+        raise InputError(
+            "unlabelled",
+            f"color images in {path}",
+            "gray ones, as the labelled images are",
+            "Convert them, or use color images everywhere.",
+        )
+    labels = np.full(len(files), UNLABELLED, np.int32)
+    held = int(np.prod(shape)) * len(files) <= memory_limit
+    return _split(files, labels, size, shape[2], held)
+
+
+def _split(
+    paths: list[Path],
+    labels: np.ndarray,
+    size: tuple[int, int],
+    channels: int,
+    held: bool,
+) -> Split:
+    fetch = _fetch_files(paths, size, channels)
+    if held and paths:
+        images = _decode_all(fetch, paths)
+        return batches.split_in_memory(images, labels)
+    return Split(fetch, labels, np.arange(len(labels)))
 
 
 def _split_folders(path: Path) -> dict[str, Path]:
@@ -74,11 +134,16 @@ def _split_folders(path: Path) -> dict[str, Path]:
     }
 
 
+def _class_folders(folder: Path) -> set[str]:
+    names = {entry.name for entry in folder.iterdir() if entry.is_dir()}
+    return names - {*UNLABELLED_FOLDERS}
+
+
 def _files(
     folder: Path, class_names: tuple[str, ...]
 ) -> tuple[list[Path], np.ndarray]:
     """Return all image files of a split, sorted, and their labels."""
-    unknown = {f.name for f in folder.iterdir() if f.is_dir()} - {*class_names}
+    unknown = _class_folders(folder) - {*class_names}
     if len(class_names) < 2 or unknown:
         wrong = f"the classes {sorted(unknown)}" if unknown else class_names
         raise InputError(
@@ -88,14 +153,18 @@ def _files(
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(class_names):
-        members = [
-            file
-            for file in sorted((folder / name).rglob("*"))
-            if file.suffix.lower() in ENDINGS and file.is_file()
-        ]
+        members = _images_below(folder / name)
         paths += members
         labels += [label] * len(members)
     return paths, np.array(labels, np.int32)
+
+
+def _images_below(folder: Path) -> list[Path]:
+    return [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.suffix.lower() in ENDINGS and file.is_file()
+    ]
 
 
 def _inspect(

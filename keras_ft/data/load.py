@@ -1,7 +1,10 @@
 """Load a data set by name: embedded, a folder, or TensorFlow Datasets."""
 
+import dataclasses
 import os
 from pathlib import Path
+
+import numpy as np
 
 from keras_ft.data import fashion_mini
 from keras_ft.data import normalization as normalizations
@@ -9,6 +12,7 @@ from keras_ft.data.image_data import ImageData
 from keras_ft.data.image_data import from_splits
 from keras_ft.data.load_settings import LoadSettings
 from keras_ft.data.normalization import Normalization
+from keras_ft.data.splits import Split
 from keras_ft.errors import InputError
 from keras_ft.validation.installed import require_tensorflow
 
@@ -31,9 +35,12 @@ def load(
     validation_fraction: float = 0.1,
     image_size: tuple[int, int] | None = None,
     train_examples: int | None = None,
+    labelled_examples: int | None = None,
+    unlabelled: str | os.PathLike[str] | None = None,
+    labelled_share: float | None = None,
     drop_remainder: bool = False,
 ) -> ImageData:
-    """Load labelled images for training, validation and test.
+    """Load images for training, validation and test.
 
     The three splits never share an image, except where `validation_fraction`
     is 0. Splits the source lacks are cut from its training images, seeded
@@ -46,7 +53,8 @@ def load(
             Fashion-MNIST), an existing folder (`train/<class>/*.jpg`, beside
             it `validation/` and `test/` if there are, or just
             `<class>/*.jpg`), or the TFDS name of an image classification set,
-            which is looked for in `data_dir` first and downloaded second.
+            which is looked for in `data_dir` first and downloaded second. A
+            folder's `unlabelled/` is used as `unlabelled`.
         batch_size: Images per batch.
         data_dir: Where TFDS keeps its sets; `~/tensorflow_datasets` if `None`.
         seed: Decides splits, order and augmentation; the same seed gives the
@@ -63,12 +71,22 @@ def load(
         train_examples: Train on so many images only, drawn with the
             proportions of the classes after validation was cut off: another
             number leaves validation and test as they are.
+        labelled_examples: Keep the labels of so many training images only,
+            drawn with the proportions of the classes; the others become
+            unlabelled.
+        unlabelled: More training images, without labels: a folder of image
+            files, whose subfolders are read as well, or, for a TFDS set, the
+            name of another of its splits, as "unlabelled" for stl10.
+        labelled_share: Part of every training batch that has labels, above 0
+            and below 1. By default a quarter, or the labelled images' part of
+            all where that is more.
         drop_remainder: Leave out a last training batch that is not full, as
             several devices and static shapes need. Validation and test stay
             whole.
 
     Returns:
         An `ImageData`. Up to 4 GiB of decoded images are held in memory.
+        With unlabelled images, see there what a training batch holds.
 
     Raises:
         InputError: An argument is out of range, the set is unknown or not
@@ -81,6 +99,10 @@ def load(
     ...     "fashion_mini", batch_size=64, train_examples=1000)
     >>> data.classes, data.input_shape, data.steps_per_epoch
     (10, (28, 28, 1), 16)
+    >>> data = keras_ft.data.load("fashion_mini", labelled_examples=500)
+    >>> images, labels = next(iter(data.train))
+    >>> int((labels >= 0).numpy().sum()), len(labels)
+    (32, 128)
     """
     settings = LoadSettings(
         batch_size=batch_size,
@@ -90,6 +112,9 @@ def load(
         validation_fraction=validation_fraction,
         image_size=image_size,
         train_examples=train_examples,
+        labelled_examples=labelled_examples,
+        unlabelled=None if unlabelled is None else os.fspath(unlabelled),
+        labelled_share=labelled_share,
         drop_remainder=drop_remainder,
     )
     require_tensorflow(
@@ -134,6 +159,7 @@ def _embedded(settings: LoadSettings) -> ImageData:
         fashion_mini.CLASS_NAMES,
         settings,
         normalizations.FASHION_MNIST,
+        _unlabelled_folder(settings, (28, 28, 1)),
     )
 
 
@@ -143,7 +169,37 @@ def _folder(path: Path, settings: LoadSettings) -> ImageData:
     splits, class_names = image_folder.read(
         path, settings.image_size, MEMORY_LIMIT
     )
-    return from_splits(path.name, splits, class_names, settings)
+    shape = splits["train"].images(np.arange(1)).shape[1:]
+    inside = image_folder.unlabelled_inside(path)
+    if inside is not None and settings.unlabelled is None:
+        settings = dataclasses.replace(settings, unlabelled=str(inside))
+    return from_splits(
+        path.name,
+        splits,
+        class_names,
+        settings,
+        unlabelled=_unlabelled_folder(settings, shape),
+    )
+
+
+def _unlabelled_folder(
+    settings: LoadSettings, shape: tuple[int, int, int]
+) -> Split | None:
+    from keras_ft.data import image_folder
+
+    if settings.unlabelled is None:
+        return None
+    folder = Path(settings.unlabelled).expanduser()
+    if not folder.is_dir():
+        raise InputError(
+            "unlabelled",
+            repr(settings.unlabelled),
+            "a folder of images",
+            "Check the path.",
+        )
+    return image_folder.read_unlabelled(
+        folder, shape, settings.image_size, MEMORY_LIMIT
+    )
 
 
 def _tfds(
@@ -155,6 +211,18 @@ def _tfds(
     source = tfds_source.find(name, where, settings)
     usual = USUAL_NORMALIZATION.get(name.partition("/")[0])
     if source.bytes > MEMORY_LIMIT:
+        if settings.labelled_examples or settings.unlabelled:
+            raise InputError(
+                f"{name} has more images than memory shall hold, and is "
+                "streamed from disk: unlabelled images cannot be mixed in. "
+                "Write the images to a folder and name that."
+            )
         return tfds_source.streamed(name, source, settings, usual)
-    splits = source.splits()
-    return from_splits(name, splits, source.class_names, settings, usual)
+    split = settings.unlabelled
+    if split is not None and split in source.builder.info.splits:
+        unlabelled: Split | None = source.unlabelled(split)
+    else:
+        unlabelled = _unlabelled_folder(settings, source.input_shape)
+    return from_splits(
+        name, source.splits(), source.class_names, settings, usual, unlabelled
+    )

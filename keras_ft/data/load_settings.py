@@ -17,6 +17,17 @@ _CONSTRAINTS = {
     "train_examples": Interval(
         int, 1, optional=True, fix="Leave it out to train on all images."
     ),
+    "labelled_examples": Interval(
+        int, 1, optional=True, fix="Leave it out to use all labels."
+    ),
+    "labelled_share": Interval(
+        float,
+        0,
+        1,
+        closed="neither",
+        optional=True,
+        fix="Use 0.25, a quarter of each batch.",
+    ),
 }
 _SIDE = Interval(
     int, 1, fix="Use image_size=(height, width), for example (64, 64)."
@@ -38,6 +49,9 @@ class LoadSettings:
     validation_fraction: float = 0.1
     image_size: tuple[int, int] | None = None
     train_examples: int | None = None
+    labelled_examples: int | None = None
+    unlabelled: str | None = None
+    labelled_share: float | None = None
     drop_remainder: bool = False
 
     def __post_init__(self) -> None:
@@ -56,6 +70,29 @@ class LoadSettings:
             _SIDE.check("image_size", width)
             # A list, as JSON gives it, is as good as a tuple.
             object.__setattr__(self, "image_size", (height, width))
+
+    def labelled_per_batch(self, labelled: int, images: int) -> int:
+        """Return how many images of a training batch have labels.
+
+        The `labelled_share` of a batch; by default a quarter, or the labelled
+        images' share of all where that is more.
+
+        Raises:
+            InputError: The share leaves no image of either kind.
+        """
+        share = self.labelled_share
+        if share is None:
+            share = max(0.25, labelled / images)
+        count = round(share * self.batch_size)
+        if not 0 < count < self.batch_size:
+            raise InputError(
+                "labelled_share",
+                f"{share:g} of a batch of {self.batch_size}",
+                "a share that leaves images with labels and without in every "
+                "batch",
+                "Use a larger batch_size, or labelled_share=0.25.",
+            )
+        return count
 
     def batching(self, part: str) -> dict[str, Any]:
         """Return what the batches of a split are made with."""

@@ -10,8 +10,10 @@ from keras_ft.data.load_settings import LoadSettings
 from keras_ft.errors import InputError
 
 # Uncorrelated draws from one seed: one stream of random numbers per purpose.
-VALIDATION, TEST, TRAIN_EXAMPLES = 1, 2, 3
+VALIDATION, TEST, TRAIN_EXAMPLES, LABELLED_EXAMPLES = 1, 2, 3, 4
 PARTS = ("train", "validation", "test")
+# The label of an image that has none.
+UNLABELLED = -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,11 +78,13 @@ def divide(
     Args:
         splits: The source's splits; "train" must be there, "validation" and
             "test" may be.
-        settings: `validation_fraction`, `train_examples` and `seed` count.
+        settings: `validation_fraction`, `train_examples`, `labelled_examples`
+            and `seed` count.
 
     Returns:
         The three splits, and a sentence for every decision a reader of
-        results should know of.
+        results should know of. Where there are `labelled_examples`, the
+        label of the other training images is -1.
 
     Raises:
         InputError: There are too few images for what is asked.
@@ -105,6 +109,10 @@ def divide(
             found["train"], settings, VALIDATION
         )
     found["train"] = _few(found["train"], settings)
+    if settings.labelled_examples is not None:
+        found["train"] = _few_labels(
+            found["train"], settings.labelled_examples, settings.seed
+        )
     return found, tuple(notes)
 
 
@@ -123,6 +131,20 @@ def _hold_out(
     held = stratified(split.labels, count, (settings.seed, purpose))
     kept = np.setdiff1d(np.arange(len(split)), held)
     return split.take(kept), split.take(held)
+
+
+def _few_labels(split: Split, count: int, seed: int) -> Split:
+    if count >= len(split):
+        raise InputError(
+            "labelled_examples",
+            count,
+            f"fewer than the {len(split)} labelled training images",
+            "Leave it out to use all labels.",
+        )
+    kept = stratified(split.labels, count, (seed, LABELLED_EXAMPLES))
+    labels = np.full_like(split.labels, UNLABELLED)
+    labels[kept] = split.labels[kept]
+    return dataclasses.replace(split, labels=labels)
 
 
 def _few(split: Split, settings: LoadSettings) -> Split:

@@ -18,6 +18,7 @@ from keras_ft.data.image_data import from_batches
 from keras_ft.data.load_settings import LoadSettings
 from keras_ft.data.normalization import Normalization
 from keras_ft.data.splits import PARTS
+from keras_ft.data.splits import UNLABELLED
 from keras_ft.data.splits import Split
 from keras_ft.errors import InputError
 
@@ -74,6 +75,23 @@ class TfdsSource:
     def splits(self) -> dict[str, Split]:
         """Read all splits into memory."""
         return {split: self._in_memory(split) for split in self.sizes}
+
+    def unlabelled(self, split: str) -> Split:
+        """Read another split into memory, its labels set to -1.
+
+        Raises:
+            InputError: Its images are used with their labels already.
+        """
+        if split in self.sizes:
+            raise InputError(
+                "unlabelled",
+                repr(split),
+                "a split whose images are not used with their labels",
+                f"Choose none of {', '.join(self.sizes)}.",
+            )
+        found = self._in_memory(split)
+        labels = np.full_like(found.labels, UNLABELLED)
+        return dataclasses.replace(found, labels=labels)
 
     def _in_memory(self, split: str) -> Split:
         images, labels = [], []

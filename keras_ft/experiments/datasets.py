@@ -10,6 +10,7 @@ from keras_ft.errors import InputError
 from keras_ft.experiments import networks
 from keras_ft.experiments.run_folder import RunFolder
 from keras_ft.experiments.settings import Settings
+from keras_ft.experiments.settings import unlabelled_images
 
 # What must stay as it was for results of one run to belong together.
 _SAME_DATA = ("classes", "input_shape", "sizes", "normalization")
@@ -29,6 +30,7 @@ def loader(settings: Settings, placement: Placement | None = None) -> Any:
             normalization=networks.teacher_normalization(settings.teacher),
             validation_fraction=settings.validation_fraction,
             train_examples=settings.train_examples,
+            **unlabelled_images(vars(settings)),
             # Several devices share a batch, which must divide.
             drop_remainder=placement is not None
             and placement.strategy is not None,
@@ -57,6 +59,7 @@ def load_run_data(
         ),
         validation_fraction=about["validation_fraction"],
         train_examples=about["train_examples"],
+        **unlabelled_images(about),
     )
 
 
@@ -78,6 +81,8 @@ def note_dataset(run: RunFolder, data: Any) -> None:
             "std": list(data.normalization.std),
         },
     }
+    if data.has_unlabelled:
+        now["labelled_examples"] = data.labelled_examples
     kept = run.content["notes"].get("dataset", {}) if run.holds_results else {}
     for name in _SAME_DATA:
         if kept.get(name, now[name]) != now[name]:

@@ -151,7 +151,7 @@ def finished_teacher(
                 run.path,
                 "teacher",
                 teacher,
-                load(schedule.batch_size),
+                load(schedule.batch_size).labelled_only(),
                 schedule,
                 echo=run.echo,
                 placement=placement,
@@ -195,6 +195,9 @@ def _train_students(
 
     def online(schedule: Schedule) -> students.Source:
         return lambda: (load(schedule.batch_size), teacher)
+
+    def labels_only() -> tuple[Any, keras.Model]:
+        return data.labelled_only(), teacher
 
     cached = None
     if settings.views is not None:
@@ -243,7 +246,9 @@ def _train_students(
             seed=settings.seed,
             schedule=recipe.distill,
             data=data,
-            source=(method.parts and cached) or online(recipe.distill),
+            source=(cached or online(recipe.distill))
+            if method.parts
+            else labels_only,
             build=build,
         )
         run.echo(

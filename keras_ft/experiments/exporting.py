@@ -379,9 +379,11 @@ def _card_of_run(run: RunFolder) -> dict[str, Any]:
             accuracy = run.result(method.name)["accuracy"]
             accuracies[f"the same student, {said}"] = accuracy
     name = _name(about["student"])
+    labelled = dataset.get("labelled_examples")
+    known = f", {labelled:,} of them labelled" if labelled else ""
     return {
         "name": name.removesuffix(networks.KERAS),
-        "data": f"{_name(dataset['name'])}: {sizes['train']:,} images; "
+        "data": f"{_name(dataset['name'])}: {sizes['train']:,} images{known}; "
         f"{sizes['validation']:,} more to watch the training, "
         f"{sizes['test']:,} to test",
         "teacher": _size(

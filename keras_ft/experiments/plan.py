@@ -365,7 +365,7 @@ def _timed(
     if cached and isinstance(model, FrozenTeacherModel):
         train = BatchesInMemory(model, data.train_from(0).take(steps))
         validation = BatchesInMemory(model, validation)
-    compile_model(model, schedule.optimizer(data.steps_per_epoch))
+    compile_model(model, data, schedule.optimizer(data.steps_per_epoch))
     timer = StepTimer()
     model.fit(
         train,

@@ -1,6 +1,7 @@
 """Everything that decides what a run produces."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from keras_ft import methods
@@ -9,6 +10,18 @@ from keras_ft.errors import InputError
 from keras_ft.export.quantizations import QUANTIZATIONS
 from keras_ft.models.beta_suggestion import check_ratio
 from keras_ft.recipes import Recipe
+
+# The arguments of `data.load` that bring in images without labels.
+UNLABELLED_IMAGES = ("labelled_examples", "unlabelled", "labelled_share")
+
+
+def unlabelled_images(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the settings that bring in images without labels."""
+    return {
+        name: settings[name]
+        for name in UNLABELLED_IMAGES
+        if settings.get(name) is not None
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,6 +36,9 @@ class Settings:
         dataset: A name that `data.load` knows.
         data_dir: Where prepared datasets are. Not part of `configuration`.
         train_examples: Use only so many training images; `None` for all.
+        labelled_examples, unlabelled, labelled_share: Train on labelled and
+            unlabelled images, see `data.load`. `"none"` trains on the
+            labelled ones alone, in as many steps.
         validation_fraction: Share of the training images kept for
             validation, 0 to 1.
         seed: Of initial weights, order and augmentation, >= 0.
@@ -51,6 +67,9 @@ class Settings:
     dataset: str = "fashion_mini"
     data_dir: str | None = None
     train_examples: int | None = None
+    labelled_examples: int | None = None
+    unlabelled: str | None = None
+    labelled_share: float | None = None
     validation_fraction: float = 0.1
     seed: int = 0
     teacher: str | None = None
@@ -102,7 +121,7 @@ class Settings:
         del content["data_dir"]
         content["recipe"] = self.recipe.to_dict()
         # Left out where it plays no part: earlier run folders go on.
-        for name in ("beta_ratio", "views"):
+        for name in ("beta_ratio", "views", *UNLABELLED_IMAGES):
             if content[name] is None:
                 del content[name]
         return content

@@ -12,6 +12,7 @@ from keras_ft import artifacts
 from keras_ft import multi_worker
 from keras_ft.callbacks import EpochCheckpoint
 from keras_ft.callbacks import Row
+from keras_ft.data.splits import UNLABELLED
 from keras_ft.distribution.placement import Placement
 from keras_ft.errors import InputError
 from keras_ft.experiments.progress import Echo
@@ -65,7 +66,8 @@ def train(
     epochs = epochs or schedule.epochs
     folder = Path(folder)
     with placement.scope():
-        compile_model(model, schedule.optimizer(data.steps_per_epoch))
+        optimizer = schedule.optimizer(data.steps_per_epoch)
+        compile_model(model, data, optimizer)
     checkpoint = EpochCheckpoint(
         folder / CHECKPOINTS / phase,
         lambda rows: artifacts.write_csv(folder / history(phase), rows),
@@ -109,12 +111,23 @@ def train(
     return checkpoint.rows
 
 
-def compile_model(model: keras.Model, optimizer: Any = "sgd") -> None:
-    """Compile a network or what trains it; phase 1 has no labels."""
+def compile_model(
+    model: keras.Model, data: Any, optimizer: Any = "sgd"
+) -> None:
+    """Compile a network or what trains it; phase 1 has no labels.
+
+    Args:
+        model: As for `train`.
+        data: What it will train on; some of its images may have no label.
+        optimizer: For Keras' `compile`.
+    """
     if isinstance(model, ParaphraserTrainer):
         model.compile(optimizer)
         return
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True,
+        ignore_class=UNLABELLED if data.has_unlabelled else None,
+    )
     model.compile(optimizer, loss, metrics=["accuracy"])
 
 

@@ -255,6 +255,11 @@ class FeatureCache:
         return self._batches.data.steps_per_epoch
 
     @property
+    def has_unlabelled(self) -> bool:
+        """Return whether training batches hold images without a label."""
+        return self._batches.data.has_unlabelled
+
+    @property
     def views(self) -> int | None:
         """Return how many epochs differ; `None` for no limit."""
         return self._batches.views

@@ -113,13 +113,7 @@ def of_data(data: ImageData, batches: list[Any]) -> Key:
 
 def rows_of(data: ImageData) -> dict[str, int]:
     """Return how many images a view of each split has."""
-    seen = data.steps_per_epoch * data.batch_size
-    return {
-        split: min(data.sizes[split], seen)
-        if split == "train"
-        else data.sizes[split]
-        for split in SPLITS
-    }
+    return {split: data.rows(split) for split in SPLITS}
 
 
 def _examples(data: ImageData) -> tuple[str, str]:

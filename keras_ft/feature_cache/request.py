@@ -175,7 +175,9 @@ class Request:
         return {
             "key": self.key,
             "format": dataclasses.asdict(self.format),
-            "images": dict(self.data.sizes),
+            "images": {
+                split: self.data.number_bound(split) for split in self.rows
+            },
             "rows": self.rows,
             "accelerated": self.accelerated,
             "teacher": self._outline,

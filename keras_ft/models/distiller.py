@@ -17,6 +17,7 @@ from keras_ft.models.teacher_pass import images_of
 from keras_ft.transfers.transfer import Transfer
 from keras_ft.validation.in_graph import guard_batch
 from keras_ft.validation.labels import check_labels_fit
+from keras_ft.validation.labels import known_labels
 from keras_ft.validation.models import check_finite
 from keras_ft.validation.models import check_pair
 from keras_ft.validation.models import input_shape
@@ -37,6 +38,13 @@ class Distiller(FrozenTeacherModel):
 
     The compiled loss is the student's own, whatever its task: one output or
     several, a class per image or per pixel.
+
+    Images without a label take part in every term but the compiled loss.
+    Give them the label -1 and compile
+    `SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)`: the
+    compiled loss is then a mean over the labelled images of a batch, and
+    metrics that are means, as accuracy, count those alone. Without any
+    labels, `compile(optimizer)` without a loss and `fit(images)`.
 
     One teacher forward and one student forward per step; gradients reach the
     student and the transfers' own weights only. `predict`, `evaluate` and
@@ -192,15 +200,20 @@ class Distiller(FrozenTeacherModel):
             start=ops.zeros(()),
         )
         total = self._task_loss(x, y, outputs, sample_weight, training)
-        parts = {"task_loss": total - regularization}
+        task = total - regularization
+        parts = {"task_loss": task}
+        known = known_labels(y, self.loss)
+        if known is not None and losses.replicas() > 1:
+            task = task * losses.share_of_all(known)
+            total = task + regularization
         if self.task_weight != 1.0:
-            total = self.task_weight * parts["task_loss"] + regularization
+            total = self.task_weight * task + regularization
         for transfer in self.transfers if values else ():
             term = losses.batch_mean(values[transfer.name], sample_weight)
             parts[f"{transfer.name}_loss"] = term
             total = total + ops.cast(transfer.beta * term, total.dtype)
         parts["regularization_loss"] = regularization
-        self._track(parts, outputs)
+        self._track(parts, outputs, known)
         return total
 
     def _task_loss(
@@ -217,12 +230,15 @@ class Distiller(FrozenTeacherModel):
             training=training,
         )
 
-    def _track(self, parts: dict[str, Any], outputs: Any) -> None:
+    def _track(self, parts: dict[str, Any], outputs: Any, known: Any) -> None:
         batch = ops.shape(keras.tree.flatten(outputs)[0])[0]
         for name, value in parts.items():
+            count = batch
+            if name == "task_loss" and known is not None:
+                count = ops.sum(ops.cast(known, "float32"))
             # Losses are divided by the replicas; the logs are not.
             self._trackers[name].update_state(
-                value * losses.replicas(), sample_weight=batch
+                value * losses.replicas(), sample_weight=count
             )
 
     def compute_metrics(
@@ -230,6 +246,11 @@ class Distiller(FrozenTeacherModel):
     ) -> dict[str, Any]:
         """Return the compiled metrics of the student, and the loss parts."""
         outputs, _ = _split(y_pred)
+        known = known_labels(y, self.loss)
+        if known is not None:
+            outputs = losses.with_mask(outputs, known)
+            # Even where it does not count, a label must name a class.
+            y = ops.where(ops.reshape(known, ops.shape(y)), y, 0)
         return dict(super().compute_metrics(x, y, outputs, sample_weight))
 
     def train_step(self, *state_and_data: Any) -> Any:

@@ -104,11 +104,12 @@ def _notes(found: dict[str, Any]) -> list[str]:
         "that they may take less time than plain training.",
         _on_memory(trainings),
     ]
+    images, labelled = about["train_examples"], about["labelled_examples"]
+    if labelled < images:
+        notes.append(pages.about_labels(images, labelled))
     settings = about["settings"]
     if settings["teacher"] is not None:
-        notes += pages.about_teacher(
-            settings["teacher"], about["train_examples"]
-        )
+        notes += pages.about_teacher(settings["teacher"], images)
     betas = sorted({t["beta"] for t in trainings} - {None})
     if settings.get("beta_ratio") is not None and betas:
         notes.append(

@@ -135,6 +135,21 @@ def about_teacher(source: str, seen: int) -> list[str]:
     ]
 
 
+def about_labels(images: int, labelled: int) -> str:
+    """Return what few labels meant in a run.
+
+    Args:
+        images: All training images.
+        labelled: Those of them with a label.
+    """
+    return (
+        f"Of the {images:,} training images {labelled:,} have a label. Every "
+        "image takes part in the distillation terms. Training on labels only "
+        "used the labelled images alone, in as many batches, and so saw each "
+        "of them oftener."
+    )
+
+
 def percent(share: float) -> str:
     """Write 0.8412 as '84.1 %'."""
     return f"{100 * share:.1f} %"

@@ -310,6 +310,9 @@ def _notes(
             for network in found[1:]
         ]
         told.append(f"On the test images: {', '.join(each)}.")
+    dataset = run.content["notes"]["dataset"]
+    if labelled := dataset.get("labelled_examples"):
+        told.append(pages.about_labels(dataset["sizes"]["train"], labelled))
     if len(found) > 1:
         told.append(
             "All students began with the same weights and saw the same "

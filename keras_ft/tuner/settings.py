@@ -7,6 +7,7 @@ from typing import Any
 from keras_ft import methods
 from keras_ft.acceleration.acceleration import check_choice
 from keras_ft.errors import InputError
+from keras_ft.experiments.settings import UNLABELLED_IMAGES
 from keras_ft.recipes import Recipe
 from keras_ft.tuner import space
 from keras_ft.tuner.checks import OBJECTIVES
@@ -44,6 +45,8 @@ class SearchSettings:
         dataset: A name that `data.load` knows.
         data_dir: Where prepared datasets are. Not part of `configuration`.
         train_examples: Use only so many training images; `None` for all.
+        labelled_examples, unlabelled, labelled_share: Train on labelled and
+            unlabelled images, see `data.load`.
         validation_fraction: Share of the training images kept for
             validation, 0 to 1; the objective is measured on them.
         seed: Of the search, of initial weights, order and augmentation.
@@ -77,6 +80,9 @@ class SearchSettings:
     dataset: str = "fashion_mini"
     data_dir: str | None = None
     train_examples: int | None = None
+    labelled_examples: int | None = None
+    unlabelled: str | None = None
+    labelled_share: float | None = None
     validation_fraction: float = 0.1
     seed: int = 0
     teacher: str = "fashion_mini"
@@ -174,6 +180,10 @@ class SearchSettings:
         """Return JSON values for `run.json`."""
         content = dataclasses.asdict(self)
         del content["data_dir"], content["max_trials"]
+        # Left out where they play no part: earlier searches go on.
+        for name in UNLABELLED_IMAGES:
+            if content[name] is None:
+                del content[name]
         return content | {"command": "tune", "recipe": self.recipe.to_dict()}
 
 

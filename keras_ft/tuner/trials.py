@@ -17,6 +17,7 @@ from keras_ft.experiments import networks
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.run_folder import RunFolder
 from keras_ft.experiments.students import train_paraphraser
+from keras_ft.experiments.training import compile_model
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.features import digests
 from keras_ft.features.taps import find_tap
@@ -76,12 +77,8 @@ class Trials:
             student = networks.build(source, self.data)
         else:
             student = source(hp)
-        student.compile("sgd", self.loss(), metrics=["accuracy"])
+        compile_model(student, self.data)
         return student
-
-    def loss(self) -> keras.losses.Loss:
-        """Return the loss of the labels."""
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
         """Return the recipe with a trial's values put in."""
@@ -118,7 +115,7 @@ class Trials:
                 "Rename it there; the search declares its own.",
             )
         self._check_tap(student)
-        check_labels_fit(student, self.loss(), self.data.train_from(0), None)
+        check_labels_fit(student, student.loss, self.data.train_from(0), None)
         # Whatever the rates are: one may fail alone.
         recipe = self.base.replace(rate=1.0)
         pairs = self._pairs(teacher, student)

@@ -35,6 +35,25 @@ def ignored(loss: Any) -> int | None:
     return getattr(loss, "ignore_class", None)
 
 
+def known_labels(y: Any, loss: Any) -> Any:
+    """Return which labels a loss counts; `None` if it has no `ignore_class`.
+
+    Args:
+        y: Class indices (batch, ...) or (batch, ..., 1).
+        loss: The compiled loss.
+
+    Returns:
+        Booleans (batch, ...).
+    """
+    without = ignored(loss)
+    if without is None:
+        return None
+    y = keras.ops.convert_to_tensor(y)
+    if len(y.shape) > 1 and y.shape[-1] == 1:
+        y = keras.ops.squeeze(y, -1)
+    return keras.ops.not_equal(y, keras.ops.cast(without, y.dtype))
+
+
 def classes(student: Any) -> int | None:
     """Return the classes of an output (batch, ..., classes), or None."""
     shape = getattr(student, "output_shape", None)
@@ -149,7 +168,14 @@ def _written(shape: Shape) -> str:
 
 def _check_range(labels: Any, classes: int, ignored: int | None) -> None:
     if ignored is not None:
-        labels = labels[labels != ignored]
+        given, labels = labels, labels[labels != ignored]
+        if given.size and not labels.size:
+            raise InputError(
+                "y",
+                f"{ignored} for every image",
+                "labels for some of them",
+                "To train without labels, compile(optimizer) without a loss.",
+            )
     if labels.size == 0:
         return
     low, high = labels.min(), labels.max()
@@ -163,7 +189,10 @@ def out_of_range(received: str, classes: int) -> InputError:
         "y",
         f"labels {received}",
         f"class indices from 0 to {classes - 1}",
-        "Number the classes from 0 and give the student one output per class.",
+        "Number the classes from 0 and give the student one output per class. "
+        "Images without a label may have -1 if the loss is told so: "
+        "keras.losses.SparseCategoricalCrossentropy(from_logits=True, "
+        "ignore_class=-1).",
     )
 
 

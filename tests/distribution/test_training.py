@@ -33,6 +33,7 @@ ALIKE = {
     "FT": 1e-6,
     "FT, synchronized": 5e-5,
     "FT+KD": 1e-6,
+    "FT, few labels": 1e-6,
 }
 
 
@@ -41,6 +42,7 @@ ALIKE = {
 @pytest.mark.cell("phase 2", where="multi_worker.fit")
 @pytest.mark.cell("tf.data", where="multi_worker.fit")
 @pytest.mark.cell("sample_weight", where="multi_worker.fit")
+@pytest.mark.cell("unlabelled images", where="multi_worker.fit")
 @pytest.mark.cell("validation_data", where="multi_worker.fit")
 @pytest.mark.cell("SGD and CoupledSGD", where="multi_worker.fit")
 @pytest.mark.cell("each loss term logged exactly", where="multi_worker.fit")

@@ -282,3 +282,32 @@ def test_data_of_another_kind_is_refused(teacher, data, build):
 def test_images_the_teacher_cannot_take_are_refused(teacher, make_data, build):
     with pytest.raises(InputError, match="images of shape"):
         build(None, teacher, make_data(size=12))
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk", "lazy"])
+def test_images_that_come_several_times_have_a_row_each(
+    kind, tmp_path, teacher, make_data, build
+):
+    """With few labels; 7 of 40 images fill half of every batch."""
+    few = make_data(labelled_examples=7, labelled_share=0.5)
+    asked = {"logits": True, "dtype": "float32", "acceleration": "none"}
+    if kind == "lazy":
+        cache = FeatureCache.lazy(tmp_path / "a", teacher, few, **asked)
+    else:
+        folder = None if kind == "memory" else tmp_path / "a"
+        cache = build(folder, teacher, few, **asked)
+    assert cache.has_unlabelled and cache.steps_per_epoch == 3
+    plain = _batches(few.train_from(0), 6)
+    for (x, y), (images, labels) in zip(
+        _batches(cache.train_from(0), 6), plain, strict=True
+    ):
+        np.testing.assert_array_equal(y, labels)
+        np.testing.assert_array_equal(x["images"], images)
+        features, logits = _live(teacher, images)
+        np.testing.assert_array_equal(x["features"]["features"], features)
+        np.testing.assert_array_equal(x["logits"], logits)
+    if kind == "disk":
+        opened = FeatureCache.open(tmp_path / "a", teacher, few)
+        assert opened.views == 2
+        with pytest.raises(InputError, match="labels"):
+            FeatureCache.open(tmp_path / "a", teacher, make_data())

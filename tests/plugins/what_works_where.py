@@ -34,6 +34,7 @@ ROWS = (
     "Grain",
     "sample_weight",
     "class_weight",
+    "unlabelled images",
     "weighted metrics",
     "validation_data",
     "validation_split",

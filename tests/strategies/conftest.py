@@ -47,6 +47,7 @@ def build(network):
         student: dict[str, Any] | None = None,
         compiled: dict[str, Any] | None = None,
         also: Any = list,
+        ignore_class: int | None = None,
         **kwargs: Any,
     ) -> FactorTransfer:
         keras.utils.set_random_seed(0)
@@ -71,7 +72,9 @@ def build(network):
             )
             model.compile(
                 optimizer() if optimizer else sgd(),
-                keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                keras.losses.SparseCategoricalCrossentropy(
+                    from_logits=True, ignore_class=ignore_class
+                ),
                 **(compiled or {}),
             )
         return model
@@ -91,11 +94,14 @@ def train(build, images):
         scope: Any = contextlib.nullcontext,
         fit: dict[str, Any] | None = None,
         data: Any = None,
+        labels: Any = None,
         **kwargs: Any,
     ) -> Trained:
         model = build(scope, **kwargs)
         before = numbers(model.frozen_variables)
         x, y = (data, None) if data is not None else images[:2]
+        if labels is not None:
+            y = labels
         batches = {} if data is not None else {"batch_size": 8}
         # Few epochs: under a strategy each begins with a quarter of a second.
         arguments = {"epochs": 3, "shuffle": False, **batches, **(fit or {})}

@@ -262,3 +262,20 @@ def test_an_overflow_on_one_replica_skips_the_step_on_all(build, strategy):
     for variable, value in zip(model.trainable_variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
     assert model.optimizer.dynamic_scale.value.numpy() == 2.0**14
+
+
+@cell("unlabelled images")
+def test_images_without_labels(on_both, images, gap):
+    """The replicas' halves of a batch have 1 and 3 labels, or none."""
+    labels = images[1].reshape(-1, 8).copy()
+    labels[:, [1, 2, 3, 5]] = -1
+    labels[::3, :4] = -1
+    labels[1::6] = -1
+    alone, both = on_both(
+        labels=labels.reshape(-1),
+        ignore_class=-1,
+        compiled={"metrics": ["accuracy"]},
+    )
+    assert gap(alone.weights, both.weights) <= TOLERANCE
+    for name, logged in alone.logs.items():
+        assert both.logs[name] == pytest.approx(logged, rel=1e-4), name

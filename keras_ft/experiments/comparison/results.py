@@ -264,6 +264,7 @@ def read(run: RunFolder, trainings: Trainings, reasons: Reasons) -> Comparison:
     about = {
         "dataset": data.name,
         "train_examples": data.sizes["train"],
+        "labelled_examples": data.labelled_examples,
         "validation_examples": data.sizes["validation"],
         "test_examples": data.sizes["test"],
         "teacher": _end(settings.teacher or settings.teacher_network),

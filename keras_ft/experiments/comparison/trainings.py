@@ -223,7 +223,7 @@ class Trainings:
         `None` for a teacher of images of any size.
         """
         sizes, teacher = self.data.sizes, self._named_teacher
-        rows = self.plan.epochs * sizes["train"] + sizes["validation"]
+        rows = self.plan.epochs * self.data.rows("train") + sizes["validation"]
         outputs = [
             teacher.get_layer(name).output for name, _ in self.pairs.values()
         ]
@@ -285,7 +285,7 @@ class Trainings:
         def source() -> tuple[Any, Any]:
             paraphraser()  # Read before the student's seed is set.
             if not chosen.parts:
-                return self._data(seed), None
+                return self._data(seed).labelled_only(), None
             return self._source(seed)
 
         def build(student: Any, teacher: Any, batches: Any) -> keras.Model:
@@ -308,7 +308,7 @@ class Trainings:
                 data=self.data,
                 source=source,
                 build=build,
-                check_start=functools.partial(self._check_start, seed),
+                check_start=functools.partial(self._check_start, seed, method),
             )
             if self.plan.exports:
                 self._export(run)
@@ -384,7 +384,9 @@ class Trainings:
         layer: Paraphraser = network.layers[-1]
         return layer
 
-    def _check_start(self, seed: int, began: dict[str, str]) -> None:
+    def _check_start(
+        self, seed: int, method: str, began: dict[str, str]
+    ) -> None:
         """Refuse a start unlike that of the seed's trained students.
 
         Raises:
@@ -393,7 +395,14 @@ class Trainings:
         for folder in self.plan.folders(seed):
             phases = read_content(folder)["phases"]
             known = phases.get(STUDENT, {}).get("result", {})
+            # Labels only, without the unlabelled images, sees other batches.
+            others = self.data.has_unlabelled and (
+                (methods.PLAIN == method)
+                != folder.name.startswith(f"{methods.PLAIN}-seed")
+            )
             for name, (argument, other) in _START.items():
+                if others and name == "first_batch":
+                    continue
                 if known.get(name, began[name]) != began[name]:
                     raise InputError(
                         argument,
