@@ -1,0 +1,143 @@
+"""What the teacher is worth where labels are few: accuracy over labels.
+
+    python benchmarks/few_labels.py --labels=500 --seeds=5
+    python benchmarks/few_labels.py --labels=all --seeds=5
+    python benchmarks/few_labels.py --labels=500 --betas=20,100,500 \\
+        --seeds=3 --first_seed=100
+    python benchmarks/few_labels.py --labels=500 --toy
+
+The embedded images and their teacher, which saw none of them; a ResNet-8. Of
+the 4,500 training images so many keep their label, the others are used
+without. Runs `keras-ft compare` in a folder below `--work`, where a stopped
+one goes on, and writes benchmarks/results/few_labels_<labels>.*.
+
+With --betas it compares weights of the factor term instead, by accuracy on
+the 500 validation images, with other seeds than those of the results.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+import kept_runs
+from absl import app
+from absl import flags
+
+LABELS = flags.DEFINE_string("labels", "500", "How many, or all.")
+SEEDS = flags.DEFINE_integer("seeds", 5, "Trainings of each method.")
+FIRST_SEED = flags.DEFINE_integer("first_seed", 0, "The first of them.")
+METHODS = flags.DEFINE_string("methods", "none,kd,ft,ft+kd", "To compare.")
+BETAS = flags.DEFINE_list("betas", None, "Choose one of these, or auto.")
+EXPORT = flags.DEFINE_boolean("export", True, "Measure int8 files.")
+
+COMMAND = [
+    *("compare", "--student=resnet8", "--schedule=linear", "--epochs=20"),
+]
+TOY = ["--train_examples=256", "--paraphrase_epochs=1", "--epochs=1"]
+
+
+def compare(name, methods, **more):
+    """Run `keras-ft compare`; return what it found."""
+    words = [*COMMAND, f"--methods={methods}", f"--seeds={SEEDS.value}"]
+    words += [f"--{key}={value}" for key, value in more.items()]
+    words.append(f"--seed={FIRST_SEED.value}")
+    if LABELS.value != "all":
+        words.append(f"--labelled_examples={LABELS.value}")
+    if kept_runs.TOY.value:
+        words = [w for w in words if "labelled_examples" not in w] + TOY
+        words.append("--labelled_examples=64")
+    run_dir = kept_runs.folder("few_labels") / name
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        [sys.executable, "-m", "keras_ft", *words, f"--run_dir={run_dir}"],
+        env={**os.environ, **kept_runs.OF_A_RUN},
+        check=True,
+    )
+    found = json.loads((run_dir / "comparison.json").read_text("utf-8"))
+    return words, found
+
+
+def main(_):
+    if BETAS.value:
+        choose_beta()
+        return
+    words, found = compare(
+        LABELS.value, METHODS.value, export=str(EXPORT.value).lower()
+    )
+    lines = [
+        "| method | test accuracy | int8 | over labels only | over KD |",
+        "|---|---|---|---|---|",
+    ]
+    for method in found["methods"]:
+        ours = [
+            t for t in found["trainings"] if t["method"] == method["method"]
+        ]
+        lines.append(
+            f"| {method['method']} | {spread(ours, 'accuracy')} | "
+            f"{spread(ours, 'int8_accuracy')} | "
+            f"{interval(method['over_plain'])} | "
+            f"{interval(method['over_kd'])} |"
+        )
+    about = found["about"]
+    text = (
+        f"# Few labels: {about['labelled_examples']:,} of "
+        f"{about['train_examples']:,}\n\n`keras-ft {' '.join(words)}`: "
+        f"{SEEDS.value} seeds, means and standard deviations in percent on "
+        f"{about['test_examples']:,} test images; the teacher has "
+        f"{about['teacher_accuracy']:.2%}. Differences are paired, in points, "
+        "with their 95 % interval (Student's t over the seeds). Labels only "
+        "(none) trains on the labelled images alone, in as many steps of as "
+        "many images.\n\n" + "\n".join(lines) + "\n"
+    )
+    kept_runs.write(
+        f"few_labels_{LABELS.value}", {"words": words, **found}, text
+    )
+
+
+def choose_beta():
+    """Compare weights of the factor term on the validation images."""
+    results, lines = {}, ["| beta | ft | ft+kd |", "|---|---|---|"]
+    for beta in BETAS.value:
+        _, found = compare(
+            f"{LABELS.value}-beta{beta}", "ft,ft+kd", beta=beta, export="false"
+        )
+        results[beta] = found["trainings"]
+        cells = [
+            spread(
+                [t for t in found["trainings"] if t["method"] == method],
+                "validation_last",
+            )
+            for method in ("ft", "ft+kd")
+        ]
+        lines.append(f"| {beta} | {' | '.join(cells)} |")
+    text = (
+        f"# Weight of the factor term: {LABELS.value} labels\n\n"
+        f"{SEEDS.value} seeds from {FIRST_SEED.value} on; percent of the 500 "
+        "validation images after the last epoch.\n\n" + "\n".join(lines) + "\n"
+    )
+    kept_runs.write(f"few_labels_{LABELS.value}_beta", results, text)
+
+
+def spread(trainings, field):
+    """Return mean and deviation of an accuracy, in percent."""
+    values = [100 * t[field] for t in trainings if t[field] is not None]
+    if not values:
+        return "-"
+    mean = f"{statistics.fmean(values):.2f}"
+    return f"{mean} ± {statistics.stdev(values):.2f}" if values[1:] else mean
+
+
+def interval(difference):
+    """Return a difference with its interval, in points."""
+    if difference is None:
+        return "-"
+    text = f"{difference['mean']:+.2f}"
+    if difference["low"] is not None:
+        text += f" [{difference['low']:+.2f}, {difference['high']:+.2f}]"
+    return text
+
+
+if __name__ == "__main__":
+    app.run(main)
