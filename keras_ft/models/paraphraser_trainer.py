@@ -8,6 +8,7 @@ import keras
 from keras_ft import losses
 from keras_ft.features.taps import find_tap
 from keras_ft.layers.paraphraser import Paraphraser
+from keras_ft.layers.paraphraser import feature_channels
 from keras_ft.metrics import VarianceKept
 from keras_ft.models.frozen_teacher import FrozenTeacherModel
 from keras_ft.models.frozen_teacher import is_in_step
@@ -79,9 +80,11 @@ class ParaphraserTrainer(FrozenTeacherModel):
         self.paraphraser = paraphraser
         self.teacher_layer_name = teacher_layer_name
         self.reconstruction_loss = loss
+        features = (None, *tap.shape)
         if not paraphraser.built:
-            paraphraser.build((None, *tap.shape))
-        self._variance_kept = VarianceKept(tap.shape[-1])
+            paraphraser.build(features)
+        channels = feature_channels(features, "teacher_layer_name")
+        self._variance_kept = VarianceKept(channels)
         self.build(input_shape(teacher))
 
     def _given_layers(self) -> Iterator[tuple[str, keras.layers.Layer]]:
