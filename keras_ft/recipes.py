@@ -1,6 +1,7 @@
 """Published training settings, complete, in code, with their sources."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,11 @@ class Recipe:
         name: Name of the preset it is, or was changed from.
         source: Where the values were read.
         teacher, paraphrase, distill: `Schedule` of each training.
+        paraphrase_steps: Phase 1 takes at least so many steps, of a small
+            data set in more epochs than `paraphrase` says: its passes over
+            the images are no measure of how far a paraphraser is. In presets
+            what was published for the size of data that it was published
+            for; 0 for the epochs as they are. `in_epochs` puts it in.
         rate: The paper's k, channels of the factor per feature channel.
         rounding: `"round"` or `"floor"` of `rate * channels`.
         beta: Weight of the factor term.
@@ -78,6 +84,7 @@ class Recipe:
     kd_alpha: float = 0.9
     at_beta: float = 1000.0
     fitnet_beta: float = 100.0
+    paraphrase_steps: int = 0
 
     def __post_init__(self) -> None:
         parameters.check(_CONSTRAINTS, vars(self))
@@ -108,6 +115,7 @@ class Recipe:
         *,
         epochs: int | None = None,
         paraphrase_epochs: int | None = None,
+        paraphrase_steps: int | None = None,
         teacher_epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -117,7 +125,9 @@ class Recipe:
 
         Args:
             epochs: Of phase 2 and of every other training of a student.
-            paraphrase_epochs: Of phase 1.
+            paraphrase_epochs: Of phase 1, whatever the steps.
+            paraphrase_steps: Of phase 1, at least 1, in whole epochs: see
+                `in_epochs`. Not with `paraphrase_epochs`.
             teacher_epochs: Of a teacher that is trained.
             batch_size: Images per step; of a teacher's training, too, where
                 `teacher_epochs` are given.
@@ -128,7 +138,8 @@ class Recipe:
                 The result then says `(short)` in its name.
 
         Raises:
-            InputError: A value is out of range.
+            InputError: A value is out of range, or the length of phase 1 is
+                given twice, or in steps where its milestones are epochs.
         """
         if schedule not in SCHEDULES:
             raise InputError(
@@ -143,7 +154,11 @@ class Recipe:
             "learning_rate": learning_rate,
         }
         teacher = student if teacher_epochs is not None else {}
+        steps = self._steps(paraphrase_epochs, paraphrase_steps, shape)
+        if paraphrase_steps is not None:
+            paraphrase_epochs = 1
         changed = {
+            "paraphrase_steps": steps,
             "teacher": self.teacher.changed(
                 epochs=teacher_epochs, shape=shape, **teacher
             ),
@@ -158,6 +173,61 @@ class Recipe:
         if shape is not None and not name.endswith(" (short)"):
             name += " (short)"
         return self.replace(name=name, **changed)
+
+    def _steps(
+        self, epochs: int | None, steps: int | None, shape: str | None
+    ) -> int:
+        """Return the `paraphrase_steps` of a recipe scheduled otherwise."""
+        if steps is None:
+            return self.paraphrase_steps if epochs is None else 0
+        _STEPS.check("paraphrase_steps", steps)
+        if epochs is not None:
+            raise InputError(
+                "paraphrase_steps",
+                f"{steps} with paraphrase_epochs {epochs}",
+                "one of the two",
+                "Leave out one of them.",
+            )
+        own = self.paraphrase
+        reached = [m for m in own.milestones if m < own.epochs]
+        if reached and (shape or own.shape) == "step":
+            raise InputError(
+                "paraphrase_steps",
+                f"{steps} for a phase 1 whose learning rate drops after "
+                f"epoch {reached[0]} of {own.epochs}",
+                "a schedule without drops",
+                "Use paraphrase_epochs, or schedule='linear'.",
+            )
+        return steps
+
+    def in_epochs(self, steps_per_epoch: int) -> "Recipe":
+        """Return the recipe with phase 1 in epochs of so many steps.
+
+        `max(paraphrase.epochs, ceil(paraphrase_steps / steps_per_epoch))` of
+        them, the milestones in proportion. The commands do this for their
+        data.
+
+        Args:
+            steps_per_epoch: Batches in an epoch of phase 1, at least 1.
+
+        Raises:
+            InputError: `steps_per_epoch` is below 1.
+
+        Example:
+
+        >>> recipe = keras_ft.Recipe.preset("official")
+        >>> recipe.in_epochs(391).paraphrase.epochs  # CIFAR-10
+        6
+        >>> recipe.in_epochs(36).paraphrase.epochs  # 4,500 images
+        66
+        """
+        _STEPS.check("steps_per_epoch", steps_per_epoch)
+        enough = math.ceil(self.paraphrase_steps / steps_per_epoch)
+        epochs = max(self.paraphrase.epochs, enough)
+        return self.replace(
+            paraphrase=self.paraphrase.changed(epochs=epochs),
+            paraphrase_steps=0,
+        )
 
     def short(
         self,
@@ -250,7 +320,7 @@ class Recipe:
         """Return plain numbers and strings, for a run folder's settings."""
         content = dataclasses.asdict(self)
         # Left out where it is the published one: earlier run folders go on.
-        for name in ("reduction", *_OF_METHODS):
+        for name in ("reduction", "paraphrase_steps", *_OF_METHODS):
             if content[name] == getattr(type(self), name):
                 del content[name]
         return content
@@ -265,7 +335,11 @@ class Recipe:
 
 
 _OF_METHODS = ("kd_temperature", "kd_alpha", "at_beta", "fitnet_beta")
+_STEPS = Interval(int, 1, fix="Use 2346, the official setting.")
 _CONSTRAINTS = {
+    "paraphrase_steps": Interval(
+        int, 0, fix="Use 0 for the epochs of the schedule."
+    ),
     "kd_temperature": Interval(
         float, 0, closed="neither", fix="Use 4.0, which was published."
     ),
@@ -294,6 +368,7 @@ OFFICIAL = Recipe(
         weight_decay=5e-4,
         milestones=(150, 225),
     ),
+    paraphrase_steps=6 * 391,  # of 50,000 images
     distill=_OFFICIAL_BACKBONE,
 )
 
@@ -321,6 +396,7 @@ REPDISTILLER = Recipe(
     paraphrase=Schedule(
         epochs=30, batch_size=64, learning_rate=0.01, weight_decay=5e-4
     ),
+    paraphrase_steps=30 * 782,  # of 50,000 images
     distill=_REPDISTILLER,
     rounding="floor",
     beta=200.0,
@@ -345,6 +421,7 @@ TORCHDISTILL = Recipe(
     paraphrase=Schedule(
         epochs=1, batch_size=256, learning_rate=0.01, weight_decay=1e-4
     ),
+    paraphrase_steps=5005,  # an epoch of 1,281,167 images
     distill=_TORCHDISTILL,
     rounding="floor",
     beta=1000.0,

@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # package.
 FLOORS = (
     {"errors", "_version"},
-    {"losses", "artifacts", "tables"},
+    {"losses", "metrics", "artifacts", "tables"},
     {"validation"},
     {"optimizers", "callbacks", "features", "layers", "zoo", "data"},
     {"acceleration"},

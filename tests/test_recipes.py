@@ -23,6 +23,7 @@ PUBLISHED = {
         "reconstruction_loss": "l1",
         "translator_batch_normalization": False,
         "paraphrase": (0.1, 5e-4, 128, 6, (150, 225)),
+        "paraphrase_steps": 2346,
         "distill": (0.1, 5e-4, 128, 164, (82, 123)),
         "teacher": (0.1, 5e-4, 128, 164, (82, 123)),
     },
@@ -35,6 +36,7 @@ PUBLISHED = {
         "reconstruction_loss": "l2",
         "translator_batch_normalization": False,
         "paraphrase": (0.01, 5e-4, 128, 6, (150, 225)),
+        "paraphrase_steps": 2346,
         "distill": (0.1, 5e-4, 128, 164, (82, 123)),
         "teacher": (0.1, 5e-4, 128, 164, (82, 123)),
     },
@@ -47,6 +49,7 @@ PUBLISHED = {
         "reconstruction_loss": "l2",
         "translator_batch_normalization": True,
         "paraphrase": (0.01, 5e-4, 64, 30, ()),
+        "paraphrase_steps": 23460,
         "distill": (0.05, 5e-4, 64, 240, (150, 180, 210)),
         "teacher": (0.05, 5e-4, 64, 240, (150, 180, 210)),
     },
@@ -59,6 +62,7 @@ PUBLISHED = {
         "reconstruction_loss": "l2",
         "translator_batch_normalization": False,
         "paraphrase": (0.01, 1e-4, 256, 1, ()),
+        "paraphrase_steps": 5005,
         "distill": (0.1, 1e-4, 256, 90, (30, 60)),
         "teacher": (0.1, 1e-4, 256, 90, (30, 60)),
     },
@@ -201,6 +205,55 @@ def test_epochs_mean_the_same_with_both_schedules():
     assert linear == linear.scheduled(schedule="linear")
     with pytest.raises(InputError, match="schedule"):
         recipe.scheduled(schedule="cosine")
+
+
+def test_phase_1_takes_the_published_steps_of_any_data():
+    recipe = Recipe.preset("official")
+    # CIFAR-10, whole: as published. Larger sets: as published, too.
+    for steps_per_epoch in (391, 10_009):
+        sized = recipe.in_epochs(steps_per_epoch)
+        assert sized.paraphrase == recipe.paraphrase
+        assert sized.distill == recipe.distill
+        # A run folder of before has the same settings.
+        assert "paraphrase_steps" not in sized.to_dict()
+    few = recipe.in_epochs(36).paraphrase
+    assert few.epochs == 66  # 66 x 36 = 2,376 steps
+    assert few.milestones == (1650, 2475)
+    assert recipe.in_epochs(1).in_epochs(1).paraphrase.epochs == 2346
+    imagenet = Recipe.preset("torchdistill")
+    assert imagenet.in_epochs(5005).paraphrase.epochs == 1
+    assert Recipe.preset("repdistiller").in_epochs(782).paraphrase.epochs == 30
+    with pytest.raises(InputError, match="steps_per_epoch"):
+        recipe.in_epochs(0)
+
+
+def test_the_length_of_phase_1_may_be_chosen_in_steps_or_epochs():
+    recipe = Recipe.preset("official")
+    for steps, epochs in ((1, 1), (391, 1), (392, 2), (3000, 8)):
+        chosen = recipe.scheduled(paraphrase_steps=steps, epochs=8)
+        assert chosen.in_epochs(391).paraphrase.epochs == epochs
+        assert chosen.distill.epochs == 8
+    in_epochs = recipe.scheduled(paraphrase_epochs=2)
+    assert in_epochs.in_epochs(1).paraphrase.epochs == 2
+    assert recipe.short(3, 6).in_epochs(1).paraphrase.epochs == 3
+    # Another length of phase 2 leaves the published one alone.
+    other = recipe.scheduled(epochs=3, batch_size=64)
+    assert other.in_epochs(36).paraphrase.epochs == 66
+    with pytest.raises(InputError, match="one of the two"):
+        recipe.scheduled(paraphrase_epochs=2, paraphrase_steps=100)
+    with pytest.raises(InputError, match="paraphrase_steps"):
+        recipe.scheduled(paraphrase_steps=0)
+
+
+def test_drops_of_phase_1_move_with_its_length():
+    own = Schedule(4, 128, 0.1, milestones=(2, 3))
+    recipe = Recipe.preset("official").replace(paraphrase=own)
+    assert recipe.in_epochs(100).paraphrase.milestones == (12, 18)
+    # In steps that are chosen they would be lost in one epoch.
+    with pytest.raises(InputError, match="after epoch 2 of 4"):
+        recipe.scheduled(paraphrase_steps=2000)
+    linear = recipe.scheduled(paraphrase_steps=2000, schedule="linear")
+    assert linear.in_epochs(100).paraphrase.epochs == 20
 
 
 def test_a_recipe_of_an_earlier_run_is_read():

@@ -48,9 +48,8 @@ def define(values: absl_flags.FlagValues) -> None:
         lower_bound=1,
         flag_values=values,
     )
-    flags.define_schedule(
-        values, "for each student", lengths=[flags.PARAPHRASE_EPOCHS]
-    )
+    flags.define_schedule(values, "for each student")
+    flags.define_paraphrase(values)
     flags.define_weights(values)
     absl_flags.DEFINE_boolean(
         "export",

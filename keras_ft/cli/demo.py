@@ -17,7 +17,7 @@ from absl import flags as absl_flags
 from keras_ft.cli import flags
 from keras_ft.cli import terminal
 
-PARAPHRASE_EPOCHS, EPOCHS, TEACHER_EPOCHS = 10, 20, 12
+PARAPHRASE_STEPS, EPOCHS, TEACHER_EPOCHS = 1000, 20, 12
 TEACHER_NETWORK = "resnet20"
 
 
@@ -42,11 +42,9 @@ def define(values: absl_flags.FlagValues) -> None:
         "for each student",
         schedule="linear",
         default_epochs=EPOCHS,
-        lengths=[
-            ("paraphrase_epochs", PARAPHRASE_EPOCHS, "in phase 1"),
-            ("teacher_epochs", TEACHER_EPOCHS, "with --train_teacher"),
-        ],
+        lengths=[("teacher_epochs", TEACHER_EPOCHS, "with --train_teacher")],
     )
+    flags.define_paraphrase(values, PARAPHRASE_STEPS)
     flags.define_train_examples(values)
     flags.define_method(values, baselines="none")
     flags.define_quantization(values, "none,int8")

@@ -31,9 +31,8 @@ def define(values: absl_flags.FlagValues) -> None:
     flags.define_acceleration(values)
     flags.define_data(values)
     flags.define_method(values, baselines="")
-    flags.define_schedule(
-        values, "in phase 2", lengths=[flags.PARAPHRASE_EPOCHS]
-    )
+    flags.define_schedule(values, "in phase 2")
+    flags.define_paraphrase(values)
     flags.define_weights(values)
     absl_flags.DEFINE_boolean(
         "plan",

@@ -258,7 +258,34 @@ def define_schedule(
     )
 
 
-PARAPHRASE_EPOCHS = ("paraphrase_epochs", None, "in phase 1")
+def define_paraphrase(
+    values: flags.FlagValues, default_steps: int | None = None
+) -> None:
+    """Define the flags of phase 1's length.
+
+    Args:
+        values: Where to.
+        default_steps: Default of --paraphrase_steps; None for the recipe's.
+    """
+    flags.DEFINE_integer(
+        "paraphrase_steps",
+        default_steps,
+        "Length of phase 1 in steps, rounded up to whole epochs; by default "
+        "at least as many as were published, as few passes over few images "
+        "leave a paraphraser untrained."
+        if default_steps is None
+        else "Length of phase 1 in steps, rounded up to whole epochs.",
+        lower_bound=1,
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "paraphrase_epochs",
+        None,
+        "Length of phase 1 in passes over the training images, whatever the "
+        "steps.",
+        lower_bound=1,
+        flag_values=values,
+    )
 
 
 def define_reduction(values: flags.FlagValues) -> None:
@@ -435,13 +462,25 @@ def recipe(values: flags.FlagValues) -> Any:
         number, _ = beta(values)
         if number is not None:
             changes["beta"] = number
-    lengths = ("epochs", "paraphrase_epochs", "teacher_epochs")
+    lengths = (
+        "epochs",
+        "paraphrase_epochs",
+        "paraphrase_steps",
+        "teacher_epochs",
+    )
     others = ("batch_size", "learning_rate", "schedule")
     scheduled = {
         name: values[name].value
         for name in (*lengths, *others)
         if name in values and values[name].value is not None
     }
+    if "paraphrase_epochs" in scheduled:
+        if values["paraphrase_steps"].present:
+            raise InputError(
+                "`--paraphrase_epochs` and `--paraphrase_steps` are two "
+                "lengths of phase 1: leave out one of them."
+            )
+        scheduled.pop("paraphrase_steps", None)
     preset = Recipe.preset(values["recipe"].value)
     return preset.replace(**changes).scheduled(**scheduled)
 

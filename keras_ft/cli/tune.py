@@ -109,11 +109,8 @@ def define(values: absl_flags.FlagValues) -> None:
     flags.define_reduction(values)
     flags.define_acceleration(values)
     flags.define_data(values)
-    flags.define_schedule(
-        values,
-        "in phase 2 of a trial",
-        lengths=[flags.PARAPHRASE_EPOCHS],
-    )
+    flags.define_schedule(values, "in phase 2 of a trial")
+    flags.define_paraphrase(values)
     flags.define_method_weights(values, ["at_beta", "fitnet_beta"])
 
 

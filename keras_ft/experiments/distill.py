@@ -1,6 +1,8 @@
 """Whole runs: from settings to a folder of networks, files and numbers."""
 
+import dataclasses
 import functools
+import math
 import shutil
 import time
 from collections.abc import Iterable
@@ -28,9 +30,15 @@ from keras_ft.experiments.training import summary
 from keras_ft.experiments.training import train
 from keras_ft.export import ExportError
 from keras_ft.feature_cache import FeatureCache
+from keras_ft.features.taps import Tap
 from keras_ft.optimizers import Schedule
 
 TEACHER_OUTPUTS = "teacher_outputs"
+# Enough for phase 1: one view of 4,500 images left as good a paraphraser.
+PARAPHRASE_VIEWS = 4
+# Of a cache that nobody asked for; the teacher runs in every step beyond.
+_MOST_BYTES = 2 * 2**30
+_FLOAT16_BYTES = 2
 
 
 def train_teacher(
@@ -58,6 +66,9 @@ def train_teacher(
         InputError: Settings do not fit each other or the folder.
     """
     placement = placement or Placement()
+    # There is no phase 1 whose length could matter.
+    recipe = settings.recipe.replace(paraphrase_steps=0)
+    settings = dataclasses.replace(settings, recipe=recipe)
     configuration = _configuration("train_teacher", settings, placement)
     with (
         placement.explained(run_dir),
@@ -88,7 +99,9 @@ def distill(
     Returns:
         What `metrics.json` holds. Accuracies are on the test split and go
         from 0 to 1: `teacher_accuracy`, and `<method>_accuracy` for each
-        method, the first being that of `student.keras`. For each `.tflite`
+        method, the first being that of `student.keras`. `variance_kept` is
+        that of the paraphraser, see `metrics.VarianceKept`, on the validation
+        images, or the training images if there are none. For each `.tflite`
         file, with `tflite` or `tflite_<quantization>` in front: `_bytes`,
         `_agreement`, `_accuracy`. Then `methods`, `teacher_parameters`,
         `student_parameters`, `test_examples` and `seconds`. `export_refused`
@@ -100,12 +113,13 @@ def distill(
     """
     placement = placement or Placement()
     _check_strategy(settings, placement)
+    load = loader(settings, placement)
+    settings = sized(settings, load, placement)
     configuration = _configuration("distill", settings, placement)
     with (
         placement.explained(run_dir),
         RunFolder(run_dir, configuration, command_line, echo, placement) as run,
     ):
-        load = loader(settings, placement)
         data = load(settings.recipe.distill.batch_size)
         teacher = finished_teacher(run, settings, load)
         _train_students(run, settings, load, teacher)
@@ -117,6 +131,34 @@ def distill(
                 # The other results stand; the caller is told at the end.
                 refused[quantization] = str(error)
         return _write_metrics(run, refused)
+
+
+def sized(
+    settings: Settings, load: Any, placement: Placement | None = None
+) -> Settings:
+    """Return the settings with what the size of their data decides.
+
+    That is phase 1's length in epochs. Where that makes many of a few, the
+    teacher runs over `PARAPHRASE_VIEWS` of them once: its forward passes would
+    take longer than the paraphraser's training.
+
+    Args:
+        settings: Of a run.
+        load: What `loader` returned for them.
+        placement: Where the run trains; one device if left out.
+    """
+    before = settings.recipe
+    settings = settings.in_epochs(load)
+    enough = 2 * max(PARAPHRASE_VIEWS, before.paraphrase.epochs)
+    if (
+        before.paraphrase_steps
+        and settings.recipe.paraphrase.epochs >= enough
+        and settings.views is None
+        and settings.paraphrase_views is None
+        and (placement is None or placement.strategy is None)
+    ):
+        return dataclasses.replace(settings, paraphrase_views=PARAPHRASE_VIEWS)
+    return settings
 
 
 def finished_teacher(
@@ -201,15 +243,30 @@ def _train_students(
 
     cached = None
     if settings.views is not None:
-        cached = _cached(run, settings, data, teacher, pairs)
+        cached = _cached(
+            run,
+            settings,
+            data,
+            teacher,
+            [pair[0].name for pair in pairs.values()],
+            views_of(settings, settings.views),
+            methods.use_outputs(chosen),
+        )
     paraphraser = None
     if any(method.has("ft") for method in chosen):
+        tap = pairs["factor"][0]
+        first = load(recipe.paraphrase.batch_size)
+        of_phase_1 = cached or online(recipe.paraphrase)
+        if views := paraphrase_views(settings, first, tap):
+            of_phase_1 = _cached(
+                run, settings, first, teacher, [tap.name], views
+            )
         paraphraser = students.train_paraphraser(
             run,
             recipe,
-            cached or online(recipe.paraphrase),
+            of_phase_1,
             settings.seed,
-            pairs["factor"][0].name,
+            tap.name,
             settings.acceleration,
         )
 
@@ -263,12 +320,13 @@ def _cached(
     settings: Settings,
     data: Any,
     teacher: keras.Model,
-    pairs: Any,
+    taps: Iterable[str],
+    views: int,
+    logits: bool = False,
 ) -> students.Source:
     """Return a source whose batches carry the teacher's outputs.
 
-    The teacher runs over `Settings.views` epochs once, when a training first
-    asks.
+    The teacher runs over so many epochs once, when a training first asks.
     """
 
     @functools.cache
@@ -278,9 +336,9 @@ def _cached(
             run.path / TEACHER_OUTPUTS,
             teacher,
             data,
-            taps=list(dict.fromkeys(pair[0].name for pair in pairs.values())),
-            logits=methods.use_outputs(methods.parse_all(settings.methods)),
-            views=views_of(settings, settings.views or 1),
+            taps=list(dict.fromkeys(taps)),
+            logits=logits,
+            views=views,
             acceleration=settings.acceleration,
             echo=run.echo,
         )
@@ -296,6 +354,24 @@ def views_of(settings: Settings, asked: int) -> int:
     """Return how many views a run uses: not more than epochs in a phase."""
     recipe = settings.recipe
     return min(asked, max(recipe.paraphrase.epochs, recipe.distill.epochs))
+
+
+def paraphrase_views(settings: Settings, data: Any, tap: Tap) -> int | None:
+    """Return how many views phase 1 trains from by itself, `None` for none.
+
+    Args:
+        settings: Of the run, `sized`.
+        data: The dataset, in batches of phase 1.
+        tap: The teacher's, whose features would be kept.
+    """
+    asked, epochs = settings.paraphrase_views, settings.recipe.paraphrase.epochs
+    if asked is None or settings.views is not None or None in tap.shape:
+        return None
+    views = min(asked, epochs)
+    rows = views * data.rows("train") + data.sizes["validation"]
+    rows += data.sizes["test"]
+    size = _FLOAT16_BYTES * rows * math.prod(n for n in tap.shape if n)
+    return views if size <= _MOST_BYTES else None
 
 
 def _check_strategy(settings: Settings, placement: Placement) -> None:
@@ -351,6 +427,11 @@ def _write_metrics(
         return {}
     teacher = run.result("teacher")
     metrics: dict[str, Any] = {"teacher_accuracy": teacher["accuracy"]}
+    if run.is_finished("paraphrase"):
+        first = run.result("paraphrase")
+        # Runs that an earlier version began have none.
+        if "variance_kept" in first:
+            metrics["variance_kept"] = first["variance_kept"]
     trained = [m for m in run.configuration["methods"] if run.is_finished(m)]
     for method in trained:
         metrics[f"{method}_accuracy"] = run.result(method)["accuracy"]

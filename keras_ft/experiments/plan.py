@@ -17,6 +17,8 @@ from keras_ft.experiments import flops
 from keras_ft.experiments import networks
 from keras_ft.experiments import peak_memory
 from keras_ft.experiments.datasets import loader
+from keras_ft.experiments.distill import paraphrase_views
+from keras_ft.experiments.distill import sized
 from keras_ft.experiments.distill import views_of
 from keras_ft.experiments.settings import Settings
 from keras_ft.experiments.training import compile_model
@@ -44,7 +46,8 @@ class PhaseCost:
         flops: Floating point operations of a step; a backward pass counts as
             two forward passes.
         step_seconds: Of a training step, measured.
-        seconds: Of the phase: start, training and validation.
+        seconds: Of the phase: start, training and validation; of phase 1 also
+            the teacher's pass, where it has views of its own.
         cached_flops: As `flops`, the teacher's outputs read from a cache.
         cached_step_seconds: As `step_seconds`, likewise.
         cached_seconds: As `seconds`, likewise.
@@ -185,6 +188,7 @@ def plan(settings: Settings, steps: int = STEPS) -> TrainingPlan:
     if steps < 1:
         raise InputError("steps", steps, "at least 1", f"Use {STEPS}.")
     load = functools.cache(loader(settings))
+    settings = sized(settings, load)
     data = load(settings.recipe.distill.batch_size)
     trained, schedules = _phases(settings, data)
     peak_memory.forget()
@@ -194,9 +198,10 @@ def plan(settings: Settings, steps: int = STEPS) -> TrainingPlan:
         for name, model in trained.items()
     }
     memory = {"cached": peak_memory.measured()}
+    passes = _own_passes(settings, load, trained)
     online = {
         name: _timed(model, schedules[name], load, steps, cached=False)
-        if isinstance(model, FrozenTeacherModel)
+        if isinstance(model, FrozenTeacherModel) and name not in passes
         else cached[name]
         for name, model in trained.items()
     }
@@ -216,6 +221,7 @@ def plan(settings: Settings, steps: int = STEPS) -> TrainingPlan:
                 load(schedules[name].batch_size),
                 per_image[name],
                 (online[name], cached[name]),
+                passes.get(name),
             )
             for name, model in trained.items()
         ),
@@ -346,6 +352,26 @@ def _phases(
     return trained, schedules | own
 
 
+def _own_passes(
+    settings: Settings, load: Any, trained: Mapping[str, Any]
+) -> dict[str, float]:
+    """Return seconds of the teacher's pass for a phase's own views, by name."""
+    phase, found = "paraphrase", dict[str, float]()
+    if phase in trained:
+        model = trained[phase]
+        data = load(settings.recipe.paraphrase.batch_size)
+        tap = find_tap(model.teacher, model.teacher_taps[0], "teacher_layer")
+        if views := paraphrase_views(settings, data, tap):
+            _, found[phase] = FeatureCache.cost(
+                model.teacher,
+                data,
+                taps=(tap.name,),
+                views=views,
+                acceleration=settings.acceleration,
+            )
+    return found
+
+
 def _measured(data: Any, batch_size: int, steps: int) -> int:
     """Return how many steps are measured: whole batches of one epoch."""
     return max(1, min(steps, data.sizes["train"] // batch_size))
@@ -386,6 +412,7 @@ def _cost(
     data: Any,
     per_image: int,
     timers: tuple[StepTimer, StepTimer],
+    own_pass: float | None,
 ) -> PhaseCost:
     batch, steps = schedule.batch_size, schedule.epochs * data.steps_per_epoch
     validation = schedule.epochs * -(-data.sizes["validation"] // batch)
@@ -394,7 +421,7 @@ def _cost(
         for timer in timers
     )
     teacher = 0
-    if isinstance(model, FrozenTeacherModel):
+    if isinstance(model, FrozenTeacherModel) and own_pass is None:
         # As the last fit ran it: folded, and up to the tap.
         teacher = flops.forward_flops(model.run_teacher, data.input_shape)
     return PhaseCost(
@@ -402,7 +429,7 @@ def _cost(
         steps=steps,
         flops=batch * (per_image + teacher),
         step_seconds=timers[0].step,
-        seconds=online,
+        seconds=online + (own_pass or 0.0),
         cached_flops=batch * per_image,
         cached_step_seconds=timers[1].step,
         cached_seconds=cached,

@@ -1,6 +1,7 @@
 """Everything that decides what a run produces."""
 
 import dataclasses
+from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,6 +54,9 @@ class Settings:
         views: Run the teacher over so many differently augmented epochs
             once, at least 1, and train from a `FeatureCache` of them; `None`
             runs it in every step.
+        paraphrase_views: Train phase 1 from a `FeatureCache` of so many views,
+            at least 1, where both phases have none of `views`; `None` runs
+            the teacher in every step.
         beta_ratio: Choose the factor term's beta by `suggest_beta` with this
             ratio, above 0, on the first batch, which `students.measure_beta`
             does and `run.json` notes; `None` uses the recipe's.
@@ -81,6 +85,7 @@ class Settings:
     acceleration: str = "auto"
     beta_ratio: float | None = None
     views: int | None = None
+    paraphrase_views: int | None = None
 
     def __post_init__(self) -> None:
         parsed = methods.parse_all(self.methods)
@@ -106,13 +111,30 @@ class Settings:
             raise InputError("seed", self.seed, "0 or more", "Use 0.")
         if self.beta_ratio is not None:
             check_ratio("beta_ratio", self.beta_ratio)
+        for name in ("views", "paraphrase_views"):
+            views = getattr(self, name)
+            if views is not None and views < 1:
+                raise InputError(name, views, "1 or more", "Use 8.")
         if self.views is not None:
-            self._check_views(self.views)
+            check_one_batch_size("views", self.recipe)
 
-    def _check_views(self, views: int) -> None:
-        if views < 1:
-            raise InputError("views", views, "1 or more", "Use 8.")
-        check_one_batch_size("views", self.recipe)
+    def in_epochs(self, load: Callable[[int], Any]) -> "Settings":
+        """Return the settings with phase 1 in epochs of their data.
+
+        Where no method has a phase 1 its schedule stays as it is.
+
+        Args:
+            load: Returns the dataset for a batch size; see `datasets.loader`.
+        """
+        recipe = self.recipe
+        if not recipe.paraphrase_steps:
+            return self
+        if any(method.has("ft") for method in methods.parse_all(self.methods)):
+            data = load(recipe.paraphrase.batch_size)
+            recipe = recipe.in_epochs(data.steps_per_epoch)
+        else:
+            recipe = recipe.replace(paraphrase_steps=0)
+        return dataclasses.replace(self, recipe=recipe)
 
     def configuration(self) -> dict[str, Any]:
         """Return JSON values for `run.json`: all but where the data lies."""
@@ -121,7 +143,8 @@ class Settings:
         del content["data_dir"]
         content["recipe"] = self.recipe.to_dict()
         # Left out where it plays no part: earlier run folders go on.
-        for name in ("beta_ratio", "views", *UNLABELLED_IMAGES):
+        optional = ("beta_ratio", "views", "paraphrase_views")
+        for name in (*optional, *UNLABELLED_IMAGES):
             if content[name] is None:
                 del content[name]
         return content

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_ft.callbacks import Row
 from keras_ft.experiments import networks
 from keras_ft.experiments import peak_memory
 from keras_ft.experiments.evaluation import evaluate
@@ -30,6 +31,9 @@ from keras_ft.optimizers import Schedule
 from keras_ft.recipes import Recipe
 from keras_ft.transfers import FactorMatch
 from keras_ft.validation.models import check_finite
+
+# A choice: below it the loss of phase 1 still falls quickly with every epoch.
+POOR_VARIANCE = 0.8
 
 # Batches to train on, and the teacher to train with; called when needed.
 Source = Callable[[], tuple[Any, keras.Model]]
@@ -84,13 +88,28 @@ def train_paraphraser(
         paraphraser.trained = True
         shape = find_tap(teacher, layer, "teacher_layer").shape
         save_layer(run, paraphraser, shape, name)
-        return summary(trainer, rows)
+        return summary(trainer, rows) | _variance_kept(rows)
 
-    run.once("paraphrase", [name], make)
+    result = run.once("paraphrase", [name], make)
+    if placement.is_chief and "variance_kept" in result:
+        for sentence in on_variance(result["variance_kept"]):
+            run.echo(f"paraphraser: {sentence}")
     with placement.scope():
         network = networks.load_recorded(run.path, name)
     paraphraser: Paraphraser = network.layers[-1]
     return paraphraser
+
+
+def on_variance(kept: float) -> list[str]:
+    """Return what to tell of a paraphraser that keeps such a share."""
+    told = [f"keeps {kept:.1%} of the variance of the teacher's features"]
+    if kept < POOR_VARIANCE:
+        told.append(
+            f"WARNING, less than {POOR_VARIANCE:.0%} is a poor reconstruction, "
+            "and the student learns from it. Train phase 1 for more "
+            "--paraphrase_steps, or use a larger --rate."
+        )
+    return told
 
 
 def measure_beta(
@@ -209,6 +228,14 @@ def train_student(
         return result | measure(run, name, data)
 
     return run.once(phase, names, make)
+
+
+def _variance_kept(rows: list[Row]) -> dict[str, float]:
+    """Return the share after the last epoch, of images kept out if any."""
+    last = rows[-1] if rows else {}
+    known = ("val_variance_kept", "variance_kept")
+    name = next((name for name in known if name in last), None)
+    return {} if name is None else {"variance_kept": last[name]}
 
 
 def save(run: RunFolder, model: keras.Model, name: str) -> None:

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from collections.abc import Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -13,6 +11,8 @@ from keras_ft import losses
 from keras_ft.errors import InputError
 from keras_ft.features.extraction import feature_function
 from keras_ft.models.frozen_teacher import FrozenTeacherModel
+from keras_ft.models.frozen_teacher import in_step
+from keras_ft.models.frozen_teacher import is_in_step
 from keras_ft.models.teacher_pass import images_of
 from keras_ft.transfers.transfer import Transfer
 from keras_ft.validation.in_graph import guard_batch
@@ -24,10 +24,6 @@ from keras_ft.validation.models import input_shape
 from keras_ft.validation.parameters import Interval
 
 _TASK_WEIGHT = Interval(float, 0, fix="Use 1.0, the student's own loss.")
-# Whether a distiller's `call` returns the terms beside the student's outputs.
-# A context variable, because each replica of a strategy traces its step in a
-# thread of its own.
-_WITH_TERMS: ContextVar[bool] = ContextVar("with_terms", default=False)
 
 
 @keras.saving.register_keras_serializable(package="keras_ft")
@@ -153,7 +149,7 @@ class Distiller(FrozenTeacherModel):
     def call(self, x: Any, training: bool | None = None) -> Any:
         """Return the student's outputs."""
         images = images_of(x)
-        if not _WITH_TERMS.get():
+        if not is_in_step():
             return self.student(images, training=training)
         teacher_features, teacher_outputs = self.run_teacher(x)
         student_features, outputs = self._run_student(images, training)
@@ -182,7 +178,7 @@ class Distiller(FrozenTeacherModel):
             The outputs, and by the transfers' names one float32 number per
             image, without its beta.
         """
-        with _with_terms():
+        with in_step():
             return _split(self(x, training=training))
 
     def compute_loss(
@@ -253,16 +249,6 @@ class Distiller(FrozenTeacherModel):
             y = ops.where(ops.reshape(known, ops.shape(y)), y, 0)
         return dict(super().compute_metrics(x, y, outputs, sample_weight))
 
-    def train_step(self, *state_and_data: Any) -> Any:
-        """Update student and transfers once; the frozen parts stay."""
-        with _with_terms():
-            return super().train_step(*state_and_data)
-
-    def test_step(self, *state_and_data: Any) -> Any:
-        """Compute the terms of training in inference mode, without update."""
-        with _with_terms():
-            return super().test_step(*state_and_data)
-
     def _guarded(self, data: Any) -> Any:
         return guard_batch(data, self.loss, self.student)
 
@@ -294,15 +280,6 @@ class Distiller(FrozenTeacherModel):
             "transfers": [serialize(transfer) for transfer in self.transfers],
             "task_weight": self.task_weight,
         }
-
-
-@contextmanager
-def _with_terms() -> Iterator[None]:
-    token = _WITH_TERMS.set(True)
-    try:
-        yield
-    finally:
-        _WITH_TERMS.reset(token)
 
 
 def _split(y_pred: Any) -> tuple[Any, dict[str, Any]]:

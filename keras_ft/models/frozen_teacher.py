@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -20,6 +21,9 @@ from keras_ft.validation.models import check_finite
 from keras_ft.validation.models import check_trainable
 
 WEIGHTS_FILE = "teacher.weights.h5"
+# A context variable, because each replica of a strategy traces its step in a
+# thread of its own.
+_IN_STEP: ContextVar[bool] = ContextVar("in_step", default=False)
 
 
 class FrozenTeacherModel(keras.Model):
@@ -214,9 +218,10 @@ class FrozenTeacherModel(keras.Model):
         Explicit on TensorFlow; on other backends Keras' own step runs the
         same `call` and `compute_loss`.
         """
-        if keras.backend.backend() != "tensorflow":
-            return super().train_step(*state_and_data)
-        return self._tensorflow_train_step(*state_and_data)
+        with in_step():
+            if keras.backend.backend() != "tensorflow":
+                return super().train_step(*state_and_data)
+            return self._tensorflow_train_step(*state_and_data)
 
     def _tensorflow_train_step(self, data: Any) -> dict[str, Any]:
         import tensorflow as tf
@@ -243,9 +248,10 @@ class FrozenTeacherModel(keras.Model):
 
     def test_step(self, *state_and_data: Any) -> Any:
         """Compute the loss of training in inference mode, without update."""
-        if keras.backend.backend() != "tensorflow":
-            return super().test_step(*state_and_data)
-        return super().test_step(self._guarded(*state_and_data))
+        with in_step():
+            if keras.backend.backend() != "tensorflow":
+                return super().test_step(*state_and_data)
+            return super().test_step(self._guarded(*state_and_data))
 
     def _guarded(self, data: Any) -> Any:
         """Return a TensorFlow batch that waits for the checks of its values."""
@@ -289,3 +295,18 @@ class FrozenTeacherModel(keras.Model):
     def from_config(cls, config: dict[str, Any]) -> "FrozenTeacherModel":
         load = keras.saving.deserialize_keras_object
         return cls(**{key: load(value) for key, value in config.items()})
+
+
+@contextlib.contextmanager
+def in_step() -> Iterator[None]:
+    """Let `call` return, beside what it returns to users, what a step needs."""
+    token = _IN_STEP.set(True)
+    try:
+        yield
+    finally:
+        _IN_STEP.reset(token)
+
+
+def is_in_step() -> bool:
+    """Return whether `call` runs within `in_step`."""
+    return _IN_STEP.get()

@@ -8,7 +8,10 @@ import keras
 from keras_ft import losses
 from keras_ft.features.taps import find_tap
 from keras_ft.layers.paraphraser import Paraphraser
+from keras_ft.layers.paraphraser import feature_channels
+from keras_ft.metrics import VarianceKept
 from keras_ft.models.frozen_teacher import FrozenTeacherModel
+from keras_ft.models.frozen_teacher import is_in_step
 from keras_ft.validation.models import check_model
 from keras_ft.validation.models import input_shape
 from keras_ft.validation.parameters import OneOf
@@ -36,7 +39,9 @@ class ParaphraserTrainer(FrozenTeacherModel):
         name: Model name.
         acceleration: `"none"` or `"auto"`; see `Distiller`.
 
-    Logged: `loss`, the mean reconstruction error.
+    Logged: `loss`, the mean reconstruction error, and `variance_kept`, the
+    share of the features' variance that the reconstruction keeps: at most 1,
+    which is perfect; see `metrics.VarianceKept`.
 
     Raises:
         InputError: The models do not fit together, at construction; bad data,
@@ -75,8 +80,11 @@ class ParaphraserTrainer(FrozenTeacherModel):
         self.paraphraser = paraphraser
         self.teacher_layer_name = teacher_layer_name
         self.reconstruction_loss = loss
+        features = (None, *tap.shape)
         if not paraphraser.built:
-            paraphraser.build((None, *tap.shape))
+            paraphraser.build(features)
+        channels = feature_channels(features, "teacher_layer_name")
+        self._variance_kept = VarianceKept(channels)
         self.build(input_shape(teacher))
 
     def _given_layers(self) -> Iterator[tuple[str, keras.layers.Layer]]:
@@ -89,9 +97,10 @@ class ParaphraserTrainer(FrozenTeacherModel):
         reconstruction = self.paraphraser.reconstruct(
             features, training=training
         )
-        return losses.reconstruction_error(
+        errors = losses.reconstruction_error(
             features, reconstruction, self.reconstruction_loss
         )
+        return (errors, features, reconstruction) if is_in_step() else errors
 
     def compute_loss(
         self,
@@ -103,10 +112,19 @@ class ParaphraserTrainer(FrozenTeacherModel):
     ) -> Any:
         """Return the mean error, plus regularizers of the paraphraser."""
         del x, y, training
-        total = losses.batch_mean(y_pred, sample_weight)
+        errors = y_pred[0] if isinstance(y_pred, tuple) else y_pred
+        total = losses.batch_mean(errors, sample_weight)
         for loss in self.losses:
             total = total + self._aggregate_additional_loss(loss)
         return total
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Return the loss and the share of the variance so far."""
+        errors, features, reconstruction = y_pred
+        self._variance_kept.update_state(features, reconstruction)
+        return dict(super().compute_metrics(x, y, errors, sample_weight))
 
     def mark_trained(self) -> None:
         """Mark the paraphraser as ready for phase 2."""

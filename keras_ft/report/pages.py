@@ -79,8 +79,9 @@ def settings(content: Mapping[str, Any]) -> dict[str, str]:
     >>> settings(run.configuration)["recipe.kd_temperature"]
     '4.0'
     """
-    recipe = Recipe.from_dict(content["recipe"])
-    return flat({**content, "recipe": dataclasses.asdict(recipe)})
+    recipe = dataclasses.asdict(Recipe.from_dict(content["recipe"]))
+    del recipe["paraphrase_steps"]  # They are epochs by now.
+    return flat({**content, "recipe": recipe})
 
 
 def flat(content: Mapping[str, Any]) -> dict[str, str]:

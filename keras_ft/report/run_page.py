@@ -7,6 +7,7 @@ from typing import Any
 from keras_ft import artifacts
 from keras_ft import experiments
 from keras_ft.experiments.evaluation import Evaluation
+from keras_ft.experiments.students import on_variance
 from keras_ft.experiments.training import read_history
 from keras_ft.report import pages
 from keras_ft.report import plots
@@ -209,6 +210,8 @@ def _plots(
         )
     if paraphrase := read_history(run.path, "paraphrase"):
         text = "Mean error of the paraphraser on the teacher's features."
+        if told := _on_paraphraser(run):
+            text += f" After the last epoch it {told[0]}."
         drawn.append(
             {
                 "title": "Phase 1: reconstruction",
@@ -219,6 +222,13 @@ def _plots(
     for network in found[1:2]:
         drawn += _terms(network["history"])
     return drawn
+
+
+def _on_paraphraser(run: experiments.RunFolder) -> list[str]:
+    first = run.result("paraphrase") if run.is_finished("paraphrase") else {}
+    # Runs that an earlier version began have none.
+    kept = first.get("variance_kept")
+    return [] if kept is None else on_variance(kept)
 
 
 def _terms(rows: Rows) -> list[dict[str, str]]:
@@ -319,6 +329,7 @@ def _notes(
             "batches. Their accuracies are those after the last epoch, not "
             "those of the best one."
         )
+    told += [f"Paraphraser: {warning}" for warning in _on_paraphraser(run)[1:]]
     if beta := run.content["notes"].get("beta"):
         told.append(
             f"Not the recipe's beta but {beta['beta']:.4g}, measured on the "

@@ -139,7 +139,8 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         self.teacher = teacher
         self.data = data
         self.folder = Path(cache_dir)
-        self.recipe = recipe or Recipe.preset("official")
+        recipe = recipe or Recipe.preset("official")
+        self.recipe = recipe.in_epochs(data.steps_per_epoch)
         self.echo = echo
         self._trials = Trials(
             student_source=student,

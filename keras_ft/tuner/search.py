@@ -1,5 +1,6 @@
 """A whole search: from settings to a folder with a table and a student."""
 
+import dataclasses
 import os
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -72,10 +73,12 @@ def tune(
         hypermodel = _hypermodel(run_dir, settings, _load(settings), echo)
         _tuner(run_dir, settings, hypermodel).search(verbose=0)
         return {}
+    loaded = _load(settings)
+    recipe = settings.recipe.in_epochs(loaded.steps_per_epoch)
+    settings = dataclasses.replace(settings, recipe=recipe)
     with RunFolder(
         run_dir, settings.configuration(), command_line, echo
     ) as run:
-        loaded = _load(settings)
         note_dataset(run, loaded)
         hypermodel = _hypermodel(run_dir, settings, loaded, echo)
         cache = hypermodel.prepare()

@@ -80,7 +80,8 @@ def train(folder):
     ).history
     for old, new in zip(before, weights(teacher), strict=True):
         np.testing.assert_array_equal(old, new)
-    logs = {"phase1_loss": logs["loss"], "beta": [suggested], **phase2}
+    phase1_logs = {f"phase1_{name}": values for name, values in logs.items()}
+    logs = {**phase1_logs, "beta": [suggested], **phase2}
     (folder / "logs.json").write_text(json.dumps(logs))
     np.savez(
         folder / "weights.npz",

@@ -59,6 +59,7 @@ def test_metrics(finished_run):
     metrics = json.loads((finished_run / "metrics.json").read_text())
     assert set(metrics) == {
         "teacher_accuracy",
+        "variance_kept",
         "ft_accuracy",
         "none_accuracy",
         "methods",

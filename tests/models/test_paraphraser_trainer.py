@@ -1,5 +1,6 @@
 """Phase 1: reconstruction without labels, teacher untouched."""
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -22,11 +23,44 @@ def test_the_loss_is_the_mean_reconstruction_error(network, batch, loss, power):
     features = features_of(teacher, batch[0])
     restored = np.array(paraphraser.reconstruct(features))
     expected = (np.abs(features - restored) ** power).mean()
-    found = phase1.evaluate(*batch, batch_size=8, verbose=0)
-    assert found == pytest.approx(expected, rel=1e-5)
+    found = phase1.evaluate(*batch, batch_size=8, verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(expected, rel=1e-5)
     errors = phase1.predict(batch[0], verbose=0)
     per_image = (np.abs(features - restored) ** power).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(errors, per_image, rtol=1e-4)
+
+
+def test_the_share_of_the_variance_is_that_of_all_batches(network, batch):
+    teacher, paraphraser = network(8), Paraphraser(1.0)
+    phase1 = ParaphraserTrainer(teacher, paraphraser)
+    # A rate of 0, so that all batches see the same weights.
+    phase1.compile(keras.optimizers.SGD(0.0))
+    # Batches of 10, 10 and 4: a mean of their shares would be another number.
+    logs = phase1.fit(
+        batch[0],
+        batch_size=10,
+        epochs=2,
+        validation_data=(batch[0][:12],),
+        verbose=0,
+    ).history
+    features = features_of(teacher, batch[0]).astype("float64")
+    restored = np.array(paraphraser.reconstruct(features.astype("float32")))
+    for prefix, size in (("", 24), ("val_", 12)):
+        part = features[:size]
+        around = ((part - part.mean(axis=(0, 1, 2))) ** 2).sum()
+        expected = 1 - ((part - restored[:size]) ** 2).sum() / around
+        found = logs[f"{prefix}variance_kept"]
+        assert found == pytest.approx([expected] * 2, rel=1e-5)
+
+
+def test_checkpoints_know_nothing_of_the_metrics(network, batch, tmp_path):
+    """Those of a version without them load."""
+    phase1 = ParaphraserTrainer(network(8), Paraphraser(0.5))
+    phase1.compile("sgd")
+    phase1.fit(batch[0], verbose=0)
+    phase1.save_weights(tmp_path / "phase1.weights.h5")
+    with h5py.File(tmp_path / "phase1.weights.h5") as file:
+        assert not [name for name in file if "variance" in name]
 
 
 def test_it_learns_without_labels_and_changes_only_the_paraphraser(

@@ -10,7 +10,7 @@ from typing import Any
 import keras_ft
 
 # Reached as `keras_ft.<name>` once imported; not in the index of the package.
-MODULES = ("layers", "losses", "recipes")
+MODULES = ("layers", "losses", "metrics", "recipes")
 
 
 def index(name: str) -> set[str]:

@@ -109,6 +109,7 @@ def compare(
         # nothing to the processes.
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     of_all = _settings(settings)
+    of_all = of_all.in_epochs(loader(of_all))
     plan = Plan(
         path=Path(run_dir),
         settings=of_all,
@@ -160,6 +161,7 @@ def _settings(settings: dict[str, Any]) -> Settings:
     for name, why, instead in (
         ("quantizations", "every student gets an int8 file", "export=False"),
         ("views", "every epoch has a view of its own", "teacher_pass='cache'"),
+        ("paraphrase_views", "phase 1 has the views of phase 2", "None"),
     ):
         if settings.get(name) is not None:
             raise InputError(

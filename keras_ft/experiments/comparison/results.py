@@ -43,6 +43,8 @@ class TrainingResult:
         beta: Weight of the factor term, for factor transfer.
         seconds: Of the student's training, with its validation.
         paraphrase_seconds: Of phase 1, for factor transfer.
+        variance_kept: The share of the variance of the teacher's features
+            that its paraphraser keeps, at most 1.
         memory_bytes: The most that the GPU held or the process had resident
             meanwhile; `None` where the system does not tell.
         memory_of: Whose memory that is: `"the GPU"` or `"this process"`.
@@ -71,6 +73,7 @@ class TrainingResult:
     beta: float | None = None
     seconds: float | None = None
     paraphrase_seconds: float | None = None
+    variance_kept: float | None = None
     memory_bytes: int | None = None
     memory_of: str | None = None
     parameters: int | None = None
@@ -307,6 +310,7 @@ def _training_result(
         if "paraphrase" in first:
             result = first["paraphrase"]["result"]
             known["paraphrase_seconds"] = result["seconds"]
+            known["variance_kept"] = result.get("variance_kept")
     return TrainingResult(
         method.name, seed, folder.name, reason=reason, **known
     )

@@ -38,6 +38,7 @@ def cells(method: Any) -> dict[str, Any]:
         "best_epoch_mean": method.mean("best_epoch"),
         "seconds_mean": method.mean("seconds"),
         "paraphrase_seconds_mean": method.mean("paraphrase_seconds"),
+        "variance_kept_mean": method.mean("variance_kept"),
         "memory_bytes_mean": method.mean("memory_bytes"),
         "parameters": method.mean("parameters"),
         "int8_seeds": method.count("int8_accuracy"),

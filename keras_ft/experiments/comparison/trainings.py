@@ -22,6 +22,7 @@ from keras_ft.experiments.comparison.named_taps import layer_name
 from keras_ft.experiments.comparison.named_taps import with_named_taps
 from keras_ft.experiments.datasets import loader
 from keras_ft.experiments.datasets import note_dataset
+from keras_ft.experiments.distill import PARAPHRASE_VIEWS
 from keras_ft.experiments.distill import TEACHER_OUTPUTS
 from keras_ft.experiments.exporting import export_student
 from keras_ft.experiments.exporting import file_name
@@ -96,6 +97,13 @@ class Plan:
         """Return the epochs of the longest training: what every seed has."""
         recipe = self.settings.recipe
         return max(recipe.distill.epochs, recipe.paraphrase.epochs)
+
+    @property
+    def views(self) -> int:
+        """Return how many epochs a cache keeps: phase 1 repeats them."""
+        recipe = self.settings.recipe
+        first = min(recipe.paraphrase.epochs, PARAPHRASE_VIEWS)
+        return max(recipe.distill.epochs, first)
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -223,7 +231,7 @@ class Trainings:
         `None` for a teacher of images of any size.
         """
         sizes, teacher = self.data.sizes, self._named_teacher
-        rows = self.plan.epochs * self.data.rows("train") + sizes["validation"]
+        rows = self.plan.views * self.data.rows("train") + sizes["validation"]
         outputs = [
             teacher.get_layer(name).output for name, _ in self.pairs.values()
         ]
@@ -353,7 +361,7 @@ class Trainings:
             data,
             taps=taps,
             logits=self._logits,
-            views=self.plan.epochs,
+            views=self.plan.views,
             acceleration=self.plan.settings.acceleration,
             echo=lambda line: self.echo(f"seed {seed}: {line}"),
         )

@@ -1,5 +1,6 @@
 """What a comparison trains, what it finds done, and what it refuses."""
 
+import csv
 import dataclasses
 import json
 import shutil
@@ -50,6 +51,28 @@ def test_one_teacher_pass_per_seed_for_all_methods(
     plain = toy | {"methods": ["none"], "seeds": 1}
     keras_ft.compare(tmp_path / "plain", **plain)
     assert not computed
+
+
+def test_phase_1_in_steps_repeats_the_views_of_phase_2(
+    tmp_path, toy, computed, monkeypatch
+):
+    monkeypatch.setattr(Request, "describe", lambda request: "")
+    recipe = toy["recipe"].scheduled(paraphrase_steps=6)
+    one = toy | {"methods": ["ft"], "seeds": 1, "recipe": recipe}
+    found = keras_ft.compare(tmp_path, **one)
+    # One step of 60 images an epoch: six epochs, of four views.
+    assert found.about["paraphrase_epochs"] == 6
+    assert sum(computed) == 4 * 60 + 20 + 60
+    (training,) = found.trainings
+    with open(
+        tmp_path / "paraphraser-seed0/history/paraphrase.csv", encoding="utf-8"
+    ) as file:
+        *_, last = csv.DictReader(file)
+    assert last["epoch"] == "6"
+    assert training.variance_kept == float(last["val_variance_kept"])
+    assert found.to_dict()["methods"][0]["variance_kept_mean"] == (
+        training.variance_kept
+    )
 
 
 def test_what_is_finished_is_not_trained_again(copied, toy, trained, finished):
