@@ -14,6 +14,13 @@ from keras_ft.errors import InputError
 
 # The guard of torch.nn.functional.normalize, used by the official code.
 ZERO_NORM = 1e-12
+# Added to the standard deviation of logits by sunshangquan's official code.
+_DEVIATION_EPSILON = 1e-7
+# Logits that differ by less, relative to the largest, are equal but for
+# float32's rounding.
+_ROUNDING = 1e-6
+# A logit of no probability; -inf would make NaN of 0 * (-inf + inf).
+_IMPOSSIBLE = -1e30
 
 REDUCTIONS = ("mean", "sum", "relative")
 RECONSTRUCTION_LOSSES = ("l1", "l2")
@@ -185,14 +192,134 @@ def soft_target_divergence(
     Reference:
         Hinton, Vinyals and Dean 2015, arXiv:1503.02531.
     """
-    teacher_logits = ops.stop_gradient(ops.cast(teacher_logits, "float32"))
-    student_logits = ops.cast(student_logits, "float32")
-    teacher = ops.log_softmax(teacher_logits / temperature, axis=-1)
-    student = ops.log_softmax(student_logits / temperature, axis=-1)
-    divergence = ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
-    if len(divergence.shape) > 1:
-        divergence = ops.mean(flatten(divergence), axis=1)
-    return divergence * temperature**2
+    teacher = ops.stop_gradient(_softened(teacher_logits, temperature))
+    student = _softened(student_logits, temperature)
+    return _per_example(_divergence(teacher, student)) * temperature**2
+
+
+def decoupled_divergence(
+    teacher_logits: Any,
+    student_logits: Any,
+    temperature: float = 4.0,
+    target_weight: float = 1.0,
+    non_target_weight: float = 8.0,
+) -> Any:
+    """Return decoupled knowledge distillation's two divergences, weighted.
+
+    `T^2 * (target_weight * TCKD + non_target_weight * NCKD)`, per example.
+    With the probabilities `softmax(t/T)` and `softmax(s/T)`:
+
+    - TCKD is the divergence of two outcomes, the target class or any other:
+      how sure the teacher is.
+    - NCKD is the divergence of the other classes alone, their probabilities
+      divided by their sum. With two classes it is 0.
+
+    Hinton's divergence is `TCKD + (1 - p) * NCKD`, where p is the teacher's
+    probability of the target: it hides the other classes exactly where the
+    teacher is sure.
+
+    The target is the teacher's most probable class; the paper takes the
+    label. They differ where the teacher is wrong; this one needs no labels.
+
+    Args:
+        teacher_logits: Tensor (batch, ..., classes), not probabilities.
+        student_logits: Tensor of the same shape.
+        temperature: T, above 0.
+        target_weight: The paper's alpha.
+        non_target_weight: The paper's beta.
+
+    Returns:
+        Tensor (batch,), float32; the mean over further axes, if any.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> teacher, student = np.zeros((2, 1, 3))
+    >>> student[0, 0] = np.log(2.0)  # 1/2, 1/4, 1/4: all of it is TCKD
+    >>> divergence = losses.decoupled_divergence(teacher, student, 1.0)
+    >>> np.asarray(divergence).round(4)  # log(32/27) / 3
+    array([0.0566], dtype=float32)
+
+    Reference:
+        Zhao, Cui, Song, Qiu and Liang 2022, arXiv:2203.08679;
+        megvii-research/mdistiller a08d46f, `dkd_loss`.
+    """
+    teacher = ops.stop_gradient(_softened(teacher_logits, temperature))
+    student = _softened(student_logits, temperature)
+    best = ops.argmax(teacher, axis=-1)
+    target = ops.one_hot(best, teacher.shape[-1]) > 0
+    others = [
+        ops.where(target, _IMPOSSIBLE, logits) for logits in (teacher, student)
+    ]
+    # Softmax makes of these two the target's probability and the others' sum.
+    two = [
+        ops.stack(
+            [
+                ops.sum(ops.where(target, logits, 0.0), axis=-1),
+                ops.logsumexp(rest, axis=-1),
+            ],
+            axis=-1,
+        )
+        for logits, rest in zip((teacher, student), others, strict=True)
+    ]
+    divergence = target_weight * _divergence(*two)
+    divergence += non_target_weight * _divergence(*others)
+    return _per_example(divergence) * temperature**2
+
+
+def standardized_logits(logits: Any) -> Any:
+    """Return the logits' z-scores over the classes.
+
+    `(z - mean) / (1e-7 + std)`, where the variance is divided by the number of
+    classes less one, as PyTorch's is. Teacher and student then agree in mean
+    and spread, and a student need not match the size of its teacher's logits.
+    Where all classes are equal but for rounding, the z-scores are 0 with a
+    zero gradient; the official code's gradient is NaN there.
+
+    Args:
+        logits: Tensor (batch, ..., classes), any float dtype.
+
+    Returns:
+        Tensor of the same shape, float32.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> found = losses.standardized_logits(np.array([[1.0, 2.0, 3.0]]))
+    >>> np.asarray(found).round(4)
+    array([[-1.,  0.,  1.]], dtype=float32)
+
+    Reference:
+        Sun, Ren, Li, Wang and Cao 2024, arXiv:2403.01427;
+        sunshangquan/logit-standardization-KD f6e5aa5, `normalize`.
+    """
+    logits = ops.cast(logits, "float32")
+    centered = logits - ops.mean(logits, axis=-1, keepdims=True)
+    squares = ops.sum(ops.square(centered), axis=-1, keepdims=True)
+    variance = squares / max(logits.shape[-1] - 1, 1)
+    largest = ops.max(ops.abs(logits), axis=-1, keepdims=True)
+    alive = variance > ops.square(_ROUNDING * largest)
+    deviation = ops.sqrt(ops.where(alive, variance, 1.0))
+    centered = ops.where(alive, centered, 0.0)
+    return centered / (_DEVIATION_EPSILON + deviation)
+
+
+def _softened(logits: Any, temperature: float) -> Any:
+    return ops.cast(logits, "float32") / temperature
+
+
+def _divergence(teacher_logits: Any, student_logits: Any) -> Any:
+    """Return `KL(softmax(t) || softmax(s))` over the last axis."""
+    teacher = ops.log_softmax(teacher_logits, axis=-1)
+    student = ops.log_softmax(student_logits, axis=-1)
+    return ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
+
+
+def _per_example(values: Any) -> Any:
+    """Average over all axes but the first: a class per pixel has more."""
+    if len(values.shape) > 1:
+        values = ops.mean(flatten(values), axis=1)
+    return values
 
 
 def reconstruction_error(

@@ -1,12 +1,22 @@
 """From a method's name to the model that trains its student.
 
 A method is `"none"` (plain training on the labels), one of the terms `"kd"`,
-`"at"`, `"fitnet"`, `"ft"`, or a sum of them such as `"ft+kd"`. Its loss is
+`"skd"`, `"dkd"`, `"at"`, `"fitnet"`, `"ft"`, or a sum of them such as
+`"ft+kd"`. Its loss is
 
-    (1 - alpha) * labels + alpha * KD          alpha = kd_alpha with KD, else 0
-        + beta * FT + at_beta * (AT of every stage) + fitnet_beta * hint
+    outputs + beta * FT + at_beta * (AT of every stage) + fitnet_beta * hint
 
-with the weights of the `Recipe`. Every command and every Python function that
+where `outputs` is what the labels and the teacher's outputs ask for:
+
+    (1 - kd_alpha) * labels + kd_alpha * KD                          with kd
+    skd_task_weight * labels + skd_beta * SKD                        with skd
+    labels + dkd_target_weight * TCKD + dkd_non_target_weight * NCKD with dkd
+    labels                                                           else
+
+with the weights of the `Recipe` and a temperature for each. SKD is KD on
+z-scores of the logits, TCKD and NCKD are the two parts of decoupled KD. A
+method holds at most one of the three. DKD's published warm-up, 20 of 240
+epochs, is left out. Every command and every Python function that
 takes a method builds it here; the command line, which must not wait for
 Keras, keeps the names once more in `cli/flags.py`.
 
@@ -15,6 +25,10 @@ References:
     at T = 4, the AT weight of 1000 and the hint of 100 at the middle stage:
     HobbitLong/RepDistiller b0722bc, scripts/run_cifar_distill.sh. AT over all
     groups, added to Hinton's mixture: szagoruyko/attention-transfer 083a612.
+    SKD: Sun et al. 2024, arXiv:2403.01427; 0.1 and 9 at T = 2 for CIFAR-100:
+    sunshangquan/logit-standardization-KD f6e5aa5. DKD: Zhao et al. 2022,
+    arXiv:2203.08679; 1, 1 and 8 at T = 4: megvii-research/mdistiller a08d46f,
+    mdistiller/engine/cfg.py.
 """
 
 import re
@@ -38,7 +52,16 @@ from keras_ft.transfers.transfer import Transfer
 
 PLAIN = "none"
 # The terms in the order in which a sum of them is written.
-TITLES = {"ft": "FT", "fitnet": "FitNets", "at": "AT", "kd": "KD"}
+TITLES = {
+    "ft": "FT",
+    "fitnet": "FitNets",
+    "at": "AT",
+    "kd": "KD",
+    "skd": "SKD",
+    "dkd": "DKD",
+}
+# Those that compare the networks' outputs, at most one in a method.
+SOFT_TARGETS = ("kd", "skd", "dkd")
 # The columns of the paper's tables.
 METHODS = ("none", "kd", "at", "fitnet", "ft", "ft+kd", "ft+at")
 _STAGE = re.compile(r"stage\d+")
@@ -68,12 +91,18 @@ class Method:
         """Return whether the term is one of its own."""
         return part in self.parts
 
+    @property
+    def soft_targets(self) -> str | None:
+        """Return which of `SOFT_TARGETS` is one of its terms, if any."""
+        return next(filter(self.has, SOFT_TARGETS), None)
+
 
 def parse(name: str, argument: str = "method") -> Method:
     """Return the method of a name; "kd+ft" is "ft+kd".
 
     Raises:
-        InputError: There is no such method; `argument` is named.
+        InputError: There is no such method, or it has several of
+            `SOFT_TARGETS`; `argument` is named.
     """
     words = name.split("+")
     if name == PLAIN:
@@ -86,6 +115,14 @@ def parse(name: str, argument: str = "method") -> Method:
             f"Write --{argument}={','.join(METHODS)}."
             if argument == "methods"
             else "Write ft, or a sum such as ft+kd.",
+        )
+    if len(found := [part for part in SOFT_TARGETS if part in words]) > 1:
+        raise InputError(
+            argument,
+            repr(name),
+            f"at most one of {', '.join(SOFT_TARGETS)}, which compare the same "
+            "outputs",
+            f"Leave {' and '.join(found[:-1])} out.",
         )
     return Method(tuple(part for part in TITLES if part in words))
 
@@ -110,7 +147,7 @@ def parse_all(
 
 def use_outputs(methods: Iterable[Method]) -> bool:
     """Return whether one of the methods compares the networks' outputs."""
-    return any(method.has("kd") for method in methods)
+    return any(method.soft_targets for method in methods)
 
 
 def build(
@@ -164,7 +201,7 @@ def build(
         teacher,
         student,
         [*_terms(parsed, recipe, paraphraser, pairs), *also],
-        task_weight=1.0 - recipe.kd_alpha if parsed.has("kd") else 1.0,
+        task_weight=_task_weight(parsed, recipe),
         acceleration=acceleration,
     )
 
@@ -252,6 +289,13 @@ def names_of(
     }
 
 
+def _task_weight(method: Method, recipe: Any) -> float:
+    """Return the weight of the labels."""
+    if method.has("kd"):
+        return 1.0 - recipe.kd_alpha
+    return recipe.skd_task_weight if method.has("skd") else 1.0
+
+
 def _factor(
     method: Method, recipe: Any, paraphraser: Paraphraser | None, pairs: Pairs
 ) -> dict[str, Any]:
@@ -298,6 +342,20 @@ def _terms(
     if method.has("kd"):
         terms.append(
             transfers.SoftTargets(recipe.kd_temperature, beta=recipe.kd_alpha)
+        )
+    if method.has("skd"):
+        terms.append(
+            transfers.SoftTargets(
+                recipe.skd_temperature, beta=recipe.skd_beta, standardize=True
+            )
+        )
+    if method.has("dkd"):
+        terms.append(
+            transfers.DecoupledSoftTargets(
+                recipe.dkd_temperature,
+                recipe.dkd_target_weight,
+                recipe.dkd_non_target_weight,
+            )
         )
     return terms
 

@@ -48,6 +48,12 @@ class Recipe:
         kd_temperature: T of the soft targets, above 0.
         kd_alpha: KD's mixture, 0 to 1: `(1 - alpha) * labels + alpha * soft
             targets`. Terms that are added to KD are added to this mixture.
+        skd_temperature: T of the soft targets on z-scores, above 0.
+        skd_task_weight: SKD's weight of the labels, at least 0.
+        skd_beta: SKD's weight of those soft targets, at least 0.
+        dkd_temperature: T of the decoupled soft targets, above 0.
+        dkd_target_weight: Of the target class, DKD's alpha, at least 0.
+        dkd_non_target_weight: Of the other classes, DKD's beta, at least 0.
         at_beta: Weight of each attention map's term, at least 0.
         fitnet_beta: Weight of the hint, at least 0.
 
@@ -63,7 +69,7 @@ class Recipe:
     >>> model.compile(recipe.distill.optimizer(steps_per_epoch=391), loss)
 
     References:
-        `source` of each preset; KD, AT and FitNets: `keras_ft.methods`.
+        `source` of each preset; the other methods: `keras_ft.methods`.
     """
 
     name: str
@@ -84,6 +90,12 @@ class Recipe:
     kd_alpha: float = 0.9
     at_beta: float = 1000.0
     fitnet_beta: float = 100.0
+    skd_temperature: float = 2.0
+    skd_task_weight: float = 0.1
+    skd_beta: float = 9.0
+    dkd_temperature: float = 4.0
+    dkd_target_weight: float = 1.0
+    dkd_non_target_weight: float = 8.0
     paraphrase_steps: int = 0
 
     def __post_init__(self) -> None:
@@ -292,8 +304,8 @@ class Recipe:
                 None for the last feature maps.
             also: Further terms of your own.
             acceleration: `"auto"` or `"none"`, see `Distiller`.
-            method: `"none"`, `"kd"`, `"at"`, `"fitnet"`, `"ft"`, or a sum
-                such as `"ft+kd"`; see `keras_ft.methods`.
+            method: `"none"`, `"kd"`, `"skd"`, `"dkd"`, `"at"`, `"fitnet"`,
+                `"ft"`, or a sum such as `"ft+kd"`; see `keras_ft.methods`.
 
         Returns:
             A `FactorTransfer`, a `Distiller`, or for `"none"` the student.
@@ -320,7 +332,7 @@ class Recipe:
         """Return plain numbers and strings, for a run folder's settings."""
         content = dataclasses.asdict(self)
         # Left out where it is the published one: earlier run folders go on.
-        for name in ("reduction", "paraphrase_steps", *_OF_METHODS):
+        for name in ("reduction", *_CONSTRAINTS):
             if content[name] == getattr(type(self), name):
                 del content[name]
         return content
@@ -334,8 +346,8 @@ class Recipe:
         return cls(**{**values, **schedules})
 
 
-_OF_METHODS = ("kd_temperature", "kd_alpha", "at_beta", "fitnet_beta")
 _STEPS = Interval(int, 1, fix="Use 2346, the official setting.")
+# The weights of the methods beside Factor Transfer.
 _CONSTRAINTS = {
     "paraphrase_steps": Interval(
         int, 0, fix="Use 0 for the epochs of the schedule."
@@ -346,6 +358,20 @@ _CONSTRAINTS = {
     "kd_alpha": Interval(float, 0, 1, fix="Use 0.9, which was published."),
     "at_beta": Interval(float, 0, fix="Use 1000.0, which was published."),
     "fitnet_beta": Interval(float, 0, fix="Use 100.0, which was published."),
+    "skd_temperature": Interval(
+        float, 0, closed="neither", fix="Use 2.0, which was published."
+    ),
+    "skd_task_weight": Interval(float, 0, fix="Use 0.1, which was published."),
+    "skd_beta": Interval(float, 0, fix="Use 9.0, which was published."),
+    "dkd_temperature": Interval(
+        float, 0, closed="neither", fix="Use 4.0, which was published."
+    ),
+    "dkd_target_weight": Interval(
+        float, 0, fix="Use 1.0, which was published."
+    ),
+    "dkd_non_target_weight": Interval(
+        float, 0, fix="Use 8.0, which was published."
+    ),
 }
 
 _OFFICIAL_BACKBONE = Schedule(

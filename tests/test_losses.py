@@ -149,6 +149,100 @@ def test_soft_targets_equal_numpy():
     assert divergence.dtype == "float32"
 
 
+def softmax(logits):
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def numpy_decoupled(teacher, student, temperature, alpha, beta):
+    """mdistiller's `dkd_loss` per example in float64, its masks included."""
+    target = np.eye(teacher.shape[-1])[teacher.argmax(-1)]
+    two, others = [], []
+    for logits in (teacher / temperature, student / temperature):
+        chances = softmax(logits)
+        pair = [(chances * m).sum(-1) for m in (target, 1 - target)]
+        two.append(np.stack(pair, -1))
+        others.append(softmax(logits - 1000.0 * target))
+
+    def divergence(p, q):
+        # As torch.nn.functional.kl_div, where 0 * log(0) is 0.
+        logs = np.log(np.where(p > 0, p / np.where(p > 0, q, 1), 1))
+        return (p * logs).sum(-1)
+
+    both = alpha * divergence(*two) + beta * divergence(*others)
+    return both * temperature**2
+
+
+@pytest.mark.parametrize("shape", [(5, 10), (2, 3, 4, 7)])
+@pytest.mark.parametrize("weights", [(1.0, 8.0), (1.0, 0.0), (0.0, 1.0)])
+def test_decoupled_divergence_equals_mdistillers(shape, weights):
+    teacher, student = np.random.default_rng(8).normal(size=(2, *shape)) * 4
+    expected = numpy_decoupled(teacher, student, 4.0, *weights)
+    expected = expected.reshape(len(expected), -1).mean(-1)
+    found = losses.decoupled_divergence(teacher, student, 4.0, *weights)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert found.dtype == "float32" and found.shape == (shape[0],)
+
+
+def test_hintons_divergence_is_the_decoupled_ones_reassembled():
+    """KD = TCKD + (1 - p of the target) * NCKD, equation 7 of the paper."""
+    teacher, student = np.random.default_rng(9).normal(size=(2, 6, 10)) * 3
+    target, others = (
+        ops.convert_to_numpy(
+            losses.decoupled_divergence(teacher, student, 2.0, *weights)
+        )
+        for weights in ((1.0, 0.0), (0.0, 1.0))
+    )
+    rest = 1 - softmax(teacher / 2.0).max(-1)
+    whole = losses.soft_target_divergence(teacher, student, 2.0)
+    np.testing.assert_allclose(target + rest * others, whole, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e4])
+def test_decoupled_divergence_is_finite_where_the_teacher_is_sure(size):
+    import tensorflow as tf
+
+    teacher = np.eye(3, 5) * size
+    student = tf.Variable(np.full((3, 5), 0.5) - teacher)
+    with tf.GradientTape() as tape:
+        value = losses.decoupled_divergence(teacher, student)
+    assert np.isfinite(value).all() and (np.asarray(value) > 0).all()
+    assert np.isfinite(tape.gradient(value, student)).all()
+
+
+def test_two_classes_have_no_other_class():
+    teacher, student = np.random.default_rng(10).normal(size=(2, 4, 2))
+    found = losses.decoupled_divergence(teacher, student, 4.0, 0.0, 8.0)
+    np.testing.assert_allclose(found, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5, 10), (2, 3, 4, 7)])
+def test_standardized_logits_equal_the_official_ones(shape):
+    logits = np.random.default_rng(11).normal(3.0, 5.0, size=shape)
+    # torch.std divides by the number of classes less one.
+    expected = logits - logits.mean(-1, keepdims=True)
+    expected /= 1e-7 + logits.std(-1, keepdims=True, ddof=1)
+    found = losses.standardized_logits(logits)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    moved = losses.standardized_logits(logits * 20.0 - 7.0)
+    np.testing.assert_allclose(moved, expected, rtol=1e-4, atol=1e-5)
+
+
+# Of three equal logits float32's mean is another number.
+@pytest.mark.parametrize("equal", [0.0, 0.1, 37.3])
+def test_equal_logits_have_z_scores_of_zero_and_a_zero_gradient(equal):
+    import tensorflow as tf
+
+    logits = tf.Variable(np.full((2, 7), equal, "float32"))
+    with tf.GradientTape() as tape:
+        found = losses.standardized_logits(logits)
+        total = tf.reduce_sum(found * np.arange(7.0, dtype="float32"))
+    np.testing.assert_array_equal(found, np.zeros((2, 7)))
+    np.testing.assert_array_equal(
+        tape.gradient(total, logits), np.zeros((2, 7))
+    )
+
+
 def test_attention_distance_equals_numpy():
     teacher, student = factors(7)
 

@@ -17,7 +17,7 @@ from keras_ft.methods import parse_all
 def test_the_default_methods_are_themselves():
     assert tuple(parse(word).name for word in METHODS) == METHODS
     assert parse("none").parts == ()
-    assert set(TITLES) == {"ft", "fitnet", "at", "kd"}
+    assert set(TITLES) == {"ft", "fitnet", "at", "kd", "skd", "dkd"}
 
 
 def test_a_sum_has_one_spelling():
@@ -30,6 +30,12 @@ def test_a_sum_has_one_spelling():
 def test_other_words_are_refused(word):
     with pytest.raises(InputError, match="methods"):
         parse(word, "methods")
+
+
+@pytest.mark.parametrize("word", ["kd+skd", "ft+skd+dkd", "kd+dkd+skd"])
+def test_a_method_compares_outputs_once(word):
+    with pytest.raises(InputError, match="at most one of kd, skd, dkd"):
+        parse(word)
 
 
 def test_no_method_at_all_is_refused():
@@ -60,7 +66,7 @@ def test_stages_of_the_zoo(student):
 
 
 def test_only_what_is_wanted(student):
-    wanted = parse_all(("none", "kd"))
+    wanted = parse_all(("none", "kd", "skd", "dkd"))
     assert not methods.tap_pairs(wanted, student, student)
     only = methods.tap_pairs(
         parse_all(("ft",)), student, student, "stage2", "stage1"
@@ -108,6 +114,57 @@ def test_the_loss_is_the_documented_mixture(network, paraphraser, batch):
     expected = 0.7 * cross_entropy + 0.3 * divergence
     expected += 7.0 * logs["factor_loss"] + logs["regularization_loss"]
     assert logs["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("method", "task_weight", "published"),
+    [
+        ("kd", 0.1, {"beta": 0.9, "temperature": 4.0}),
+        ("skd", 0.1, {"beta": 9.0, "temperature": 2.0, "standardize": True}),
+        (
+            "dkd",
+            1.0,
+            {
+                "beta": 1.0,
+                "temperature": 4.0,
+                "target_weight": 1.0,
+                "non_target_weight": 8.0,
+                "standardize": False,
+            },
+        ),
+    ],
+)
+def test_soft_targets_have_the_published_weights(
+    network, method, task_weight, published
+):
+    recipe = Recipe.preset("official")
+    assert methods.use_outputs([parse(method)])
+    model = methods.build(method, recipe, network(8), network(4))
+    assert model.task_weight == pytest.approx(task_weight)
+    (term,) = model.transfers
+    for name, value in published.items():
+        assert float(getattr(term, name)) == pytest.approx(float(value)), name
+
+
+def test_the_weights_of_soft_targets_are_the_recipes(network, paraphraser):
+    recipe = Recipe.preset("official").replace(
+        skd_temperature=3.0,
+        skd_task_weight=0.5,
+        skd_beta=2.0,
+        dkd_temperature=5.0,
+        dkd_target_weight=0.25,
+        dkd_non_target_weight=4.0,
+    )
+    teacher = network(8)
+    skd = methods.build("skd+ft", recipe, teacher, network(4), paraphraser)
+    assert [t.name for t in skd.transfers] == ["factor", "soft_target"]
+    term = skd.transfers[1]
+    assert (term.temperature, float(term.beta)) == (3.0, 2.0)
+    assert skd.task_weight == 0.5
+    dkd = methods.build("ft+dkd", recipe, teacher, network(4), paraphraser)
+    term = dkd.transfers[1]
+    assert (term.temperature, term.target_weight) == (5.0, 0.25)
+    assert term.non_target_weight == 4.0 and dkd.task_weight == 1.0
 
 
 def test_plain_training_is_the_student_itself(network):

@@ -185,6 +185,12 @@ def test_another_reduction_reaches_the_term_and_the_run_folder(network):
         {"kd_temperature": 0.0},
         {"at_beta": -1.0},
         {"fitnet_beta": float("nan")},
+        {"skd_temperature": 0.0},
+        {"skd_task_weight": -0.1},
+        {"skd_beta": -1.0},
+        {"dkd_temperature": -4.0},
+        {"dkd_target_weight": -1.0},
+        {"dkd_non_target_weight": float("inf")},
     ],
 )
 def test_weights_out_of_range_are_refused(wrong):
@@ -258,6 +264,7 @@ def test_drops_of_phase_1_move_with_its_length():
 
 def test_a_recipe_of_an_earlier_run_is_read():
     content = Recipe.preset("official").to_dict()
-    assert {"kd_alpha", "at_beta"}.isdisjoint(content)
+    weights = {"kd_alpha", "at_beta", "skd_beta", "dkd_target_weight"}
+    assert weights.isdisjoint(content)
     other = Recipe.preset("official").replace(kd_alpha=0.5)
     assert other.to_dict()["kd_alpha"] == 0.5

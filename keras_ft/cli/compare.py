@@ -2,9 +2,10 @@
 
 The paper's table for your data: plain training (none), soft targets (kd),
 attention transfer (at), FitNets (fitnet), Factor Transfer (ft) and sums of
-these. With each seed all methods start from the same weights, see the same
-batches for the same number of epochs and learn from one pass of the teacher.
-Leaves comparison.json, two .csv files, methods.tex and report.html in the run
+these; on request soft targets on z-scores (skd) and decoupled ones (dkd).
+With each seed all methods start from the same weights, see the same batches
+for the same number of epochs and learn from one pass of the teacher. Leaves
+comparison.json, two .csv files, methods.tex and report.html in the run
 folder, and a run folder for each training in it. Started again it continues;
 more methods or seeds may be asked for later, with the earlier ones named again.
 

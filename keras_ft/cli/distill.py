@@ -2,9 +2,10 @@
 
 Phase 1 trains a paraphraser on the teacher's features; phase 2 trains the
 student on labels and factors. --method=ft+kd adds soft targets, and so on for
-every sum of ft, kd, at and fitnet. Leaves student.keras (plain Keras), .tflite
-files, metrics.json and report.html in the run folder. Without --epochs the
-schedules are the recipe's own, which on a few cores takes hours.
+every sum of ft, at, fitnet and one of kd, skd and dkd. Leaves student.keras
+(plain Keras), .tflite files, metrics.json and report.html in the run folder.
+Without --epochs the schedules are the recipe's own, which on a few cores takes
+hours.
 
 examples:
   keras-ft distill --teacher=runs/teacher --student=resnet8 \\

@@ -19,7 +19,7 @@ SCHEDULES = ("recipe", "linear")
 STRATEGIES = ("none", "mirrored", "multi_worker")
 ACCELERATIONS = ("auto", "none")
 REDUCTIONS = ("mean", "sum", "relative")
-TERMS = ("ft", "fitnet", "at", "kd")
+TERMS = ("ft", "fitnet", "at", "kd", "skd", "dkd")
 BETA_RATIO = 2.0
 # The weights of the methods beside Factor Transfer: default and meaning.
 WEIGHTS = {
@@ -31,6 +31,18 @@ WEIGHTS = {
     ),
     "at_beta": (1000.0, "Weight of each attention map's term."),
     "fitnet_beta": (100.0, "Weight of the hint's term in FitNets."),
+    "skd_temperature": (2.0, "Temperature of the soft targets on z-scores."),
+    "skd_task_weight": (0.1, "Weight of the labels in methods with skd."),
+    "skd_beta": (9.0, "Weight of the soft targets in methods with skd."),
+    "dkd_temperature": (4.0, "Temperature of the decoupled soft targets."),
+    "dkd_target_weight": (
+        1.0,
+        "Weight of the teacher's most probable class in methods with dkd.",
+    ),
+    "dkd_non_target_weight": (
+        8.0,
+        "Weight of the other classes in methods with dkd.",
+    ),
 }
 # Those that `Settings` takes as they are.
 _SETTINGS = (
@@ -356,8 +368,9 @@ def define_method(
         "method",
         "ft",
         "How the student is trained beside its labels: by Factor Transfer "
-        "(ft), soft targets (kd), attention transfer (at), FitNets (fitnet), "
-        "a sum such as ft+kd, or not at all (none).",
+        "(ft), soft targets (kd), soft targets on z-scores (skd), decoupled "
+        "soft targets (dkd), attention transfer (at), FitNets (fitnet), a sum "
+        "such as ft+kd, or not at all (none).",
         flag_values=values,
     )
     if baselines is None:

@@ -66,10 +66,10 @@ _TEXTS = {
     "weight a larger rate pulls less hard at the student.",
     "ps": "Norms of the factor term, 1 and 2; empty for the recipe's.",
     "learning_rates": "At the first step of phase 2; empty for the recipe's.",
-    "temperatures": "Of a soft-target term (KD) beside the factor term; 4 if "
-    "only --kd_weights are given, no such term if both are empty.",
-    "kd_weights": "Weights of the soft-target term; 0.9 if only --temperatures "
-    "are given.",
+    "temperatures": "Of the soft targets of a --method with kd, skd or dkd; "
+    "adds kd to another method. Empty for the recipe's.",
+    "kd_weights": "Weights of the soft targets of kd, which is added to a "
+    "method without; empty for 0.9. Not with skd and dkd.",
 }
 
 
@@ -111,7 +111,10 @@ def define(values: absl_flags.FlagValues) -> None:
     flags.define_data(values)
     flags.define_schedule(values, "in phase 2 of a trial")
     flags.define_paraphrase(values)
-    flags.define_method_weights(values, ["at_beta", "fitnet_beta"])
+    # Others are what --temperatures and --kd_weights are for.
+    weights = [name for name in flags.WEIGHTS if "temperature" not in name]
+    weights.remove("kd_alpha")
+    flags.define_method_weights(values, weights)
 
 
 def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:

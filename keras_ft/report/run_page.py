@@ -21,6 +21,8 @@ _TITLES = {
     "none": _LABELS_ONLY,
     "student": _LABELS_ONLY,  # as metrics.json of an earlier version says
     "kd": "soft targets (KD)",
+    "skd": "soft targets on z-scores (SKD)",
+    "dkd": "decoupled soft targets (DKD)",
     "at": "attention transfer (AT)",
     "fitnet": "hints (FitNets)",
 }

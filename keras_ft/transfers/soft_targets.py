@@ -23,11 +23,16 @@ class SoftTargets(Transfer):
     """`T^2 * KL(softmax(teacher/T) || softmax(student/T))`.
 
     Both models must return logits. The classic mixture with alpha = 0.9 is
-    `SoftTargets(beta=0.9)` in a `Distiller` with `task_weight=0.1`.
+    `SoftTargets(beta=0.9)` in a `Distiller` with `task_weight=0.1`. With
+    `standardize` both sides' logits become z-scores over the classes first,
+    see `losses.standardized_logits`; published for it is
+    `SoftTargets(temperature=2.0, beta=9.0, standardize=True)` with
+    `task_weight=0.1`. The factor T^2 is there in both.
 
     Args:
         temperature: T, a finite number above 0.
         beta: Weight of the term.
+        standardize: Whether to compare z-scores of the logits.
         name: See `Transfer`.
 
     Raises:
@@ -39,19 +44,26 @@ class SoftTargets(Transfer):
     >>> kd = keras_ft.transfers.SoftTargets(temperature=4.0, beta=0.9)
     >>> model = keras_ft.Distiller(teacher, student, [kd], task_weight=0.1)
 
-    Reference:
-        Hinton, Vinyals and Dean 2015, arXiv:1503.02531.
+    References:
+        Hinton, Vinyals and Dean 2015, arXiv:1503.02531. `standardize`: Sun,
+        Ren, Li, Wang and Cao 2024, arXiv:2403.01427; the weights are those of
+        sunshangquan/logit-standardization-KD f6e5aa5 for CIFAR-100.
     """
 
     source = "outputs"
     term = "soft_target"
 
     def __init__(
-        self, temperature: float = 4.0, beta: float = 1.0, **kwargs: Any
+        self,
+        temperature: float = 4.0,
+        beta: float = 1.0,
+        standardize: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(beta=beta, **kwargs)
         _TEMPERATURE.check("temperature", temperature)
         self.temperature = float(temperature)
+        self.standardize = bool(standardize)
 
     def build(
         self,
@@ -69,6 +81,13 @@ class SoftTargets(Transfer):
         super().build(teacher_shape, student_shape)
 
     def call(self, teacher: Any, student: Any) -> Any:
+        if self.standardize:
+            teacher = losses.standardized_logits(teacher)
+            student = losses.standardized_logits(student)
+        return self.divergence(teacher, student)
+
+    def divergence(self, teacher: Any, student: Any) -> Any:
+        """Return how far two outputs are apart, per example: (batch,)."""
         return losses.soft_target_divergence(teacher, student, self.temperature)
 
     def check_models(self, teacher: keras.Model, student: keras.Model) -> None:
@@ -91,4 +110,8 @@ class SoftTargets(Transfer):
                 )
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "temperature": self.temperature}
+        return {
+            **super().get_config(),
+            "temperature": self.temperature,
+            "standardize": self.standardize,
+        }

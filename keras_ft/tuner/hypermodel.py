@@ -62,11 +62,11 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         betas: Weight of the factor term.
         ps: Norm of the factor term, 1 or 2.
         learning_rates: At the first step of phase 2.
-        temperatures: Of soft targets (KD); this or `kd_weights` adds KD to
-            the method. The recipe's, 4, by default.
+        temperatures: Of the method's soft targets, KD, SKD or DKD; adds KD to
+            a method without. The recipe's by default.
         kd_weights: KD's alpha, 0 to 1: its weight in `(1 - alpha) * labels +
-            alpha * KD`, to which the other terms are added. The recipe's,
-            0.9, by default.
+            alpha * KD`, to which the other terms are added. Adds KD to a
+            method without. The recipe's, 0.9, by default.
         method: How students are trained, see `keras_ft.methods`: a sum with
             `"ft"`, or another where neither rate nor beta nor p is searched.
         recipe: Schedules and all that is not searched; `"official"` if left
@@ -283,12 +283,23 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         return sorted(rows, key=key)
 
 
-def _with_kd(method: str, *axes: Axis | None) -> str:
+def _with_kd(
+    method: str, temperatures: Axis | None, kd_weights: Axis | None
+) -> str:
     """Return the method, with KD added where its numbers are searched."""
     parsed = methods.parse(method)
-    if parsed.has("kd") or all(axis is None for axis in axes):
+    if parsed.has("kd") or temperatures is None and kd_weights is None:
         return parsed.name
-    return methods.parse("+".join([*parsed.parts, "kd"])).name
+    if parsed.soft_targets is None:
+        return methods.parse("+".join([*parsed.parts, "kd"])).name
+    if kd_weights is not None:
+        raise InputError(
+            "kd_weights",
+            repr(kd_weights),
+            f"None with method='{parsed.name}', whose weights are the recipe's",
+            "Leave them out, or search a method with kd.",
+        )
+    return parsed.name
 
 
 def _row(

@@ -33,7 +33,6 @@ _OF_THE_RECIPE = {
     "rate": "rate",
     "beta": "beta",
     "p": "p",
-    "temperature": "kd_temperature",
     "kd_weight": "kd_alpha",
 }
 _OF_PHASE_1 = (
@@ -88,6 +87,9 @@ class Trials:
             for name, field in _OF_THE_RECIPE.items()
             if name in searched
         }
+        if "temperature" in searched:
+            term = methods.parse(self.method).soft_targets
+            changes[f"{term}_temperature"] = searched["temperature"]
         if "learning_rate" in searched:
             changes["distill"] = dataclasses.replace(
                 self.base.distill, learning_rate=searched["learning_rate"]

@@ -73,7 +73,8 @@ def test_several_terms_change_neither_teacher_nor_paraphrasers(
                 student_layer_name="conv",
                 name="early",
             ),
-            transfers.SoftTargets(),
+            transfers.SoftTargets(standardize=True),
+            transfers.DecoupledSoftTargets(),
         ],
         acceleration=acceleration,
     )

@@ -20,6 +20,19 @@ def log_softmax(logits):
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
+def decoupled(teacher, student):
+    """T^2 (TCKD + 8 NCKD) at T = 4, with the classes sorted by the teacher."""
+    order = np.argsort(-teacher, axis=1)
+    both = [
+        np.exp(log_softmax(np.take_along_axis(one, order, 1) / 4))
+        for one in (teacher, student)
+    ]
+    (p, p_rest), (q, q_rest) = [(one[:, :1], one[:, 1:]) for one in both]
+    target = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+    others = p_rest / (1 - p) * np.log(p_rest / q_rest * (1 - q) / (1 - p))
+    return 16 * (target[:, 0] + 8 * others.sum(axis=1))
+
+
 def per_example_terms(model, images, labels):
     """Every term of every example in float64, from the networks' outputs."""
     inside = {}
@@ -40,12 +53,20 @@ def per_example_terms(model, images, labels):
     cold = log_softmax(teacher_logits / 3), log_softmax(logits / 3)
     divergence = (np.exp(cold[0]) * (cold[0] - cold[1])).sum(axis=1)
     chosen = log_softmax(logits)[np.arange(len(labels)), labels]
+    zscores = [
+        (one - one.mean(1, keepdims=True)) / one.std(1, keepdims=True, ddof=1)
+        for one in (teacher_logits, logits)
+    ]
+    zscores = [log_softmax(one / 2) for one in zscores]
+    standardized = (np.exp(zscores[0]) * (zscores[0] - zscores[1])).sum(axis=1)
     gaps = [unit(one) - unit(other) for one, other in (factors, maps)]
     return {
         "task_loss": -chosen,
         "factor_loss": np.abs(gaps[0]).mean(axis=1),
         "attention_loss": (gaps[1] ** 2).mean(axis=1),
         "soft_target_loss": 9 * divergence,
+        "standardized_loss": 4 * standardized,
+        "decoupled_soft_target_loss": decoupled(teacher_logits, logits),
     }
 
 
@@ -58,6 +79,10 @@ def test_every_part_equals_numpy(network, build, compiled, batch, weighted):
     also = [
         transfers.AttentionTransfer(beta=7.0),
         transfers.SoftTargets(temperature=3.0, beta=0.5),
+        transfers.SoftTargets(
+            temperature=2.0, beta=9.0, standardize=True, name="standardized"
+        ),
+        transfers.DecoupledSoftTargets(beta=0.25),
     ]
     model = build(student, p=1, beta=BETA, also=also)
     # A rate of 0, so that all batches see the same weights.
@@ -89,13 +114,17 @@ def test_every_part_equals_numpy(network, build, compiled, batch, weighted):
             + BETA * expected["factor_loss"]
             + 7.0 * expected["attention_loss"]
             + 0.5 * expected["soft_target_loss"]
+            + 9.0 * expected["standardized_loss"]
+            + 0.25 * expected["decoupled_soft_target_loss"]
             + penalty
         )
         for name, value in expected.items():
             assert value > 0
             logged = logs[prefix + name][0]
-            # float32 against float64.
-            assert logged == pytest.approx(value, rel=2e-6), prefix + name
+            # float32 against float64; a decoupled divergence is 16 * 8 times
+            # a small difference of logarithms.
+            rel = 2e-5 if name.startswith("decoupled") else 2e-6
+            assert logged == pytest.approx(value, rel=rel), prefix + name
 
 
 @pytest.mark.cell("beta changed while training")

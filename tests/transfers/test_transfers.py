@@ -19,6 +19,10 @@ def factor_match(**kwargs):
 EVERY = {
     "FactorMatch": factor_match,
     "SoftTargets": transfers.SoftTargets,
+    "standardized SoftTargets": lambda **kwargs: transfers.SoftTargets(
+        standardize=True, **kwargs
+    ),
+    "DecoupledSoftTargets": transfers.DecoupledSoftTargets,
     "AttentionTransfer": transfers.AttentionTransfer,
     "Hint": transfers.Hint,
 }
@@ -26,7 +30,8 @@ EVERY = {
 
 def test_the_list_is_complete():
     public = {name for name in dir(transfers) if name[0].isupper()}
-    assert public - {"Transfer"} == set(EVERY)
+    listed = {name.split()[-1] for name in EVERY}
+    assert public - {"Transfer"} == listed
 
 
 @pytest.mark.parametrize("make", EVERY.values(), ids=EVERY)
@@ -135,6 +140,26 @@ def test_factor_match_refuses_unknown_choices(argument, value):
 def test_soft_targets_refuse_a_temperature_of_zero_or_less(temperature):
     with pytest.raises(InputError, match="temperature"):
         transfers.SoftTargets(temperature=temperature)
+
+
+@pytest.mark.parametrize("name", ["target_weight", "non_target_weight"])
+def test_decoupled_soft_targets_refuse_a_negative_weight(name):
+    with pytest.raises(InputError, match=f"Invalid `{name}`"):
+        transfers.DecoupledSoftTargets(**{name: -1.0})
+
+
+def test_standardized_targets_ignore_the_size_of_either_sides_logits():
+    teacher, student = np.random.default_rng(1).normal(size=(2, 4, 10))
+    for kind in (transfers.SoftTargets, transfers.DecoupledSoftTargets):
+        term = kind(temperature=2.0, standardize=True)
+        base = keras.ops.convert_to_numpy(term(teacher, student))
+        assert (base > 0.05).all()
+        scaled = term(teacher * 30.0 + 5.0, student * 0.1)
+        np.testing.assert_allclose(scaled, base, rtol=1e-4)
+        plain = kind(temperature=2.0)
+        assert not np.allclose(plain(teacher * 30.0, student), base, rtol=0.1)
+        again = kind.from_config(term.get_config())
+        np.testing.assert_array_equal(again(teacher, student), base)
 
 
 def test_a_translator_of_other_channels_is_refused():

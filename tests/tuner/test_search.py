@@ -9,6 +9,7 @@ import pytest
 from keras_ft import Distiller
 from keras_ft import InputError
 from keras_ft import Recipe
+from keras_ft import methods
 from keras_ft.feature_cache.store import FolderStore
 from keras_ft.tuner import LogRange
 from keras_ft.tuner import SearchError
@@ -144,6 +145,41 @@ def test_other_tuners_and_other_parameters(hypermodel, search, kind):
     assert len(found) == 2
     assert {row["p"] for row in found} <= {1, 2}
     assert all(row["score"] > 0 for row in found)
+
+
+@pytest.mark.parametrize(
+    ("method", "expected", "field"),
+    [
+        ("skd", "skd", "skd_temperature"),
+        ("ft+dkd", "ft+dkd", "dkd_temperature"),
+        ("ft", "ft+kd", "kd_temperature"),
+    ],
+)
+def test_a_temperature_is_that_of_the_methods_soft_targets(
+    hypermodel, search, monkeypatch, method, expected, field
+):
+    asked, build = [], methods.build
+
+    def noted(name, recipe, *arguments, **keywords):
+        asked.append((name, getattr(recipe, field)))
+        return build(name, recipe, *arguments, **keywords)
+
+    monkeypatch.setattr(methods, "build", noted)
+    model = hypermodel(
+        method=method,
+        rates=None,
+        temperatures=(1.5, 6.0),
+        recipe=Recipe.preset("official").short(1, 1),
+    )
+    tuner = search(keras_tuner.GridSearch, model)
+    assert statuses(tuner) == {"COMPLETED"}
+    assert {(expected, 1.5), (expected, 6.0)} <= set(asked)
+
+
+def test_kds_weight_is_not_that_of_other_soft_targets(hypermodel):
+    with pytest.raises(InputError, match="kd_weights") as caught:
+        hypermodel(method="ft+skd", kd_weights=(0.5, 0.9))
+    assert "method='ft+skd'" in str(caught.value)
 
 
 def test_a_parameter_that_some_trials_do_not_have(hypermodel, search, teacher):

@@ -63,9 +63,9 @@ def compare(
     Args:
         run_dir: Folder for everything that is made; each training has a run
             folder in it, called `<method>-seed<n>`.
-        methods: `"none"` (plain training), `"kd"`, `"at"`, `"fitnet"`,
-            `"ft"`, and sums of these such as `"ft+kd"`. Their weights are
-            those of the recipe.
+        methods: `"none"` (plain training), `"kd"`, `"skd"`, `"dkd"`, `"at"`,
+            `"fitnet"`, `"ft"`, and sums of these such as `"ft+kd"`. Their
+            weights are those of the recipe.
         seeds: How many trainings of each, at least 1.
         export: Make an int8 `.tflite` of every student and measure it.
         teacher_pass: `"cache"` keeps the teacher's outputs on disk, `"live"`

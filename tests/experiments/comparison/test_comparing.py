@@ -203,9 +203,10 @@ def _kept_models(monkeypatch, train=True):
 
 def test_the_published_weights_reach_the_terms(tmp_path, toy, monkeypatch):
     made = _kept_models(monkeypatch, train=False)
-    settings = toy | {"methods": METHODS, "seeds": 1}
+    names = [*METHODS, "skd", "ft+dkd"]
+    settings = toy | {"methods": names, "seeds": 1}
     found = keras_ft.compare(tmp_path, **settings)
-    assert [m.name for m in found.methods] == list(METHODS)
+    assert [m.name for m in found.methods] == names
     weights = {
         name: {
             t.name: round(float(t.beta), 3)
@@ -221,6 +222,8 @@ def test_the_published_weights_reach_the_terms(tmp_path, toy, monkeypatch):
         "ft": {"factor": 500.0},
         "ft+kd": {"factor": 500.0, "soft_target": 0.9},
         "ft+at": {"factor": 500.0, "attention_1": 1000.0},
+        "skd": {"soft_target": 9.0},
+        "ft+dkd": {"factor": 500.0, "decoupled_soft_target": 1.0},
     }
     assert made["kd"].transfers[0].temperature == 4.0
     assert made["ft+kd"].task_weight == pytest.approx(0.1)
