@@ -4,6 +4,7 @@
     python benchmarks/few_labels.py --labels=all --seeds=5
     python benchmarks/few_labels.py --labels=500 --betas=20,100,500 \\
         --seeds=3 --first_seed=100
+    python benchmarks/few_labels.py --collect
     python benchmarks/few_labels.py --labels=500 --toy
 
 The embedded images and their teacher, which saw none of them; a ResNet-8. Of
@@ -11,6 +12,7 @@ the 4,500 training images so many keep their label, the others are used
 without. Runs `keras-ft compare` in a folder below `--work`, where a stopped
 one goes on, and writes benchmarks/results/few_labels_<labels>.*.
 
+--collect makes of all results the figures that the demo's report draws.
 With --betas it compares weights of the factor term instead, by accuracy on
 the 500 validation images, with other seeds than those of the results.
 """
@@ -25,17 +27,23 @@ import kept_runs
 from absl import app
 from absl import flags
 
+from keras_ft import artifacts
+from keras_ft.report import few_labels
+
 LABELS = flags.DEFINE_string("labels", "500", "How many, or all.")
 SEEDS = flags.DEFINE_integer("seeds", 5, "Trainings of each method.")
 FIRST_SEED = flags.DEFINE_integer("first_seed", 0, "The first of them.")
 METHODS = flags.DEFINE_string("methods", "none,kd,ft,ft+kd", "To compare.")
 BETAS = flags.DEFINE_list("betas", None, "Choose one of these, or auto.")
+COLLECT = flags.DEFINE_boolean("collect", False, "Collect what there is.")
 EXPORT = flags.DEFINE_boolean("export", True, "Measure int8 files.")
 
+# As in `keras-ft demo`.
 COMMAND = [
     *("compare", "--student=resnet8", "--schedule=linear", "--epochs=20"),
+    "--paraphrase_steps=1000",
 ]
-TOY = ["--train_examples=256", "--paraphrase_epochs=1", "--epochs=1"]
+TOY = ["--train_examples=256", "--paraphrase_steps=2", "--epochs=1"]
 
 
 def compare(name, methods, **more):
@@ -60,6 +68,9 @@ def compare(name, methods, **more):
 
 
 def main(_):
+    if COLLECT.value:
+        collect()
+        return
     if BETAS.value:
         choose_beta()
         return
@@ -93,6 +104,43 @@ def main(_):
     )
     kept_runs.write(
         f"few_labels_{LABELS.value}", {"words": words, **found}, text
+    )
+
+
+def collect():
+    """Write keras_ft/report/few_labels.json."""
+    found = {}
+    for file in kept_runs.RESULTS.glob("few_labels_*.json"):
+        content = json.loads(file.read_text("utf-8"))
+        if "about" in content and not content["toy"]:
+            found[content["about"]["labelled_examples"]] = content
+    methods, gains = {}, {}
+    for labels, content in sorted(found.items()):
+        for row in content["methods"]:
+            ours = [
+                t["accuracy"]
+                for t in content["trainings"]
+                if t["method"] == row["method"]
+            ]
+            methods.setdefault(row["method"], []).append(
+                {
+                    "labels": labels,
+                    "mean": statistics.fmean(ours),
+                    "deviation": statistics.stdev(ours),
+                    "seeds": len(ours),
+                }
+            )
+            if row["over_plain"] is not None:
+                gain = {n: row["over_plain"][n] for n in ("mean", "low", "high")}
+                gains.setdefault(row["method"], []).append(
+                    {"labels": labels, **gain}
+                )
+    about = next(iter(found.values()))["about"]
+    names = ("dataset", "teacher", "student", "epochs")
+    setting = {name: about[name] for name in names}
+    artifacts.write_json(
+        few_labels.FILE,
+        {"setting": setting, "methods": methods, "gains": gains},
     )
 
 

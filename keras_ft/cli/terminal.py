@@ -66,12 +66,13 @@ def tell_run(
         InputError: A `.tflite` file was refused; all else is in place.
     """
     from keras_ft import report
+    from keras_ft.experiments.run_folder import read_content
 
     run_dir = values["run_dir"].value
     data_dir = values["data_dir"].value if "data_dir" in values else None
     page = report.write(run_dir, data_dir)
     echo("")
-    echo(report.headline(metrics))
+    echo(report.headline(metrics, read_content(run_dir)["configuration"]))
     echo(f"{Path(run_dir) / name}  ({page.name} beside it)")
     for quantization, reason in metrics.get("export_refused", {}).items():
         raise InputError(

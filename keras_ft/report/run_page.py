@@ -9,6 +9,7 @@ from keras_ft import experiments
 from keras_ft.experiments.evaluation import Evaluation
 from keras_ft.experiments.students import on_variance
 from keras_ft.experiments.training import read_history
+from keras_ft.report import few_labels
 from keras_ft.report import pages
 from keras_ft.report import plots
 from keras_ft.report.benchmark_page import pareto_plots
@@ -64,11 +65,16 @@ def write(
         return pages.write_report(run, "run.html", _content(run, data_dir))
 
 
-def headline(metrics: Mapping[str, Any]) -> str:
+def headline(
+    metrics: Mapping[str, Any],
+    configuration: Mapping[str, Any] | None = None,
+) -> str:
     """Return the result in one or two sentences.
 
     Args:
         metrics: The content of `metrics.json`.
+        configuration: The run's, to say what several seeds of the same
+            setting showed, where that was measured.
 
     Example:
 
@@ -86,11 +92,42 @@ def headline(metrics: Mapping[str, Any]) -> str:
     if title == _LABELS_ONLY or plain is None:
         return f"{start} {images}; nothing to compare it with was trained."
     gain = 100 * (accuracy - plain)
-    verdict = _verdict(gain, pages.noise(accuracy, metrics["test_examples"]))
+    verdict = _known_gain(configuration, metrics) or _verdict(
+        gain, pages.noise(accuracy, metrics["test_examples"])
+    )
     return (
         f"{start}, the same student with {_LABELS_ONLY}: "
         f"{pages.percent(plain)}: {gain:+.1f} points {images}. {verdict}"
     )
+
+
+def _known_gain(
+    configuration: Mapping[str, Any] | None, metrics: Mapping[str, Any]
+) -> str | None:
+    """Return what several seeds of the run's own setting showed, if known."""
+    if configuration is None or "labelled_examples" not in configuration:
+        return None
+    measured = few_labels.Measured.read()
+    if not measured.belongs_to(configuration):
+        return None
+    return measured.gain(
+        metrics["methods"][0], configuration["labelled_examples"]
+    )
+
+
+def _few_labels(
+    configuration: Mapping[str, Any], metrics: Mapping[str, Any]
+) -> str | None:
+    """Return the picture of accuracy over labels, for runs it speaks of."""
+    labels = configuration.get("labelled_examples")
+    measured = few_labels.Measured.read()
+    if labels is None or not measured.belongs_to(configuration):
+        return None
+    own = {
+        method: (labels, metrics[f"{method}_accuracy"])
+        for method in metrics["methods"]
+    }
+    return measured.picture(own)
 
 
 def _verdict(gain: float, noise: float) -> str:
@@ -136,7 +173,8 @@ def _content(
         title = f"{found[1]['method']} from {teacher} to {about['student']}"
     return {
         "title": f"{title} on {about['dataset']}",
-        "headline": headline(metrics),
+        "headline": headline(metrics, about),
+        "few_labels": _few_labels(about, metrics),
         "metrics": metrics,
         "networks": found,
         "exports": _exports(run),

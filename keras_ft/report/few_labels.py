@@ -1,0 +1,120 @@
+"""Draw what the teacher is worth over the number of labels.
+
+The figures are those of `benchmarks/few_labels.py`, which writes them here
+with `--collect`: the demo's networks and images, trained with several seeds.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import NullLocator
+
+from keras_ft import artifacts
+from keras_ft.methods import parse
+from keras_ft.report import plots
+
+FILE = Path(__file__).with_name("few_labels.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Hold accuracies over labels, and the setting they belong to.
+
+    Attributes:
+        setting: `dataset`, `teacher`, `student` and `epochs` of the runs.
+        methods: By name, a row per number of labels: `labels`, `mean` and
+            `deviation` of the test accuracy (0 to 1), `seeds`.
+        gains: By name, a row per number of labels: `labels`, and `mean`,
+            `low` and `high` of the difference to labels only, in points.
+    """
+
+    setting: Mapping[str, str]
+    methods: Mapping[str, list[dict[str, Any]]]
+    gains: Mapping[str, list[dict[str, Any]]]
+
+    @classmethod
+    def read(cls) -> "Measured":
+        """Return the committed figures."""
+        content = artifacts.read_json(FILE)
+        return cls(content["setting"], content["methods"], content["gains"])
+
+    def belongs_to(self, configuration: Mapping[str, Any]) -> bool:
+        """Return whether a run has the setting of the figures."""
+        own = {
+            **configuration,
+            "epochs": configuration["recipe"]["distill"]["epochs"],
+        }
+        return all(own.get(n) == value for n, value in self.setting.items())
+
+    def gain(self, method: str, labels: int) -> str | None:
+        """Return a sentence on a method's gain over labels only, if known."""
+        rows = [
+            row for row in self.gains.get(method, []) if row["labels"] == labels
+        ]
+        if not rows:
+            return None
+        (found,) = rows
+        (seeds,) = (
+            row["seeds"]
+            for row in self.methods[method]
+            if row["labels"] == labels
+        )
+        return (
+            f"Over {seeds} seeds it is {found['mean']:+.1f} points, 95 % "
+            f"interval {found['low']:.1f} to {found['high']:.1f}."
+        )
+
+    def picture(self, own: Mapping[str, tuple[int, float]]) -> str:
+        """Return the SVG of accuracy over labels, a line per method.
+
+        Args:
+            own: By method, labels and accuracy (0 to 1) of a run, drawn as
+                stars.
+        """
+        with plots.styled_axes(height=3.6, width=7.2) as axes:
+            for (name, rows), color in zip(
+                self.methods.items(),
+                (plots.GRAY, *plots.COLORS),
+                strict=False,
+            ):
+                axes.errorbar(
+                    [row["labels"] for row in rows],
+                    [100 * row["mean"] for row in rows],
+                    yerr=[100 * row["deviation"] for row in rows],
+                    color=color,
+                    label=_title(name),
+                    linewidth=2,
+                    marker="o",
+                    markersize=4,
+                    capsize=3,
+                )
+                if name in own:
+                    labels, accuracy = own[name]
+                    axes.plot(
+                        [labels],
+                        [100 * accuracy],
+                        color=color,
+                        marker="*",
+                        markersize=13,
+                        linestyle="none",
+                    )
+            axes.set_xscale("log")
+            counts = sorted(
+                {row["labels"] for rows in self.methods.values() for row in rows}
+            )
+            axes.set_xticks(counts)
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_formatter(
+                FuncFormatter(lambda count, _: f"{count:,.0f}")
+            )
+            axes.set_xlabel("labelled training images")
+            axes.set_ylabel("test accuracy, %")
+            axes.legend(loc="lower right")
+            return plots.svg(axes)
+
+
+def _title(method: str) -> str:
+    return "labels only" if method == "none" else parse(method).title
