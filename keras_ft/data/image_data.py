@@ -28,7 +28,11 @@ class ImageData:
     """A labelled image data set, ready for `fit`.
 
     Made by `keras_ft.data.load`. Every pipeline yields `(images, labels)`:
-    float32 (B, H, W, C), normalized, and int32 (B,).
+    float32 (B, H, W, C), normalized, and int32 (B,). Where `augment` has mixup
+    or cutmix, labels are float32 rows (B, classes) that sum up to 1: mixed in
+    training, one-hot in validation and test. Train with
+    `keras.losses.CategoricalCrossentropy(from_logits=True)` then;
+    `metrics=["accuracy"]` fits both.
 
     Attributes:
         name: What was loaded.
@@ -75,6 +79,11 @@ class ImageData:
         return len(self.class_names)
 
     @property
+    def augment(self) -> str:
+        """Return the augmentation of training images, as in "crop+flip"."""
+        return self._batches["train"].augment
+
+    @property
     def batch_size(self) -> int:
         """Return how many images a full batch has."""
         return self._batches["train"].batch_size
@@ -108,7 +117,7 @@ class ImageData:
         Returns:
             `(images, labels, numbers, epoch)`: the batches of `train_from`,
             `validation` or `test`, and each image's number in its split,
-            int64 (B,).
+            int64 (B,); of a mixed image that of the one mixed into.
         """
         batches = self._batches[split]
         if split != "train":
@@ -221,7 +230,7 @@ def from_splits(
             split=parts[part],
             image_shape=shape,
             normalization=normalization,
-            **settings.batching(part),
+            **settings.batching(part, len(class_names)),
         )
         for part in PARTS
     }
