@@ -49,6 +49,7 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
         data_dir=values["data_dir"].value,
         train_examples=values["train_examples"].value,
         validation_fraction=values["validation_fraction"].value,
+        augment=flags.augment(values),
         seed=values["seed"].value,
         teacher_network=values["network"].value,
     )

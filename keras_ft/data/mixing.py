@@ -11,6 +11,7 @@ arXiv 2106.05237).
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -34,32 +35,39 @@ def mix(
     Returns:
         Images and labels of the same shapes.
     """
+    shape = images.shape[1:]
+    # Flat, because broadcasting along an axis of 3 takes four times as long.
+    images = tf.reshape(images, (-1, shape[0], shape[1] * shape[2]))
     count = tf.shape(images)[0]
-    size = images.shape[1:3]
     draws = tf.random.stateless_uniform((count, 4), seed, alg="philox")
     share, row, column, coin = tf.unstack(draws[:, :, None, None], axis=1)
-    weight = tf.ones((count, *size)) * share
+    weight = tf.ones((count, *images.shape[1:])) * share
     if "cutmix" in kinds:
-        box = _box(share, row, column, size)
+        box = _box(share, row, column, shape)
         mixed_up = coin < 0.5 if "mixup" in kinds else False
         weight = tf.where(mixed_up, weight, box)
-    own, others = weight[..., None], tf.gather(images, partners)
-    images = own * images + (1.0 - own) * others
+    others = tf.gather(images, partners)
+    mixed = weight * images + (1.0 - weight) * others
+    mixed = tf.reshape(mixed, (-1, *shape))
     kept = tf.reduce_mean(weight, axis=(1, 2))[:, None]
-    return images, kept * labels + (1.0 - kept) * tf.gather(labels, partners)
+    return mixed, kept * labels + (1.0 - kept) * tf.gather(labels, partners)
 
 
-def _box(share: Any, row: Any, column: Any, size: Any) -> Any:
-    """Return 0 (B, H, W) within a box and 1 around it.
+def _box(share: Any, row: Any, column: Any, shape: Any) -> Any:
+    """Return 0 within a box and 1 around it, (B, H, W * C) for (H, W, C).
 
     The box has `1 - share` of the area, less what lies outside of the image;
     its center is anywhere in the image.
     """
     outside = []
-    for center, length in zip((row, column), size, strict=True):
+    # Every channel of a pixel is at the same place.
+    for center, length, times in (
+        (row, shape[0], 1),
+        (column, shape[1], shape[2]),
+    ):
         side = tf.round(length * tf.sqrt(1.0 - share))
         first = tf.floor(center * length) - tf.floor(side / 2)
-        place = tf.range(length, dtype=tf.float32)
+        place = np.repeat(np.arange(length, dtype=np.float32), times)
         outside.append((place < first) | (place >= first + side))
     rows, columns = outside
     return tf.cast(tf.transpose(rows, (0, 2, 1)) | columns, tf.float32)

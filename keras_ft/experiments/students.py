@@ -110,7 +110,7 @@ def measure_beta(
     found = run.content["notes"].get("beta")
     if found is None:
         with run.placement.scope():
-            compile_model(model)
+            compile_model(model, data)
         suggestion = suggest_beta(model, data.train_from(0), ratio=ratio)
         found = dataclasses.asdict(suggestion)
         run.note("beta", found)

@@ -21,6 +21,7 @@ from keras_ft.experiments.run_folder import CHECKPOINTS
 from keras_ft.experiments.run_folder import history
 from keras_ft.models.paraphraser_trainer import ParaphraserTrainer
 from keras_ft.optimizers import Schedule
+from keras_ft.validation.labels import cross_entropy
 
 
 def train(
@@ -65,7 +66,8 @@ def train(
     epochs = epochs or schedule.epochs
     folder = Path(folder)
     with placement.scope():
-        compile_model(model, schedule.optimizer(data.steps_per_epoch))
+        optimizer = schedule.optimizer(data.steps_per_epoch)
+        compile_model(model, data, optimizer)
     checkpoint = EpochCheckpoint(
         folder / CHECKPOINTS / phase,
         lambda rows: artifacts.write_csv(folder / history(phase), rows),
@@ -109,12 +111,20 @@ def train(
     return checkpoint.rows
 
 
-def compile_model(model: keras.Model, optimizer: Any = "sgd") -> None:
-    """Compile a network or what trains it; phase 1 has no labels."""
+def compile_model(
+    model: keras.Model, data: Any, optimizer: Any = "sgd"
+) -> None:
+    """Compile a network or what trains it; phase 1 has no labels.
+
+    Args:
+        model: In the scope of its strategy.
+        data: What it is to train on; mixed labels need another loss.
+        optimizer: As for `model.compile`.
+    """
     if isinstance(model, ParaphraserTrainer):
         model.compile(optimizer)
         return
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = cross_entropy(data.validation)
     model.compile(optimizer, loss, metrics=["accuracy"])
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_ft import methods
 from keras_ft.acceleration.acceleration import check_choice
+from keras_ft.data import augmentation
 from keras_ft.errors import InputError
 from keras_ft.recipes import Recipe
 from keras_ft.tuner import space
@@ -46,6 +47,7 @@ class SearchSettings:
         train_examples: Use only so many training images; `None` for all.
         validation_fraction: Share of the training images kept for
             validation, 0 to 1; the objective is measured on them.
+        augment: See `experiments.Settings`.
         seed: Of the search, of initial weights, order and augmentation.
         teacher: A `.keras` file, a run folder, or a shipped teacher's name.
         student: Zoo name, or a `.keras` file to start from.
@@ -78,6 +80,7 @@ class SearchSettings:
     data_dir: str | None = None
     train_examples: int | None = None
     validation_fraction: float = 0.1
+    augment: str | bool = True
     seed: int = 0
     teacher: str = "fashion_mini"
     student: str = "resnet8"
@@ -86,6 +89,8 @@ class SearchSettings:
     acceleration: str = "auto"
 
     def __post_init__(self) -> None:
+        augment = augmentation.resolve(self.augment, self.dataset)
+        object.__setattr__(self, "augment", augment)
         for argument, known in (("tuner", TUNERS), ("objective", OBJECTIVES)):
             if getattr(self, argument) not in known:
                 raise InputError(
@@ -174,7 +179,8 @@ class SearchSettings:
         """Return JSON values for `run.json`."""
         content = dataclasses.asdict(self)
         del content["data_dir"], content["max_trials"]
-        return content | {"command": "tune", "recipe": self.recipe.to_dict()}
+        content |= {"command": "tune", "recipe": self.recipe.to_dict()}
+        return augmentation.in_configuration(content)
 
 
 def first_round(epochs: int, factor: int = _HYPERBAND_FACTOR) -> int:

@@ -26,6 +26,7 @@ from keras_ft.recipes import Recipe
 from keras_ft.tuner import space
 from keras_ft.tuner.trial_folder import TrialFolder
 from keras_ft.validation.labels import check_labels_fit
+from keras_ft.validation.labels import cross_entropy
 
 Student = str | Callable[[Any], keras.Model]
 _OF_THE_RECIPE = {
@@ -81,7 +82,7 @@ class Trials:
 
     def loss(self) -> keras.losses.Loss:
         """Return the loss of the labels."""
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        return cross_entropy(self.data.validation)
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
         """Return the recipe with a trial's values put in."""

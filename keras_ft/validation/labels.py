@@ -30,6 +30,23 @@ def is_sparse(loss: Any) -> bool | None:
     return None
 
 
+def cross_entropy(data: Any) -> keras.losses.Loss:
+    """Return the loss, on logits, that fits the labels of a dataset.
+
+    Args:
+        data: Gives (images, labels). Labels of shape (B, classes) are taken
+            for rows of probabilities, others for class indices.
+    """
+    _, labels = element_shapes(data, None)
+    one_hot = labels is not None and len(labels) == 2 and labels[1] != 1
+    kind = (
+        keras.losses.CategoricalCrossentropy
+        if one_hot
+        else keras.losses.SparseCategoricalCrossentropy
+    )
+    return kind(from_logits=True)
+
+
 def ignored(loss: Any) -> int | None:
     """Return the label that a sparse loss leaves out, or None."""
     return getattr(loss, "ignore_class", None)
