@@ -131,7 +131,9 @@ def collect():
                 }
             )
             if row["over_plain"] is not None:
-                gain = {n: row["over_plain"][n] for n in ("mean", "low", "high")}
+                gain = {
+                    n: row["over_plain"][n] for n in ("mean", "low", "high")
+                }
                 gains.setdefault(row["method"], []).append(
                     {"labels": labels, **gain}
                 )

@@ -46,6 +46,7 @@ def define(values: absl_flags.FlagValues) -> None:
     )
     flags.define_paraphrase(values, PARAPHRASE_STEPS)
     flags.define_train_examples(values)
+    flags.define_augment(values)
     flags.define_method(values, baselines="none")
     flags.define_quantization(values, "none,int8")
 
@@ -61,6 +62,7 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
         recipe=flags.recipe(values),
         methods=methods,
         train_examples=values["train_examples"].value,
+        augment=flags.augment(values),
         seed=values["seed"].value,
         teacher=None if trained else "fashion_mini",
         teacher_network=TEACHER_NETWORK if trained else None,

@@ -19,6 +19,7 @@ SCHEDULES = ("recipe", "linear")
 STRATEGIES = ("none", "mirrored", "multi_worker")
 ACCELERATIONS = ("auto", "none")
 REDUCTIONS = ("mean", "sum", "relative")
+AUGMENTATIONS = ("crop", "flip", "randaugment", "mixup", "cutmix")
 TERMS = ("ft", "fitnet", "at", "kd", "skd", "dkd")
 BETA_RATIO = 2.0
 # The weights of the methods beside Factor Transfer: default and meaning.
@@ -128,6 +129,7 @@ def define_data(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     define_train_examples(values)
+    define_augment(values)
     define_unlabelled(values)
 
 
@@ -177,6 +179,19 @@ def define_train_examples(values: flags.FlagValues) -> None:
         None,
         "Train on only so many images.",
         lower_bound=1,
+        flag_values=values,
+    )
+
+
+def define_augment(values: flags.FlagValues) -> None:
+    """Define the flag that says what is done to training images."""
+    flags.DEFINE_string(
+        "augment",
+        None,
+        "What is done to training images, anew each epoch and the same for "
+        f"teacher and student: none, or some of {', '.join(AUGMENTATIONS)} "
+        "joined by +; the last two mix labels as well. By default crop+flip, "
+        "and crop for digits and letters, which a mirror changes.",
         flag_values=values,
     )
 
@@ -430,6 +445,12 @@ def quantizations(values: flags.FlagValues) -> tuple[str, ...]:
     return words
 
 
+def augment(values: flags.FlagValues) -> str | bool:
+    """Return --augment as `data.load` takes it, where True is its default."""
+    word = values["augment"].value
+    return True if word is None else str(word)
+
+
 def check_reduction(values: flags.FlagValues, flag: str) -> None:
     """Refuse another reduction with the recipe's beta."""
     chosen = values["reduction"].value
@@ -503,6 +524,7 @@ def settings(values: flags.FlagValues) -> dict[str, Any]:
     _, beta_ratio = beta(values)
     return {
         **{name: values[name].value for name in _SETTINGS},
+        "augment": augment(values),
         "recipe": recipe(values),
         "beta_ratio": beta_ratio,
     }

@@ -52,6 +52,7 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
         unlabelled=values["unlabelled"].value,
         labelled_share=values["labelled_share"].value,
         validation_fraction=values["validation_fraction"].value,
+        augment=flags.augment(values),
         seed=values["seed"].value,
         teacher_network=values["network"].value,
     )

@@ -129,6 +129,7 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
     settings = tuner.SearchSettings(
         recipe=flags.recipe(values),
         method=method,
+        augment=flags.augment(values),
         **{name: values[name].value for name in _COPIED},
         **axes,
     )

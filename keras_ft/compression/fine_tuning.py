@@ -15,12 +15,12 @@ from keras_ft.models.distiller import Distiller
 from keras_ft.models.teacher_pass import TeacherPass
 from keras_ft.models.teacher_pass import images_of
 from keras_ft.validation.data import check_data
-from keras_ft.validation.data import element_shapes
 from keras_ft.validation.in_graph import assert_finite
 from keras_ft.validation.in_graph import explained_errors
 from keras_ft.validation.in_graph import guard_batch
 from keras_ft.validation.in_graph import wait_for
 from keras_ft.validation.labels import check_labels_fit
+from keras_ft.validation.labels import cross_entropy
 from keras_ft.validation.labels import is_sparse
 from keras_ft.validation.models import check_finite
 
@@ -50,7 +50,7 @@ class DistillationLoss:
     def __init__(self, model: keras.Model, train: Any) -> None:
         distills = isinstance(model, Distiller)
         self.student = model.student if distills else model
-        self.task = model.loss or _cross_entropy(train)
+        self.task = model.loss or cross_entropy(train)
         self._transfers = list(model.transfers) if distills else []
         self._task_weight = model.task_weight if distills else 1.0
         self.taps: list[str] = []
@@ -159,18 +159,6 @@ class DistillationLoss:
             logits = bool(getattr(self.task, "from_logits", False))
             task = entropy(from_logits=logits)
         network.compile(loss=task, metrics=["accuracy"])
-
-
-def _cross_entropy(train: Any) -> keras.losses.Loss:
-    """Return the loss for class indices, or for one row per example."""
-    _, labels = element_shapes(train, None)
-    one_hot = labels is not None and len(labels) == 2 and labels[1] != 1
-    kind = (
-        keras.losses.CategoricalCrossentropy
-        if one_hot
-        else keras.losses.SparseCategoricalCrossentropy
-    )
-    return kind(from_logits=True)
 
 
 def fine_tune(

@@ -1,8 +1,8 @@
 """Augmentation: pad, crop and flip a whole batch, without hidden state.
 
 The augmentation of the CIFAR ResNets (He et al. 2016, arXiv 1512.03385,
-section 4.2): pad 4 zero pixels on each side, crop a random window of the
-original size, flip horizontally with probability one half.
+section 4.2): pad zero pixels on each side, 4 for images of 32, crop a random
+window of the original size, flip horizontally with probability one half.
 """
 
 from typing import Any
@@ -11,6 +11,14 @@ from typing import NamedTuple
 import tensorflow as tf
 
 PADDING = 4
+
+
+def padding_for(shape: Any) -> int:
+    """Return the padding for images (H, W, C): an eighth of the shorter side.
+
+    That is the paper's 4 of 32 pixels; smaller images get 4 as well.
+    """
+    return max(PADDING, min(shape[:2]) // 8)
 
 
 class Views(NamedTuple):
@@ -78,16 +86,30 @@ def apply_views(images: Any, views: Views, padding: int = PADDING) -> Any:
     )
 
 
-def pad_crop_flip(images: Any, seed: Any, padding: int = PADDING) -> Any:
+def pad_crop_flip(
+    images: Any,
+    seed: Any,
+    padding: int = PADDING,
+    *,
+    crop: bool = True,
+    flip: bool = True,
+) -> Any:
     """Pad, crop and flip a uint8 batch at random.
 
     Args:
         images: uint8 batch (B, H, W, C) with static H, W and C.
         seed: Pair of integers, shape (2,): same seed, same views.
         padding: Zero pixels added on each side before cropping, >= 0.
+        crop: Whether to crop; without, nothing is padded either.
+        flip: Whether to flip.
 
     Returns:
         uint8 batch of the same shape.
     """
     views = draw_views(tf.shape(images)[0], seed, padding)
+    if not crop:
+        middle = tf.fill(tf.shape(views.rows), padding)
+        views = views._replace(rows=middle, columns=middle)
+    if not flip:
+        views = views._replace(flips=tf.zeros_like(views.flips))
     return apply_views(images, views, padding)

@@ -14,8 +14,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_ft.data import augmentation
 from keras_ft.data.augment import pad_crop_flip
+from keras_ft.data.augment import padding_for
+from keras_ft.data.mixing import mix
 from keras_ft.data.normalization import Normalization
+from keras_ft.data.randaugment import randaugment
 from keras_ft.data.splits import UNLABELLED
 from keras_ft.data.splits import Split
 
@@ -145,14 +149,16 @@ def split_in_memory(images: np.ndarray, labels: np.ndarray) -> Split:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Batches(abc.ABC):
-    """Batches of one split: normalized float32 images and int32 labels.
+    """Batches of one split: normalized float32 images and their labels.
 
     Args:
         image_shape: (H, W, C).
         normalization: Applied last.
         batch_size: Images per batch, >= 1.
         seed: Key of order and augmentation, 0..2**63 - 1.
-        augment: Whether training batches are padded, cropped and flipped.
+        augment: What is done to training batches, see `augmentation.resolve`.
+        one_hot: Give labels as float32 rows (B, one_hot) instead of int32
+            (B,); needed where `augment` mixes them.
         drop_remainder: Leave out a last batch smaller than `batch_size`.
     """
 
@@ -160,7 +166,8 @@ class Batches(abc.ABC):
     normalization: Normalization
     batch_size: int
     seed: int = 0
-    augment: bool = False
+    augment: str = augmentation.NONE
+    one_hot: int | None = None
     drop_remainder: bool = False
 
     @abc.abstractmethod
@@ -225,6 +232,7 @@ class Batches(abc.ABC):
         def batch(chosen: Any) -> Any:
             images, labels, numbers = self._read(chosen)
             images = normalize(images, self.normalization)
+            labels = self._given(labels)
             if numbered:
                 return images, labels, numbers, tf.constant(0, tf.int64)
             return images, labels
@@ -267,12 +275,7 @@ class Batches(abc.ABC):
     ) -> tf.data.Dataset:
         def batch(chosen: Any, epoch: Any, step: Any) -> Any:
             images, labels, numbers = self._read(chosen)
-            if self.augment:
-                key = tf.random.experimental.stateless_fold_in(
-                    self._key(epoch), step
-                )
-                images = pad_crop_flip(images, key)
-            images = normalize(images, self.normalization)
+            images, labels = self._augmented(images, labels, epoch, step)
             if numbered:
                 return images, labels, numbers, epoch
             return images, labels
@@ -280,6 +283,38 @@ class Batches(abc.ABC):
         # One stage does it all: every further one costs a thread's time.
         batches = self._epochs(epochs)
         return prefetched(batches.map(batch, num_parallel_calls=cores()))
+
+    def _augmented(
+        self, images: Any, labels: Any, epoch: Any, step: Any
+    ) -> tuple[Any, Any]:
+        """Return a training batch: augmented, normalized, perhaps mixed."""
+        fold_in = tf.random.experimental.stateless_fold_in
+        key = fold_in(self._key(epoch), step)
+        steps = augmentation.steps(self.augment)
+        wanted = {name: name in steps for name in ("crop", "flip")}
+        if any(wanted.values()):
+            padding = padding_for(images.shape[1:])
+            images = pad_crop_flip(images, key, padding, **wanted)
+        if "randaugment" in steps:
+            images = randaugment(images, fold_in(key, 1))
+        images = normalize(images, self.normalization)
+        labels = self._given(labels)
+        if augmentation.mixes(self.augment):
+            partners = self._partners(tf.shape(images)[0])
+            images, labels = mix(
+                images, labels, partners, fold_in(key, 2), steps
+            )
+        return images, labels
+
+    def _partners(self, count: Any) -> Any:
+        """Return the place of each image's partner: who comes next."""
+        return tf.roll(tf.range(count), -1, axis=0)
+
+    def _given(self, labels: Any) -> Any:
+        """Return int32 labels as they are given out."""
+        if self.one_hot is None:
+            return labels
+        return tf.one_hot(labels, self.one_hot)
 
     def _key(self, epoch: Any) -> Any:
         """Return the random key of an epoch, shape (2,)."""
@@ -426,6 +461,13 @@ class MixedBatches(IndexedBatches):
             for time in range(times)
         ]
         return tf.concat(shuffled, 0)
+
+    def _partners(self, count: Any) -> Any:
+        # Labelled images with labelled ones, the others among themselves.
+        places = tf.range(count)
+        known = self.labelled_per_batch
+        kinds = [places[:known], places[known:]]
+        return tf.concat([tf.roll(kind, -1, axis=0) for kind in kinds], 0)
 
     def _read(self, chosen: Any) -> tuple[Any, Any, Any]:
         images, labels, _ = super()._read(chosen % len(self))

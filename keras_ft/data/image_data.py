@@ -29,10 +29,17 @@ class ImageData:
     """A labelled image data set, ready for `fit`.
 
     Made by `keras_ft.data.load`. Every pipeline yields `(images, labels)`:
-    float32 (B, H, W, C), normalized, and int32 (B,). Where some training
-    images have no label, each training batch begins with those that have
-    one; the label of the others is -1, and a loss must know that:
+    float32 (B, H, W, C), normalized, and int32 (B,).
+
+    Where some training images have no label, each training batch begins with
+    those that have one; the label of the others is -1, and a loss must know:
     `SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)`.
+
+    Where `augment` has mixup or cutmix, labels are float32 rows (B, classes)
+    that sum up to 1: mixed in training, one-hot in validation and test; rows
+    of unlabelled images are 0. Train with
+    `keras.losses.CategoricalCrossentropy(from_logits=True)` then;
+    `metrics=["accuracy"]` fits both.
 
     Attributes:
         name: What was loaded.
@@ -117,6 +124,11 @@ class ImageData:
         return len(self.class_names)
 
     @property
+    def augment(self) -> str:
+        """Return the augmentation of training images, as in "crop+flip"."""
+        return self._batches["train"].augment
+
+    @property
     def batch_size(self) -> int:
         """Return how many images a full batch has."""
         return self._batches["train"].batch_size
@@ -150,8 +162,9 @@ class ImageData:
         Returns:
             `(images, labels, numbers, epoch)`: the batches of `train_from`,
             `validation` or `test`, and each image's number in its split,
-            int64 (B,). Where an image comes several times in an epoch, it
-            has another number each time.
+            int64 (B,); of a mixed image that of the one mixed into. Where an
+            image comes several times in an epoch, it has another number each
+            time.
         """
         batches = self._batches[split]
         if split != "train":
@@ -286,7 +299,9 @@ def from_splits(
     }
     batches: dict[str, Batches] = {
         part: IndexedBatches(
-            split=parts[part], **common, **settings.batching(part)
+            split=parts[part],
+            **common,
+            **settings.batching(part, len(class_names)),
         )
         for part in PARTS
     }
@@ -300,7 +315,7 @@ def from_splits(
                 known, len(parts["train"])
             ),
             **common,
-            **settings.batching("train"),
+            **settings.batching("train", len(class_names)),
         )
     elif settings.labelled_share is not None:
         raise InputError(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_ft.data import augmentation
 from keras_ft.data import fashion_mini
 from keras_ft.data import normalization as normalizations
 from keras_ft.data.image_data import ImageData
@@ -30,7 +31,7 @@ def load(
     data_dir: str | os.PathLike[str] | None = None,
     *,
     seed: int = 0,
-    augment: bool = True,
+    augment: str | bool = True,
     normalization: Normalization | None = None,
     validation_fraction: float = 0.1,
     image_size: tuple[int, int] | None = None,
@@ -59,8 +60,15 @@ def load(
         data_dir: Where TFDS keeps its sets; `~/tensorflow_datasets` if `None`.
         seed: Decides splits, order and augmentation; the same seed gives the
             same batches.
-        augment: Pad 4, crop and flip the training images. Leave it out where
-            mirrored images mean something else, as with digits.
+        augment: What is done to training images, new ones each epoch: "none"
+            (or `False`), or a sum such as "crop+flip+mixup" of "crop" (pad an
+            eighth of the shorter side, at least 4 pixels, and crop a random
+            window), "flip" (left to right), "randaugment" (two of the 14
+            operations of Cubuk et al. 2020, at torchvision's magnitude, 9 of
+            30), "mixup" (Zhang et al. 2018) and "cutmix" (Yun et al. 2019),
+            with which labels become rows, see `ImageData`. `True` is the data
+            set's default: "crop" for those of digits and letters that TFDS
+            has, as a mirrored one is another or none, else "crop+flip".
         normalization: Replaces the default, which is the customary one for
             cifar10 and Fashion-MNIST, else that of the source's training
             images (float64; every n-th image of more than 60,000).
@@ -89,7 +97,8 @@ def load(
         With unlabelled images, see there what a training batch holds.
 
     Raises:
-        InputError: An argument is out of range, the set is unknown or not
+        InputError: An argument is out of range or unknown, mixup or cutmix
+            have one image per batch, the set is unknown or not
             for image classification, it is neither on disk nor to be
             downloaded, or TensorFlow is not installed.
 
@@ -107,7 +116,7 @@ def load(
     settings = LoadSettings(
         batch_size=batch_size,
         seed=seed,
-        augment=augment,
+        augment=augmentation.resolve(augment, str(name)),
         normalization=normalization,
         validation_fraction=validation_fraction,
         image_size=image_size,

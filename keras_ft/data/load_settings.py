@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from keras_ft.data import augmentation
 from keras_ft.data.normalization import Normalization
 from keras_ft.errors import InputError
 from keras_ft.validation import parameters
@@ -38,13 +39,15 @@ _SIDE = Interval(
 class LoadSettings:
     """The keyword arguments of `keras_ft.data.load`, see there.
 
+    `augment` is what `augmentation.resolve` made of it.
+
     Raises:
         InputError: A value is out of its range.
     """
 
     batch_size: int = 128
     seed: int = 0
-    augment: bool = True
+    augment: str = augmentation.PHOTOS
     normalization: Normalization | None = None
     validation_fraction: float = 0.1
     image_size: tuple[int, int] | None = None
@@ -56,6 +59,14 @@ class LoadSettings:
 
     def __post_init__(self) -> None:
         parameters.check(_CONSTRAINTS, vars(self))
+        if augmentation.mixes(self.augment) and self.batch_size < 2:
+            raise InputError(
+                "batch_size",
+                self.batch_size,
+                f"2 or more with augment='{self.augment}', which mixes images "
+                "of a batch",
+                "Use batch_size=128.",
+            )
         if self.image_size is not None:
             try:
                 height, width = self.image_size
@@ -94,11 +105,19 @@ class LoadSettings:
             )
         return count
 
-    def batching(self, part: str) -> dict[str, Any]:
-        """Return what the batches of a split are made with."""
+    def batching(self, part: str, classes: int) -> dict[str, Any]:
+        """Return what the batches of a split are made with.
+
+        Args:
+            part: "train", "validation" or "test".
+            classes: How many there are.
+        """
+        train = part == "train"
         return {
             "batch_size": self.batch_size,
             "seed": self.seed,
-            "augment": self.augment and part == "train",
-            "drop_remainder": self.drop_remainder and part == "train",
+            "augment": self.augment if train else augmentation.NONE,
+            # Of all parts alike: a model's loss and metrics are for one kind.
+            "one_hot": classes if augmentation.mixes(self.augment) else None,
+            "drop_remainder": self.drop_remainder and train,
         }

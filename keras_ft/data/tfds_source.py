@@ -163,7 +163,7 @@ def streamed(
             count=sizes[part],
             image_shape=source.input_shape,
             normalization=normalization,
-            **settings.batching(part),
+            **settings.batching(part, len(source.class_names)),
         )
         for part in PARTS
     }

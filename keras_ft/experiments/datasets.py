@@ -5,6 +5,7 @@ from typing import Any
 
 from keras_ft import artifacts
 from keras_ft import data as datasets
+from keras_ft.data import augmentation
 from keras_ft.distribution.placement import Placement
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
@@ -26,6 +27,7 @@ def loader(settings: Settings, placement: Placement | None = None) -> Any:
             batch_size=batch_size,
             data_dir=settings.data_dir,
             seed=settings.seed,
+            augment=settings.augment,
             # As the teacher was trained.
             normalization=networks.teacher_normalization(settings.teacher),
             validation_fraction=settings.validation_fraction,
@@ -42,7 +44,7 @@ def loader(settings: Settings, placement: Placement | None = None) -> Any:
 def load_run_data(
     run: RunFolder, data_dir: artifacts.PathLike | None = None
 ) -> Any:
-    """Load the dataset of an earlier run, split and normalized as it was.
+    """Load the dataset of an earlier run: split, normalized, augmented alike.
 
     Args:
         run: The run's folder, entered.
@@ -54,6 +56,7 @@ def load_run_data(
         about["dataset"],
         data_dir=data_dir,
         seed=about["seed"],
+        augment=augmentation.of_configuration(about),
         normalization=datasets.Normalization(
             tuple(kept["mean"]), tuple(kept["std"])
         ),
@@ -75,6 +78,7 @@ def note_dataset(run: RunFolder, data: Any) -> None:
         "classes": data.classes,
         "input_shape": list(data.input_shape),
         "sizes": dict(data.sizes),
+        "augment": data.augment,
         "notes": list(data.notes),
         "normalization": {
             "mean": list(data.normalization.mean),

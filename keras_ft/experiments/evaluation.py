@@ -48,7 +48,8 @@ def evaluate(model: keras.Model, dataset: Any, classes: int) -> Evaluation:
 
     Args:
         model: Returns logits or probabilities (B, classes).
-        dataset: Finite `tf.data` of (images, integer labels).
+        dataset: Finite `tf.data` of (images, labels), integers (B,) or
+            one-hot rows (B, classes).
         classes: Number of classes.
 
     Returns:
@@ -59,5 +60,8 @@ def evaluate(model: keras.Model, dataset: Any, classes: int) -> Evaluation:
         # predict_on_batch: one trace per batch size and no progress output.
         logits = model.predict_on_batch(images)
         predicted = np.argmax(np.asarray(logits), axis=-1)
-        np.add.at(confusion, (np.asarray(labels), predicted), 1)
+        known = np.asarray(labels)
+        if known.ndim == 2:
+            known = np.argmax(known, axis=-1)
+        np.add.at(confusion, (known, predicted), 1)
     return Evaluation(tuple(tuple(map(int, row)) for row in confusion))

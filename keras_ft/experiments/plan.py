@@ -82,6 +82,7 @@ class TrainingPlan:
             has a teacher.
         cache_seconds: Time to compute it, from four batches.
         cache_views: Differently augmented epochs it holds.
+        augment: What is done to training images, as in "crop+flip".
     """
 
     parameters: Mapping[str, int]
@@ -92,6 +93,7 @@ class TrainingPlan:
     cache_bytes: int
     cache_seconds: float
     cache_views: int
+    augment: str
 
     @property
     def seconds(self) -> float:
@@ -142,6 +144,7 @@ class TrainingPlan:
             f"Times: the mean of {self.measured_steps} steps on this machine "
             "as it is now, with start and validation; without the tests and "
             "files at the end.",
+            f"Training images: {self.augment}; --augment changes it.",
             self._on_memory(),
             f"Feature cache: {self.cache_bytes:,} bytes for "
             f"{self.cache_views} views in float16; --views="
@@ -230,6 +233,7 @@ def plan(settings: Settings, steps: int = STEPS) -> TrainingPlan:
         ),
         memory={name: peak for name, peak in memory.items() if peak},
         **_cache(settings, data, trained),
+        augment=data.augment,
     )
 
 
@@ -391,7 +395,8 @@ def _timed(
     if cached and isinstance(model, FrozenTeacherModel):
         train = BatchesInMemory(model, data.train_from(0).take(steps))
         validation = BatchesInMemory(model, validation)
-    compile_model(model, data, schedule.optimizer(data.steps_per_epoch))
+    optimizer = schedule.optimizer(data.steps_per_epoch)
+    compile_model(model, data, optimizer)
     timer = StepTimer()
     model.fit(
         train,

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_ft import methods
 from keras_ft.acceleration.acceleration import check_choice
+from keras_ft.data import augmentation
 from keras_ft.errors import InputError
 from keras_ft.export.quantizations import QUANTIZATIONS
 from keras_ft.models.beta_suggestion import check_ratio
@@ -42,6 +43,8 @@ class Settings:
             labelled ones alone, in as many steps.
         validation_fraction: Share of the training images kept for
             validation, 0 to 1.
+        augment: See `data.load`; kept as it was understood, so that the
+            data set's default has a name here and in `configuration`.
         seed: Of initial weights, order and augmentation, >= 0.
         teacher: A `.keras` file, a run folder, or the name of a shipped
             teacher. `None` trains `teacher_network` first.
@@ -75,6 +78,7 @@ class Settings:
     unlabelled: str | None = None
     labelled_share: float | None = None
     validation_fraction: float = 0.1
+    augment: str | bool = True
     seed: int = 0
     teacher: str | None = None
     teacher_network: str | None = None
@@ -88,6 +92,8 @@ class Settings:
     paraphrase_views: int | None = None
 
     def __post_init__(self) -> None:
+        augment = augmentation.resolve(self.augment, self.dataset)
+        object.__setattr__(self, "augment", augment)
         parsed = methods.parse_all(self.methods)
         object.__setattr__(self, "methods", tuple(m.name for m in parsed))
         for name in self.quantizations:
@@ -147,7 +153,7 @@ class Settings:
         for name in (*optional, *UNLABELLED_IMAGES):
             if content[name] is None:
                 del content[name]
-        return content
+        return augmentation.in_configuration(content)
 
 
 def check_one_batch_size(argument: str, recipe: Recipe) -> None:

@@ -22,6 +22,7 @@ from keras_ft.experiments.run_folder import CHECKPOINTS
 from keras_ft.experiments.run_folder import history
 from keras_ft.models.paraphraser_trainer import ParaphraserTrainer
 from keras_ft.optimizers import Schedule
+from keras_ft.validation.labels import cross_entropy
 
 
 def train(
@@ -117,17 +118,16 @@ def compile_model(
     """Compile a network or what trains it; phase 1 has no labels.
 
     Args:
-        model: As for `train`.
-        data: What it will train on; some of its images may have no label.
-        optimizer: For Keras' `compile`.
+        model: In the scope of its strategy.
+        data: What it is to train on: mixed labels need another loss, and some
+            of the images may have none.
+        optimizer: As for `model.compile`.
     """
     if isinstance(model, ParaphraserTrainer):
         model.compile(optimizer)
         return
-    loss = keras.losses.SparseCategoricalCrossentropy(
-        from_logits=True,
-        ignore_class=UNLABELLED if data.has_unlabelled else None,
-    )
+    ignored = UNLABELLED if data.has_unlabelled else None
+    loss = cross_entropy(data.validation, ignored)
     model.compile(optimizer, loss, metrics=["accuracy"])
 
 

@@ -124,8 +124,9 @@ class FeatureCache:
             data: What `keras_ft.data.load` returned.
             taps: Feature maps to keep, by name; `None` is the default tap.
             logits: Keep the teacher's output as well, for `SoftTargets`.
-            views: How many differently augmented epochs to keep. Pad 4, crop
-                and flip has 162 views; few views train on fewer pictures.
+            views: How many differently augmented epochs to keep. Crop and
+                flip of 28 or 32 pixels has 162 views of an image; few views
+                train on fewer pictures.
             dtype: "float32", "float16", or "int8" with a scale for each
                 channel of an image. `error` says what it costs.
             forward: Runs in the teacher's place: maps a batch of images to a

@@ -17,6 +17,7 @@ from keras_ft.models.teacher_pass import images_of
 from keras_ft.transfers.transfer import Transfer
 from keras_ft.validation.in_graph import guard_batch
 from keras_ft.validation.labels import check_labels_fit
+from keras_ft.validation.labels import ignored
 from keras_ft.validation.labels import known_labels
 from keras_ft.validation.models import check_finite
 from keras_ft.validation.models import check_pair
@@ -39,8 +40,8 @@ class Distiller(FrozenTeacherModel):
     Give them the label -1 and compile
     `SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)`: the
     compiled loss is then a mean over the labelled images of a batch, and
-    metrics that are means, as accuracy, count those alone. Without any
-    labels, `compile(optimizer)` without a loss and `fit(images)`.
+    metrics that are means, as accuracy, count those alone. For a
+    `CategoricalCrossentropy` a row of zeros is no label. Without any labels, `compile(optimizer)` without a loss and `fit(images)`.
 
     One teacher forward and one student forward per step; gradients reach the
     student and the transfers' own weights only. `predict`, `evaluate` and
@@ -195,10 +196,10 @@ class Distiller(FrozenTeacherModel):
             (self._aggregate_additional_loss(loss) for loss in self.losses),
             start=ops.zeros(()),
         )
-        total = self._task_loss(x, y, outputs, sample_weight, training)
+        known = known_labels(y, self.loss)
+        total = self._task_loss(x, y, outputs, sample_weight, training, known)
         task = total - regularization
         parts = {"task_loss": task}
-        known = known_labels(y, self.loss)
         if known is not None and losses.replicas() > 1:
             task = task * losses.share_of_all(known)
             total = task + regularization
@@ -213,11 +214,20 @@ class Distiller(FrozenTeacherModel):
         return total
 
     def _task_loss(
-        self, x: Any, y: Any, outputs: Any, sample_weight: Any, training: bool
+        self,
+        x: Any,
+        y: Any,
+        outputs: Any,
+        sample_weight: Any,
+        training: bool,
+        known: Any,
     ) -> Any:
         """Return the loss of the student alone, regularizers included."""
         if self.loss is None and not self.losses:
             return ops.zeros(())
+        # `ignore_class` does by itself what the mask does for rows of zeros.
+        if known is not None and ignored(self.loss) is None:
+            outputs = losses.with_mask(outputs, known)
         return super().compute_loss(
             x=x,
             y=y,
@@ -245,8 +255,9 @@ class Distiller(FrozenTeacherModel):
         known = known_labels(y, self.loss)
         if known is not None:
             outputs = losses.with_mask(outputs, known)
-            # Even where it does not count, a label must name a class.
-            y = ops.where(ops.reshape(known, ops.shape(y)), y, 0)
+            if ignored(self.loss) is not None:
+                # Even where it does not count, a label must name a class.
+                y = ops.where(ops.reshape(known, ops.shape(y)), y, 0)
         return dict(super().compute_metrics(x, y, outputs, sample_weight))
 
     def _guarded(self, data: Any) -> Any:

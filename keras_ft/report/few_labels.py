@@ -103,7 +103,11 @@ class Measured:
                     )
             axes.set_xscale("log")
             counts = sorted(
-                {row["labels"] for rows in self.methods.values() for row in rows}
+                {
+                    row["labels"]
+                    for rows in self.methods.values()
+                    for row in rows
+                }
             )
             axes.set_xticks(counts)
             axes.xaxis.set_minor_locator(NullLocator())

@@ -127,6 +127,7 @@ def _load(settings: SearchSettings) -> Any:
         batch_size=settings.recipe.distill.batch_size,
         data_dir=settings.data_dir,
         seed=settings.seed,
+        augment=settings.augment,
         normalization=networks.teacher_normalization(settings.teacher),
         validation_fraction=settings.validation_fraction,
         train_examples=settings.train_examples,

@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_ft import methods
 from keras_ft.acceleration.acceleration import check_choice
+from keras_ft.data import augmentation
 from keras_ft.errors import InputError
 from keras_ft.experiments.settings import UNLABELLED_IMAGES
 from keras_ft.recipes import Recipe
@@ -49,6 +50,7 @@ class SearchSettings:
             unlabelled images, see `data.load`.
         validation_fraction: Share of the training images kept for
             validation, 0 to 1; the objective is measured on them.
+        augment: See `experiments.Settings`.
         seed: Of the search, of initial weights, order and augmentation.
         teacher: A `.keras` file, a run folder, or a shipped teacher's name.
         student: Zoo name, or a `.keras` file to start from.
@@ -84,6 +86,7 @@ class SearchSettings:
     unlabelled: str | None = None
     labelled_share: float | None = None
     validation_fraction: float = 0.1
+    augment: str | bool = True
     seed: int = 0
     teacher: str = "fashion_mini"
     student: str = "resnet8"
@@ -92,6 +95,8 @@ class SearchSettings:
     acceleration: str = "auto"
 
     def __post_init__(self) -> None:
+        augment = augmentation.resolve(self.augment, self.dataset)
+        object.__setattr__(self, "augment", augment)
         for argument, known in (("tuner", TUNERS), ("objective", OBJECTIVES)):
             if getattr(self, argument) not in known:
                 raise InputError(
@@ -184,7 +189,8 @@ class SearchSettings:
         for name in UNLABELLED_IMAGES:
             if content[name] is None:
                 del content[name]
-        return content | {"command": "tune", "recipe": self.recipe.to_dict()}
+        content |= {"command": "tune", "recipe": self.recipe.to_dict()}
+        return augmentation.in_configuration(content)
 
 
 def first_round(epochs: int, factor: int = _HYPERBAND_FACTOR) -> int:

@@ -30,21 +30,45 @@ def is_sparse(loss: Any) -> bool | None:
     return None
 
 
+def cross_entropy(
+    data: Any, unlabelled: int | None = None
+) -> keras.losses.Loss:
+    """Return the loss, on logits, that fits the labels of a dataset.
+
+    Args:
+        data: Gives (images, labels). Labels of shape (B, classes) are taken
+            for rows of probabilities, others for class indices.
+        unlabelled: The class index of images without a label, if any.
+    """
+    _, labels = element_shapes(data, None)
+    if labels is not None and len(labels) == 2 and labels[1] != 1:
+        return keras.losses.CategoricalCrossentropy(from_logits=True)
+    return keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, ignore_class=unlabelled
+    )
+
+
 def ignored(loss: Any) -> int | None:
     """Return the label that a sparse loss leaves out, or None."""
     return getattr(loss, "ignore_class", None)
 
 
 def known_labels(y: Any, loss: Any) -> Any:
-    """Return which labels a loss counts; `None` if it has no `ignore_class`.
+    """Return which labels a loss counts; `None` if it counts all.
+
+    A sparse loss leaves out its `ignore_class`, a categorical one rows of
+    zeros.
 
     Args:
-        y: Class indices (batch, ...) or (batch, ..., 1).
+        y: Class indices (batch, ...) or (batch, ..., 1), or rows of
+            probabilities (batch, ..., classes).
         loss: The compiled loss.
 
     Returns:
         Booleans (batch, ...).
     """
+    if is_sparse(loss) is False:
+        return keras.ops.any(keras.ops.not_equal(y, 0), axis=-1)
     without = ignored(loss)
     if without is None:
         return None

@@ -119,9 +119,11 @@ def test_words_kept_for_speed_agree_with_the_library():
     from keras_ft import methods
     from keras_ft import recipes
     from keras_ft.cli import compare
+    from keras_ft.data import augmentation
     from keras_ft.experiments.comparison import trainings
     from keras_ft.models import beta_suggestion
 
+    assert shared_flags.AUGMENTATIONS == augmentation.STEPS
     assert shared_flags.RECIPES == recipes.Recipe.names()
     assert shared_flags.TERMS == tuple(methods.TITLES)
     assert compare.METHODS.split(",") == list(methods.METHODS)

@@ -39,6 +39,41 @@ def test_equals_the_plain_loop(shape: tuple[int, ...], padding: int) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize(("crop", "flip"), [(True, False), (False, True)])
+def test_crops_and_flips_come_alone_too(crop: bool, flip: bool) -> None:
+    images = random_images(64, 12, 9, 3)
+    drawn = augment.draw_views(len(images), (3, 5))
+    rows, columns, flips = (part.numpy() for part in drawn)
+    if crop:
+        views = augment.Views(rows, columns, 0 * flips)
+    else:
+        views = augment.Views(0 * rows + 4, 0 * columns + 4, flips)
+    found = augment.pad_crop_flip(
+        tf.constant(images), (3, 5), crop=crop, flip=flip
+    )
+    np.testing.assert_array_equal(found, one_by_one(images, views, 4))
+    if flip:
+        mirrored = images[:, :, ::-1]
+        assert np.any(np.all(found == images, axis=(1, 2, 3)))
+        assert np.any(np.all(found == mirrored, axis=(1, 2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "padding"),
+    [
+        ((8, 8, 3), 4),
+        ((28, 28, 1), 4),
+        ((32, 32, 3), 4),
+        ((224, 224, 3), 28),
+        ((64, 100, 3), 8),
+    ],
+)
+def test_padding_is_four_of_thirty_two(
+    shape: tuple[int, ...], padding: int
+) -> None:
+    assert augment.padding_for(shape) == padding
+
+
 def test_every_one_of_the_162_views_is_right() -> None:
     offsets = np.arange(162, dtype=np.int32)
     views = augment.Views(offsets // 18, offsets // 2 % 9, offsets % 2)

@@ -20,6 +20,11 @@ IMAGES = np.broadcast_to(
     np.arange(COUNT, dtype=np.uint8)[:, None, None, None], (COUNT, 8, 8, 3)
 ).copy()
 LABELS = np.arange(COUNT, dtype=np.int32)
+# Every kind of augmentation, with and without mixing.
+AUGMENTED = [
+    {"augment": "crop+flip"},
+    {"augment": "flip+randaugment+mixup+cutmix", "one_hot": COUNT},
+]
 PIXELS = Normalization((0.0,) * 3, (1 / 255,) * 3)
 
 
@@ -75,14 +80,55 @@ def test_positions_select_and_labels_follow() -> None:
 
 
 def test_augmentation_reaches_training_only() -> None:
-    found = batches(augment=True)
+    found = batches(augment="crop+flip")
     assert all(np.ptp(x[0]) == 0 for x, _ in found.ordered())
     # Of 50 constant images some get a border of zero padding.
     assert any(np.ptp(x, (1, 2, 3)).any() for x, _ in found.shuffled())
 
 
-def test_resuming_at_an_epoch_gives_the_uninterrupted_batches() -> None:
-    found = batches(augment=True)
+def test_an_image_is_mixed_with_the_next_one_and_so_is_its_label() -> None:
+    found = batches(augment="mixup", one_hot=COUNT)
+    plain = epoch(batches(), 3)
+    shares: list[float] = []
+    for (images, rows), (pure, labels) in zip(
+        epoch(found, 3), plain, strict=True
+    ):
+        assert rows.dtype == tf.float32 and rows.shape == (len(pure), COUNT)
+        labels = labels.numpy()
+        following = np.roll(labels, -1)
+        weights = np.take_along_axis(rows.numpy(), labels[:, None], 1)[:, 0]
+        others = np.take_along_axis(rows.numpy(), following[:, None], 1)[:, 0]
+        np.testing.assert_allclose(weights + others, 1, atol=1e-6)
+        expected = weights * labels + others * following
+        np.testing.assert_allclose(images[:, 0, 0, 0], expected, atol=1e-3)
+        shares.extend(weights)
+    # One for each image, anywhere from 0 to 1.
+    assert np.ptp(shares) > 0.8
+    for _, rows in found.ordered():
+        assert set(np.unique(rows)) == {0.0, 1.0}
+    np.testing.assert_array_equal(
+        np.concatenate([rows for _, rows in found.ordered()]), np.eye(COUNT)
+    )
+
+
+def test_numbers_are_those_of_the_images_mixed_into() -> None:
+    found = batches(augment="cutmix", one_hot=COUNT)
+    numbered = found.numbered(tf.data.Dataset.range(3, 4))
+    plain = epoch(found, 3)
+    known = epoch(batches(), 3)
+    for (x, y, numbers, _), (x2, y2), (_, labels) in zip(
+        numbered, plain, known, strict=True
+    ):
+        np.testing.assert_array_equal(x, x2)
+        np.testing.assert_array_equal(y, y2)
+        np.testing.assert_array_equal(numbers, labels)
+
+
+@pytest.mark.parametrize("augmented", AUGMENTED)
+def test_resuming_at_an_epoch_gives_the_uninterrupted_batches(
+    augmented: dict[str, Any],
+) -> None:
+    found = batches(**augmented)
     whole = list(found.stream(0).take(4 * found.steps))
     later = list(found.stream(2).take(2 * found.steps))
     for (x, y), (x2, y2) in zip(whole[8:], later, strict=True):
@@ -92,36 +138,41 @@ def test_resuming_at_an_epoch_gives_the_uninterrupted_batches() -> None:
 
 def test_epochs_and_seeds_differ_and_repeat() -> None:
     found = [
-        digest(epoch(batches(augment=True, seed=seed), number))
+        digest(epoch(batches(augment="crop+flip", seed=seed), number))
         for seed in (0, 1, 2**40)
         for number in (0, 1)
     ]
     assert len(set(found)) == 6
-    assert digest(epoch(batches(augment=True, seed=2**40), 1)) == found[-1]
+    assert (
+        digest(epoch(batches(augment="crop+flip", seed=2**40), 1)) == found[-1]
+    )
 
 
 def test_shuffled_is_new_each_time_and_the_same_for_the_seed() -> None:
-    first, second = (batches(augment=True, seed=3).shuffled() for _ in "ab")
+    first, second = (
+        batches(augment="crop+flip", seed=3).shuffled() for _ in "ab"
+    )
     orders = [digest(first) for _ in range(3)]
     assert len(set(orders)) == 3
     assert [digest(second) for _ in range(3)] == orders
-    assert digest(batches(augment=True, seed=4).shuffled()) not in orders
+    assert digest(batches(augment="crop+flip", seed=4).shuffled()) not in orders
 
 
 def test_the_global_seed_changes_nothing() -> None:
     found = []
     for global_seed in (1, 2):
         tf.random.set_seed(global_seed)
-        found.append(digest(batches(augment=True, seed=3).shuffled()))
+        found.append(digest(batches(augment="crop+flip", seed=3).shuffled()))
     assert found[0] == found[1]
 
 
-def test_another_process_gives_the_same_batches() -> None:
-    found = batches(augment=True, seed=11)
+@pytest.mark.parametrize("place", range(len(AUGMENTED)))
+def test_another_process_gives_the_same_batches(place: int) -> None:
+    found = batches(**AUGMENTED[place], seed=11)
     here = digest(epoch(found, 5)), digest(found.shuffled())
     code = (
         "from tests.data.test_batches import *\n"
-        "found = batches(augment=True, seed=11)\n"
+        f"found = batches(**AUGMENTED[{place}], seed=11)\n"
         "print(digest(epoch(found, 5)), digest(found.shuffled()))"
     )
     done = subprocess.run(
@@ -159,7 +210,7 @@ def test_no_tuner_holds_up_the_end_of_fit() -> None:
 def test_two_replicas_share_the_batches_of_one(
     name: str, two_devices: list[str]
 ) -> None:
-    found = batches(augment=True, drop_remainder=True, seed=5)
+    found = batches(augment="crop+flip", drop_remainder=True, seed=5)
     make = {"shuffled": found.shuffled, "stream": lambda: found.stream(0)}[name]
     strategy = tf.distribute.MirroredStrategy(two_devices)
     shared = strategy.experimental_distribute_dataset(make())

@@ -77,6 +77,22 @@ def test_resume_continues_exactly() -> None:
         found.train_from(-1)
 
 
+def test_augmentation_is_told_and_mixing_makes_rows_of_labels() -> None:
+    assert data.load(train_examples=64).augment == "crop+flip"
+    assert data.load(train_examples=64, augment=False).augment == "none"
+    found = data.load(train_examples=64, batch_size=32, augment="mixup+crop")
+    assert found.augment == "crop+mixup"
+    for split in (found.train, found.train_from(3), found.validation):
+        images, labels = split.element_spec
+        assert images.shape[1:] == (28, 28, 1)
+        assert labels.shape[1:] == (10,) and labels.dtype == "float32"
+    _, rows = next(iter(found.test))
+    _, labels = found.examples("test", 4)
+    assert labels.dtype == np.int32 and labels.shape == (4,)
+    known = fashion_mini.read()["test_labels"][: len(rows)]
+    np.testing.assert_array_equal(np.argmax(rows, axis=1), known)
+
+
 def test_drop_remainder_shortens_training_only() -> None:
     found = data.load(batch_size=128, drop_remainder=True)
     assert found.steps_per_epoch == 35
@@ -105,6 +121,8 @@ def test_examples_are_raw_seeded_and_distinct() -> None:
     [
         ({"image_size": (32, 32)}, "image_size"),
         ({"train_examples": 4501}, "train_examples"),
+        ({"augment": "shear"}, "augment"),
+        ({"augment": "crop+mixup", "batch_size": 1}, "batch_size"),
         (
             {"normalization": data.Normalization((0.5,) * 3, (1.0,) * 3)},
             "normalization",

@@ -7,12 +7,14 @@ import keras
 import numpy as np
 import pytest
 
+import keras_ft
 from keras_ft import Paraphraser
 from keras_ft import artifacts
 from keras_ft import experiments
 from keras_ft.cli.main import main
 from keras_ft.errors import InputError
 from keras_ft.recipes import Recipe
+from keras_ft.tuner import SearchSettings
 
 FILES = {
     "run.json",
@@ -202,6 +204,7 @@ def test_all_students_of_a_run_start_from_the_same_weights(tmp_path, photos):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"augment": "crops"}, "augment"),
         ({"methods": ("crd",)}, "methods"),
         ({"quantizations": ("int4",)}, "quantizations"),
         ({"teacher": None}, "exactly one of the two"),
@@ -212,6 +215,49 @@ def test_bad_settings_are_refused(changes, message):
     good = {"recipe": Recipe.preset("official"), "teacher": "fashion_mini"}
     with pytest.raises(InputError, match=message):
         experiments.Settings(**(good | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({}, None),  # As run folders of earlier versions have it.
+        ({"augment": "flip+crop"}, None),
+        ({"augment": False}, "none"),
+        ({"augment": "mixup+crop"}, "crop+mixup"),
+        ({"dataset": "mnist"}, "crop"),
+        ({"dataset": "mnist", "augment": "crop+flip"}, None),
+    ],
+)
+def test_the_augmentation_is_kept_unless_it_always_was(changes, kept):
+    good = {"recipe": Recipe.preset("official"), "teacher": "fashion_mini"}
+    settings = experiments.Settings(**(good | changes))
+    assert settings.configuration().get("augment") == kept
+    assert settings.augment == (kept or "crop+flip")
+    search = SearchSettings(recipe=good["recipe"], **changes)
+    assert search.configuration().get("augment") == kept
+
+
+@pytest.mark.parametrize("views", [None, 2])
+def test_mixed_labels_train_every_phase(distill_arguments, tmp_path, views):
+    words = [*distill_arguments, f"--run_dir={tmp_path}/run"]
+    words += ["--augment=crop+randaugment+mixup+cutmix", "--quantization=none"]
+    words += [f"--views={views}"] if views else []
+    assert main(words) == 0
+    content = json.loads((tmp_path / "run" / "run.json").read_text())
+    asked = "crop+randaugment+mixup+cutmix"
+    assert content["configuration"]["augment"] == asked
+    assert content["notes"]["dataset"]["augment"] == asked
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    # One-hot rows or not, the test is the same.
+    plain = keras_ft.data.load("fashion_mini", train_examples=256)
+    student = keras.models.load_model(tmp_path / "run" / "student.keras")
+    right = [
+        np.argmax(student.predict_on_batch(x), axis=1) == y
+        for x, y in plain.test
+    ]
+    known = float(np.mean(np.concatenate(right)))
+    assert metrics["ft_accuracy"] == pytest.approx(known)
+    assert main([*words[:-1], "--augment=none"]) == 2
 
 
 def test_a_teacher_for_other_images_is_refused(tmp_path, network, capsys):

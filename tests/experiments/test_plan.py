@@ -93,6 +93,7 @@ def test_the_table_has_every_line(planned):
     assert starts[:10] == expected
     assert {"cache", "total"} <= set(starts)
     assert f"{plan.cache_bytes:,} bytes" in lines[-1]
+    assert any(line.startswith("Training images: crop+flip") for line in lines)
 
 
 @pytest.mark.slow

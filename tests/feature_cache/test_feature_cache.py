@@ -72,9 +72,10 @@ def test_smaller_types_are_within_the_stated_error(dtype, teacher, data, build):
 @pytest.mark.parametrize(
     ("dtype", "batch_size", "augment", "drop_remainder"),
     [
-        ("float32", 7, True, False),
-        ("float32", 16, False, True),
-        ("int8", 7, True, True),
+        ("float32", 7, "crop+flip", False),
+        ("float32", 16, "none", True),
+        ("float32", 7, "crop+mixup+cutmix", False),
+        ("int8", 7, "flip+randaugment", True),
     ],
 )
 def test_rows_belong_together_in_every_epoch(
