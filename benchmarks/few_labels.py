@@ -131,9 +131,8 @@ def collect():
                 }
             )
             if row["over_plain"] is not None:
-                gain = {
-                    n: row["over_plain"][n] for n in ("mean", "low", "high")
-                }
+                names = ("mean", "low", "high")
+                gain = {name: row["over_plain"][name] for name in names}
                 gains.setdefault(row["method"], []).append(
                     {"labels": labels, **gain}
                 )

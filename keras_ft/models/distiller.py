@@ -41,7 +41,8 @@ class Distiller(FrozenTeacherModel):
     `SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)`: the
     compiled loss is then a mean over the labelled images of a batch, and
     metrics that are means, as accuracy, count those alone. For a
-    `CategoricalCrossentropy` a row of zeros is no label. Without any labels, `compile(optimizer)` without a loss and `fit(images)`.
+    `CategoricalCrossentropy` a row of zeros is no label. Without any labels,
+    `compile(optimizer)` without a loss and `fit(images)`.
 
     One teacher forward and one student forward per step; gradients reach the
     student and the transfers' own weights only. `predict`, `evaluate` and

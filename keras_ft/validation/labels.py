@@ -67,6 +67,8 @@ def known_labels(y: Any, loss: Any) -> Any:
     Returns:
         Booleans (batch, ...).
     """
+    if y is None:
+        return None
     if is_sparse(loss) is False:
         return keras.ops.any(keras.ops.not_equal(y, 0), axis=-1)
     without = ignored(loss)

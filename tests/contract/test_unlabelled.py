@@ -110,6 +110,39 @@ def test_labels_of_unlabelled_images_do_not_matter(network, some, batch):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_row_of_zeros_is_no_label(model, some, weighted):
+    """As one-hot rows the same images give the same numbers and weights."""
+    images, labels = some
+    rows = np.vstack([np.eye(4), np.zeros(4)]).astype("float32")[labels]
+    assert np.all((rows.sum(1) == 1) == (labels >= 0))
+    weights = np.linspace(0.5, 2.0, 24).astype("float32") if weighted else None
+    start = model.student.get_weights()
+    found = []
+    for loss, given in (
+        (LOSS(), labels),
+        (keras.losses.CategoricalCrossentropy(from_logits=True), rows),
+    ):
+        model.student.set_weights(start)
+        model.compile(
+            keras.optimizers.SGD(0.1), loss, weighted_metrics=["accuracy"]
+        )
+        logs = model.fit(
+            images,
+            given,
+            sample_weight=weights,
+            batch_size=8,
+            shuffle=False,
+            verbose=0,
+        ).history
+        found.append((logs, model.student.get_weights()))
+    (logs, ours), (their_logs, theirs) = found
+    for name, values in logs.items():
+        assert their_logs[name] == pytest.approx(values, rel=1e-5), name
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
 def test_no_labels_at_all(model, batch):
     model.compile(keras.optimizers.SGD(0.1))
     logs = model.fit(batch[0], batch_size=8, epochs=3, verbose=0).history

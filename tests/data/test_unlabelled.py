@@ -150,6 +150,17 @@ def test_share_of_a_batch(share, count):
     assert np.sum(labels >= 0) == count
 
 
+def test_labels_are_mixed_with_labels_only():
+    found = data.load("fashion_mini", augment="mixup", **FEW)
+    _, labels = next(iter(found.train))
+    sums = labels.numpy().sum(1)
+    np.testing.assert_allclose(sums[:16], 1.0, atol=1e-6)
+    assert np.all(sums[16:] == 0)
+    assert np.sum((labels.numpy()[:16] > 0).sum(1) == 2) > 8
+    _, one_hot = next(iter(found.validation))
+    assert np.all(one_hot.numpy().sum(1) == 1)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """20 labelled gray images of 10x8 and 12 unlabelled ones, told apart."""
