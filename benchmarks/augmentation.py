@@ -4,7 +4,8 @@
     python benchmarks/augmentation.py --toy
 
 The pipeline of `keras_ft.data.load` alone, with nobody to train, by processor
-time: a busy machine changes that less than images per second. Writes a JSON and a Markdown file to benchmarks/results/.
+time: a busy machine changes that less than images per second. Writes a JSON
+and a Markdown file to benchmarks/results/.
 """
 
 import kept_runs
