@@ -376,12 +376,12 @@ def define_method_weights(
 
 
 def define_method(
-    values: flags.FlagValues, baselines: str | None = None
+    values: flags.FlagValues, method: str = "ft", baselines: str | None = None
 ) -> None:
     """Define the flags that choose how the student is trained."""
     flags.DEFINE_string(
         "method",
-        "ft",
+        method,
         "How the student is trained beside its labels: by Factor Transfer "
         "(ft), soft targets (kd), soft targets on z-scores (skd), decoupled "
         "soft targets (dkd), attention transfer (at), FitNets (fitnet), a sum "

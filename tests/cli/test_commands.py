@@ -125,25 +125,35 @@ def _weights(folder):
 
 
 @pytest.mark.slow
-def test_demo_at_smoke_size(tmp_path, capsys):
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--labelled_examples=40"],
+        pytest.param(
+            ["--train_teacher", "--teacher_epochs=1"], marks=pytest.mark.long
+        ),
+    ],
+)
+def test_demo_at_smoke_size(tmp_path, more):
     words = [
         "demo",
         f"--run_dir={tmp_path}",
-        "--train_teacher",
-        "--teacher_epochs=1",
         "--paraphrase_epochs=1",
         "--epochs=1",
         "--train_examples=128",
         "--quantization=none",
-        "--baselines=alone,kd",
+        *more,
     ]
     assert main(words) == 0
+    content = json.loads((tmp_path / "run.json").read_text())
+    labelled = content["configuration"].get("labelled_examples")
+    assert labelled == (None if len(more) == 2 else 40)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert {
         "teacher_accuracy",
         "none_accuracy",
         "kd_accuracy",
-        "ft_accuracy",
+        "ft+kd_accuracy",
         "tflite_agreement",
         "tflite_bytes",
         "seconds",
