@@ -436,6 +436,12 @@ def share_of_all(known: Any) -> Any:
 
     Returns:
         Scalar tensor, float32.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> float(losses.share_of_all(np.array([True, False])))
+    1.0
     """
     count = ops.sum(ops.cast(known, "float32"))
     if replicas() == 1:

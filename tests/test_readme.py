@@ -1,4 +1,4 @@
-"""What README tells a newcomer to do works."""
+"""What README and docs tell a newcomer to do works."""
 
 import re
 from pathlib import Path
@@ -7,16 +7,25 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def run_blocks(text):
+    """Run the Python blocks of a page, one after the other."""
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert blocks
+    namespace: dict[str, object] = {}
+    for number, block in enumerate(blocks, start=1):
+        exec(compile(block, f"block {number}", "exec"), namespace)
 
 
 def test_the_python_blocks_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert BLOCKS
-    namespace: dict[str, object] = {}
-    for number, block in enumerate(BLOCKS, start=1):
-        exec(compile(block, f"README block {number}", "exec"), namespace)
+    run_blocks(README)
     assert (tmp_path / "student.tflite").stat().st_size > 0
+
+
+def test_the_python_blocks_on_few_labels_run():
+    run_blocks((ROOT / "docs" / "few_labels.md").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("verb", ["demo", "test"])
