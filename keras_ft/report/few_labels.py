@@ -36,18 +36,17 @@ class Measured:
     gains: Mapping[str, list[dict[str, Any]]]
 
     @classmethod
-    def read(cls) -> "Measured":
-        """Return the committed figures."""
+    def of(cls, configuration: Mapping[str, Any]) -> "Measured | None":
+        """Return the committed figures if they are of a run's setting."""
         content = artifacts.read_json(FILE)
-        return cls(content["setting"], content["methods"], content["gains"])
-
-    def belongs_to(self, configuration: Mapping[str, Any]) -> bool:
-        """Return whether a run has the setting of the figures."""
         own = {
             **configuration,
             "epochs": configuration["recipe"]["distill"]["epochs"],
         }
-        return all(own.get(n) == value for n, value in self.setting.items())
+        setting = content["setting"]
+        if any(own.get(name) != value for name, value in setting.items()):
+            return None
+        return cls(setting, content["methods"], content["gains"])
 
     def gain(self, method: str, labels: int) -> str | None:
         """Return a sentence on a method's gain over labels only, if known."""

@@ -107,10 +107,8 @@ def _known_gain(
     """Return what several seeds of the run's own setting showed, if known."""
     if configuration is None or "labelled_examples" not in configuration:
         return None
-    measured = few_labels.Measured.read()
-    if not measured.belongs_to(configuration):
-        return None
-    return measured.gain(
+    measured = few_labels.Measured.of(configuration)
+    return measured and measured.gain(
         metrics["methods"][0], configuration["labelled_examples"]
     )
 
@@ -120,8 +118,10 @@ def _few_labels(
 ) -> str | None:
     """Return the picture of accuracy over labels, for runs it speaks of."""
     labels = configuration.get("labelled_examples")
-    measured = few_labels.Measured.read()
-    if labels is None or not measured.belongs_to(configuration):
+    if labels is None:
+        return None
+    measured = few_labels.Measured.of(configuration)
+    if measured is None:
         return None
     own = {
         method: (labels, metrics[f"{method}_accuracy"])
