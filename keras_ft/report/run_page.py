@@ -108,7 +108,9 @@ def _known_gain(
     if configuration is None or "labelled_examples" not in configuration:
         return None
     measured = few_labels.Measured.of(configuration)
-    return measured and measured.gain(
+    if measured is None:
+        return None
+    return measured.gain(
         metrics["methods"][0], configuration["labelled_examples"]
     )
 
