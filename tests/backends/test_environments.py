@@ -4,8 +4,8 @@ import pytest
 from what_works_where import add_cells
 
 CONTRACT = "tests/contract"
-PROMISED = (CONTRACT, "tests/backends/without_tensorflow")
-# These prove no cell of the table.
+WITHOUT = "tests/backends/without_tensorflow"
+SHORT = "not slow and not long"
 PARTS = (
     "tests/test_optimizers.py",
     "tests/test_recipes.py",
@@ -13,7 +13,16 @@ PARTS = (
     "tests/zoo/test_registry.py",
     "tests/zoo/test_torch_resnet.py",
 )
+XLA_FLAGS = (
+    # For bit-for-bit comparisons: what XLA fuses decides on the last bits
+    # where it may use AVX-512, and differs from program to program.
+    "--xla_cpu_max_isa=AVX2",
+    # Nearly all of the time is LLVM's, which optimizes programs that run for
+    # milliseconds. test_backends.py has JAX as users have it.
+    "--xla_backend_optimization_level=0",
+)
 ON_TORCH = (
+    f"-m={SHORT}",
     CONTRACT,
     # Keras itself refuses it there, in a clear sentence.
     "-k=not steps_per_execution",
@@ -26,34 +35,37 @@ pytestmark = pytest.mark.slow
 
 def run_session(run, python, backend, tmp_path, config, *words):
     cells = tmp_path / "cells.json"
-    options = ["-q", "-m", "not slow and not long", "-p", "no:cacheprovider"]
+    options = ["-q", "-p", "no:cacheprovider"]
     output = run(
         python,
         backend,
         *("-m", "pytest", *options, f"--cells={cells}", *words),
         PYTEST_ADDOPTS="",
-        # For bit-for-bit comparisons: what XLA fuses decides on the last bits
-        # where it may use AVX-512, and differs from program to program.
-        XLA_FLAGS="--xla_cpu_max_isa=AVX2",
-        # Many tests compile the same step: this halves the time on JAX.
-        JAX_COMPILATION_CACHE_DIR=str(tmp_path / "compiled"),
-        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+        XLA_FLAGS=" ".join(XLA_FLAGS),
     )
     assert " passed" in output.splitlines()[-1]
     add_cells(config, cells)
 
 
 @pytest.mark.parametrize(
-    "files",
+    ("chosen", "files"),
     [
-        pytest.param(PROMISED, id="contract"),
-        pytest.param(PARTS, id="parts", marks=pytest.mark.long),
+        pytest.param(f"cell and {SHORT}", (CONTRACT,), id="table"),
+        pytest.param(SHORT, (WITHOUT,), id="refusals"),
+        pytest.param(
+            f"not cell and {SHORT} or long",
+            (CONTRACT, WITHOUT),
+            id="rest of the contract",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(SHORT, PARTS, id="parts", marks=pytest.mark.long),
     ],
 )
 def test_on_jax_without_tensorflow(
-    jax_python, run, tmp_path, pytestconfig, files
+    jax_python, run, tmp_path, pytestconfig, chosen, files
 ):
-    run_session(run, jax_python, "jax", tmp_path, pytestconfig, *files)
+    words = (f"-m={chosen}", *files)
+    run_session(run, jax_python, "jax", tmp_path, pytestconfig, *words)
 
 
 def test_on_torch(torch_python, run, tmp_path, pytestconfig):

@@ -95,7 +95,7 @@ def test_the_table_has_every_line(planned):
     assert f"{plan.cache_bytes:,} bytes" in lines[-1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_teacher_that_is_to_be_trained_is_planned_too():
     settings = experiments.Settings(
         recipe=Recipe.preset("official").short(1, 1, 3),
