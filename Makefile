@@ -40,7 +40,7 @@ JAX_NEEDS := absl-py|grain|jax|keras|numpy|pytest
 help:
 	@echo "make demo       distill a student on embedded images, export, report"
 	@echo "make test       run every test but the long ones"
-	@echo "make test-long  run the long ones: browsers, emulators, many kills"
+	@echo "make test-long  run the long ones: browsers, kills, further cases"
 	@echo "make test-all   run both"
 	@echo "make test-fast  run the tests, stop at the first failure"
 	@echo "make table      run every test, write docs/what_works_where.md"

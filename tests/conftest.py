@@ -35,24 +35,30 @@ ROOT = Path(__file__).resolve().parent.parent
 # first, so that the processes of pytest-xdist end at about the same time.
 SLOWEST_FIRST = (
     "test_environments.py",
-    "test_kills.py",
-    "test_comparing.py",
-    "test_recovery.py",
     "test_search.py",
-    "test_backends.py",
+    "test_comparing.py",
+    "test_kills.py",
+    "test_recovery.py",
     "test_strategies.py",
-    "test_reuse.py",
-    "test_tune.py",
-    "test_examples.py",
-    "test_data_parallel.py",
-    "test_fairness.py",
-    "test_growing.py",
-    "test_commands.py",
     "test_equality.py",
+    "test_fairness.py",
+    "test_commands.py",
+    "test_tune.py",
+    "test_compression.py",
     "test_training.py",
-    "test_readme.py",
-    "test_cached_training.py",
+    "test_backends.py",
+    "test_reuse.py",
+    "test_examples.py",
     "test_tfmot.py",
+    "test_dense.py",
+    "test_readme.py",
+    "test_data.py",
+    "test_docstring_examples.py",
+    "test_growing.py",
+    "test_data_parallel.py",
+    "test_students.py",
+    "test_distill.py",
+    "test_cached_training.py",
 )
 
 
@@ -277,14 +283,17 @@ def made_once(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def few_images(tmp_path_factory) -> Path:
+def few_images(made_once) -> Path:
     """A folder of 140 embedded images: 60 to train, 20 and 60 to score."""
+    return made_once("few images", _save_few_images)
+
+
+def _save_few_images(folder: Path) -> None:
     import PIL.Image
 
     from keras_ft import data
 
     images, labels = data.load("fashion_mini").examples("test", 2000)
-    folder = tmp_path_factory.mktemp("images")
     splits = {
         "train": slice(6),
         "validation": slice(6, 8),
@@ -297,7 +306,6 @@ def few_images(tmp_path_factory) -> Path:
             for number, image in enumerate(images[labels == label][which]):
                 picture = PIL.Image.fromarray(np.uint8(image[..., 0]))
                 picture.save(place / f"{number}.png")
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -367,6 +375,38 @@ def finished_run(tmp_path_factory, made_once, distill_arguments) -> Path:
     made = made_once("tiny run", make)
     # A copy for each process: two must not have a run open at a time.
     return shutil.copytree(made, tmp_path_factory.mktemp("runs") / "tiny run")
+
+
+@pytest.fixture(scope="session")
+def toy(distill_arguments, few_images):
+    """Settings of `keras_ft.compare` for tiny networks and few images."""
+    from keras_ft import Recipe
+
+    words = dict(word[2:].split("=") for word in distill_arguments[1:3])
+    return {
+        "recipe": Recipe.preset("official").scheduled(
+            paraphrase_epochs=1, epochs=1
+        ),
+        "teacher": words["teacher"],
+        "student": words["student"],
+        "dataset": str(few_images),
+        "methods": ["none", "kd", "ft+at"],
+        "seeds": 2,
+        "export": False,
+    }
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, made_once, toy):
+    """A comparison of `toy`; tests must not change its folder."""
+    import keras_ft
+
+    made = made_once(
+        "tiny comparison", lambda folder: keras_ft.compare(folder, **toy)
+    )
+    folder = tmp_path_factory.mktemp("comparisons") / "whole"
+    # A copy, as of the finished run; all in it is done, and is only read.
+    return keras_ft.compare(shutil.copytree(made, folder), **toy)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 SMALL = ["--epochs=1", "--train_examples=128"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_quickstart(root, tmp_path):
     file = tmp_path / "student.tflite"
     more = ["--paraphrase_epochs=1", f"--out={file}"]
@@ -22,13 +22,13 @@ def test_quickstart(root, tmp_path):
     assert file.read_bytes()[4:8] == b"TFL3"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_own_transfer(root):
     output = _run(root / "examples" / "own_transfer.py", *SMALL)
     assert "similarity_loss" in output and "<- default" in output
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_cached_training(root, tmp_path):
     script = root / "examples" / "cached_training.py"
     more = [f"--cache={tmp_path / 'cache'}", "--paraphrase_epochs=1"]
@@ -42,7 +42,7 @@ def test_cached_training(root, tmp_path):
     assert "feature cache: batch" not in output
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_dense_task(root, tmp_path):
     script = root / "examples" / "dense_task" / "dense_task.py"
     out, picture = tmp_path / "found", tmp_path / "scenes.png"

@@ -11,7 +11,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def run_blocks(text):
     """Run the Python blocks of a page, one after the other."""
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    fence = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    blocks = fence.findall(text)
     assert blocks
     namespace: dict[str, object] = {}
     for number, block in enumerate(blocks, start=1):

@@ -1,4 +1,4 @@
-"""Where a run trains: one device, all of this machine, several machines."""
+"""Say where a run trains: one device, all of this machine, or several."""
 
 import contextlib
 import json

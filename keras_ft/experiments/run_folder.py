@@ -1,4 +1,4 @@
-"""One folder per run: its settings, its finished phases, its files."""
+"""Keep a run in one folder: its settings, finished phases and files."""
 
 import datetime
 import platform

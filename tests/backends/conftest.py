@@ -23,8 +23,10 @@ def torch_python() -> str:
 
 
 @pytest.fixture(scope="session")
-def run(root: Path):
+def run(root: Path, tmp_path_factory: pytest.TempPathFactory):
     """Runs an interpreter in the repository and returns what it printed."""
+    # Many programs are compiled again, within a process and by the next one.
+    compiled = tmp_path_factory.mktemp("compiled")
 
     def start(python: str, backend: str, *words: object, **environment: str):
         return subprocess.Popen(
@@ -34,6 +36,8 @@ def run(root: Path):
                 **os.environ,
                 "KERAS_BACKEND": backend,
                 "JAX_PLATFORMS": "cpu",
+                "JAX_COMPILATION_CACHE_DIR": str(compiled),
+                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
                 **environment,
             },
             stdout=subprocess.PIPE,

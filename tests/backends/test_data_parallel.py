@@ -44,6 +44,7 @@ def test_two_devices_train_like_one(jax_python, run, one_device, tmp_path):
     assert_equal(np.load(result), one_device)
 
 
+@pytest.mark.long
 @pytest.mark.cell("several processes", where=WHERE)
 def test_two_processes_train_like_one(jax_python, run, one_device, tmp_path):
     address = f"127.0.0.1:{free_port()}"

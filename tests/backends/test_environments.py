@@ -4,8 +4,8 @@ import pytest
 from what_works_where import add_cells
 
 CONTRACT = "tests/contract"
-PROMISED = (CONTRACT, "tests/backends/without_tensorflow")
-# These prove no cell of the table.
+WITHOUT = "tests/backends/without_tensorflow"
+SHORT = "not slow and not long"
 PARTS = (
     "tests/test_optimizers.py",
     "tests/test_recipes.py",
@@ -13,7 +13,14 @@ PARTS = (
     "tests/zoo/test_registry.py",
     "tests/zoo/test_torch_resnet.py",
 )
+# For bit-for-bit comparisons: what XLA fuses decides on the last bits where it
+# may use AVX-512, and differs from program to program.
+AS_USERS = "--xla_cpu_max_isa=AVX2"
+# Nearly all of the time is LLVM's, which optimizes programs that run for
+# milliseconds.
+QUICK = f"{AS_USERS} --xla_backend_optimization_level=0"
 ON_TORCH = (
+    f"-m={SHORT}",
     CONTRACT,
     # Keras itself refuses it there, in a clear sentence.
     "-k=not steps_per_execution",
@@ -24,40 +31,47 @@ ON_TORCH = (
 pytestmark = pytest.mark.slow
 
 
-def run_session(run, python, backend, tmp_path, config, *words):
+def run_session(run, python, backend, tmp_path, config, flags, *words):
     cells = tmp_path / "cells.json"
-    options = ["-q", "-m", "not slow and not long", "-p", "no:cacheprovider"]
+    options = ["-q", "-p", "no:cacheprovider"]
     output = run(
         python,
         backend,
         *("-m", "pytest", *options, f"--cells={cells}", *words),
         PYTEST_ADDOPTS="",
-        # For bit-for-bit comparisons: what XLA fuses decides on the last bits
-        # where it may use AVX-512, and differs from program to program.
-        XLA_FLAGS="--xla_cpu_max_isa=AVX2",
-        # Many tests compile the same step: this halves the time on JAX.
-        JAX_COMPILATION_CACHE_DIR=str(tmp_path / "compiled"),
-        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+        XLA_FLAGS=flags,
     )
     assert " passed" in output.splitlines()[-1]
     add_cells(config, cells)
 
 
 @pytest.mark.parametrize(
-    "files",
+    ("chosen", "files", "flags"),
     [
-        pytest.param(PROMISED, id="contract"),
-        pytest.param(PARTS, id="parts", marks=pytest.mark.long),
+        pytest.param(f"cell and {SHORT}", (CONTRACT,), QUICK, id="table"),
+        pytest.param(SHORT, (WITHOUT,), QUICK, id="refusals"),
+        pytest.param(
+            f"not cell and {SHORT} or long",
+            (CONTRACT, WITHOUT),
+            AS_USERS,
+            id="rest of the contract",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            SHORT, PARTS, AS_USERS, id="parts", marks=pytest.mark.long
+        ),
     ],
 )
 def test_on_jax_without_tensorflow(
-    jax_python, run, tmp_path, pytestconfig, files
+    jax_python, run, tmp_path, pytestconfig, chosen, files, flags
 ):
-    run_session(run, jax_python, "jax", tmp_path, pytestconfig, *files)
+    words = (flags, f"-m={chosen}", *files)
+    run_session(run, jax_python, "jax", tmp_path, pytestconfig, *words)
 
 
 def test_on_torch(torch_python, run, tmp_path, pytestconfig):
-    run_session(run, torch_python, "torch", tmp_path, pytestconfig, *ON_TORCH)
+    words = ("", *ON_TORCH)
+    run_session(run, torch_python, "torch", tmp_path, pytestconfig, *words)
 
 
 @pytest.mark.long

@@ -98,7 +98,7 @@ def predict(file, predictions):
     model = keras.models.load_model(file)
     np.save(predictions, model.predict(IMAGES, verbose=0))
     # A file from the other backend also goes on training.
-    model.fit(IMAGES, LABELS, verbose=0)
+    model.fit(IMAGES, LABELS, batch_size=8, verbose=0)
 
 
 if __name__ == "__main__":

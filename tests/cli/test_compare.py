@@ -15,19 +15,19 @@ def words(distill_arguments, few_images):
         "compare",
         *distill_arguments[1:3],
         f"--dataset={few_images}",
-        "--batch_size=32",
         "--paraphrase_epochs=1",
         "--epochs=1",
-        "--schedule=linear",
-        "--methods=none,kd",
+        "--methods=none,kd,ft+at",
         "--seeds=2",
         "--noexport",
     ]
 
 
 @pytest.fixture(scope="module")
-def folder(words, tmp_path_factory):
+def folder(words, finished, tmp_path_factory):
+    """The comparison that Python made, continued by the same words."""
     path = tmp_path_factory.mktemp("runs") / "compare"
+    shutil.copytree(finished.run_dir, path)
     assert main([*words, f"--run_dir={path}"]) == 0
     return path
 
@@ -50,7 +50,7 @@ def test_the_report_needs_nothing_else(folder):
     assert text.count("<svg") == 3 and "currentColor" in text
     for name in ("none-seed0", "kd-seed1", "KD", "plain", "One that reaches"):
         assert name in text, name
-    assert "--methods=none,kd" in text
+    assert "--methods=none,kd,ft+at" in text
     # The weights of all terms, and whose teacher it is.
     assert "recipe.at_beta" in text and "recipe.beta" in text
     assert "may have seen other images than the students" in text
@@ -68,7 +68,8 @@ def test_a_failure_is_in_the_exit_code_and_in_the_report(
         return build(self, method, *arguments)
 
     monkeypatch.setattr(trainings.Trainings, "build", built)
-    assert main([*words, f"--run_dir={tmp_path}", "--seeds=1"]) == 2
+    few = ["--methods=none,kd", "--seeds=1", f"--run_dir={tmp_path}"]
+    assert main([*words, *few]) == 2
     printed = capsys.readouterr()
     assert "2 trainings" not in printed.err
     assert "kd-seed0: MemoryError: no <room>" in printed.err

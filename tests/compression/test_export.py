@@ -187,10 +187,9 @@ def test_ranges_that_were_never_trained_are_refused(
     "name",
     [
         "resnet8",
-        "mobilenet_v2_small",
         *(
             pytest.param(name, marks=pytest.mark.long)
-            for name in ("resnet20", "wrn16_1", "vgg8")
+            for name in ("mobilenet_v2_small", "resnet20", "wrn16_1", "vgg8")
         ),
     ],
 )

@@ -45,7 +45,10 @@ assert tf.keras.__version__.startswith("3."), tf.keras.__version__
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("looked", ["looked", "not looked"])
+@pytest.mark.parametrize(
+    "looked",
+    ["looked", pytest.param("not looked", marks=pytest.mark.long)],
+)
 def test_tf_keras_and_the_environment_are_as_before(looked):
     environment = dict(os.environ)
     environment.pop("TF_USE_LEGACY_KERAS", None)

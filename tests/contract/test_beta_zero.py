@@ -12,7 +12,7 @@ OPTIMIZERS = {
     "AdamW": lambda: keras.optimizers.AdamW(0.01, weight_decay=0.01),
     "Muon": lambda: keras.optimizers.Muon(0.01),
 }
-ROWS = {"SGD": "SGD and CoupledSGD", "CoupledSGD": "SGD and CoupledSGD"}
+cell = pytest.mark.cell
 
 
 @pytest.fixture
@@ -42,14 +42,16 @@ def both(network, build, compiled, batch):
     return train
 
 
-@pytest.mark.cell("beta=0 equals student.fit()")
-@pytest.mark.cell("regularizers and dropout")
-@pytest.mark.cell("sample_weight")
+@cell("beta=0 equals student.fit()")
+@cell("regularizers and dropout")
+@cell("sample_weight")
 @pytest.mark.parametrize(
     "optimizer",
     [
-        pytest.param(name, marks=pytest.mark.cell(ROWS.get(name, name)))
-        for name in OPTIMIZERS
+        pytest.param("SGD", marks=cell("SGD and CoupledSGD")),
+        pytest.param("CoupledSGD", marks=cell("SGD and CoupledSGD")),
+        pytest.param("AdamW", marks=[cell("AdamW"), pytest.mark.long]),
+        pytest.param("Muon", marks=[cell("Muon"), pytest.mark.long]),
     ],
 )
 def test_beta_zero_with_sample_weights(both, values, same, optimizer):
@@ -59,8 +61,8 @@ def test_beta_zero_with_sample_weights(both, values, same, optimizer):
     assert losses[0] == losses[1]
 
 
-@pytest.mark.cell("beta=0 equals student.fit()")
-@pytest.mark.cell("class_weight")
+@cell("beta=0 equals student.fit()")
+@cell("class_weight")
 def test_beta_zero_with_class_weights(both, values, same):
     weights = {0: 0.0, 1: 0.5, 2: 1.0, 3: 2.5}
     alone, student, *losses = both("SGD", class_weight=weights)

@@ -35,13 +35,31 @@ def trained(build, compiled, values):
     return train
 
 
+@pytest.fixture(scope="module")
+def known():
+    """What was trained on arrays so far, by the batch that came first."""
+    return {}
+
+
 @pytest.fixture
-def as_arrays(trained, batch, same):
+def on_arrays(trained, batch, known):
+    """Trains on NumPy arrays, once for all tests."""
+
+    def train(first=0):
+        if first not in known:
+            order = [np.roll(part, -8 * first, axis=0) for part in batch]
+            known[first] = trained(*order, batch_size=8, validation=batch)
+        return known[first]
+
+    return train
+
+
+@pytest.fixture
+def as_arrays(on_arrays, trained, same):
     """Asserts that some other data trains as NumPy arrays do."""
 
     def compare(data, first=0):
-        order = [np.roll(part, -8 * first, axis=0) for part in batch]
-        expected = trained(*order, batch_size=8, validation=batch)
+        expected = on_arrays(first)
         found = trained(data, validation=data)
         same(expected[1], found[1])
         assert expected[0].keys() == found[0].keys()
@@ -53,7 +71,9 @@ def as_arrays(trained, batch, same):
 
 @pytest.mark.cell("NumPy arrays")
 @pytest.mark.cell("PyDataset")
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    "workers", [1, pytest.param(2, marks=pytest.mark.long)]
+)
 def test_pydatasets_train_as_arrays_do(as_arrays, batch, workers):
     first = 0
     if workers > 1 and keras.backend.backend() != "tensorflow":
@@ -67,7 +87,9 @@ def test_pydatasets_train_as_arrays_do(as_arrays, batch, workers):
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tf.data is TensorFlow's"
 )
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.long)]
+)
 def test_tf_data_trains_as_arrays_do(
     build, compiled, batch, values, same, xla, jit_compile
 ):
@@ -87,7 +109,14 @@ def test_tf_data_trains_as_arrays_do(
 # Keras says so at the end of every epoch on Grain, for any model.
 @pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
 @pytest.mark.cell("Grain")
-@pytest.mark.parametrize("kind", ["MapDataset", "IterDataset", "DataLoader"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "MapDataset",
+        pytest.param("IterDataset", marks=pytest.mark.long),
+        pytest.param("DataLoader", marks=pytest.mark.long),
+    ],
+)
 def test_grain_trains_as_arrays_do(as_arrays, batch, kind):
     grain = pytest.importorskip("grain", reason="grain is not installed")
     images, labels = batch
@@ -104,9 +133,9 @@ def test_grain_trains_as_arrays_do(as_arrays, batch, kind):
     as_arrays(data)
 
 
-def test_arrays_of_other_kinds_are_taken(trained, batch, same):
+def test_arrays_of_other_kinds_are_taken(on_arrays, trained, batch, same):
     images, labels = batch
-    expected = trained(images, labels, batch_size=8, validation=batch)
+    expected = on_arrays()
     tensors = [keras.ops.convert_to_tensor(part) for part in batch]
     found = trained(*tensors, batch_size=8, validation=batch)
     same(expected[1], found[1])

@@ -132,8 +132,15 @@ def test_pixels_of_no_class_are_left_out(both, pixels):
 
 
 @pytest.mark.cell("several outputs")
-@pytest.mark.parametrize("loss_by", [list, dict])
-@pytest.mark.parametrize("kind", [list, dict])
+@pytest.mark.parametrize(
+    ("kind", "loss_by"),
+    [
+        (list, list),
+        (dict, dict),
+        pytest.param(list, dict, marks=pytest.mark.long),
+        pytest.param(dict, list, marks=pytest.mark.long),
+    ],
+)
 def test_several_outputs_keep_their_losses(
     both, places, batch, kind, loss_by, values, same, tmp_path
 ):

@@ -63,7 +63,7 @@ def test_mixed_precision_follows_float32(changes, policy):
     assert distance(*kernels) < (0.02 if scaled else 0.16)
 
 
-@pytest.mark.cell("mixed_float16")
+@pytest.mark.long  # On JAX it needs the programs that users have.
 def test_the_loss_scale_saves_gradients_that_float16_cannot_hold(changes):
     # The loss shrinks a millionfold, the rate grows as much: float32 sees no
     # difference. Without a scale the gradients of activations, summed over

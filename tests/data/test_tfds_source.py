@@ -249,7 +249,7 @@ def test_a_set_to_be_fetched_by_hand_says_how(tmp_path: Path) -> None:
         data.load("imagenet2012", data_dir=tmp_path, image_size=(64, 64))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_real_cifar10(tfds_folder: Path) -> None:
     found = data.load("cifar10", data_dir=tfds_folder, validation_fraction=0)
     assert found.sizes == {

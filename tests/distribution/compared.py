@@ -1,8 +1,8 @@
 """One worker, or one device, that trains all that must end alike.
 
-python compared.py EPOCHS, with TF_CONFIG set or, for one device and Keras' own
-`fit`, without. Prints for each kind of `MODELS` the trained weights, every
-other variable of the model and the history, as JSON.
+python compared.py EPOCHS KIND..., with TF_CONFIG set or, for one device and
+Keras' own `fit`, without. Prints for each of these kinds of `MODELS` the
+trained weights, every other variable of the model and the history, as JSON.
 """
 
 import json
@@ -93,7 +93,7 @@ def compiled(kind):
     return model
 
 
-def main(epochs):
+def main(epochs, *kinds):
     workers = "TF_CONFIG" in os.environ
     # The strategy must come before anything else of TensorFlow.
     strategy = keras_ft.multi_worker.strategy() if workers else None
@@ -106,7 +106,7 @@ def main(epochs):
         "verbose": 0,
     }
     results = {}
-    for kind in MODELS:
+    for kind in kinds:
         if workers:
             with strategy.scope():
                 model = compiled(kind)
@@ -136,4 +136,4 @@ def values(variables):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -46,15 +46,13 @@ EACH_KIND = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.cell("worker killed or frozen", "resumes", "multi_worker.fit")
 @pytest.mark.parametrize(
     ("epochs", "kills"),
     [
         pytest.param(20, EACH_KIND, id="one of each kind"),
-        pytest.param(
-            60, [*killed_at_random(10)], id="ten", marks=pytest.mark.long
-        ),
+        pytest.param(60, [*killed_at_random(10)], id="ten"),
     ],
 )
 def test_kills_and_recoveries_end_with_the_same_weights(

@@ -12,9 +12,9 @@ import pytest
 EPOCHS = 10
 
 
-def one_device(script, epochs):
+def one_device(script, *words):
     done = subprocess.run(
-        [sys.executable, str(script), str(epochs)],
+        [sys.executable, str(script), *map(str, words)],
         env={k: v for k, v in os.environ.items() if k != "TF_CONFIG"},
         capture_output=True,
         text=True,
@@ -35,6 +35,8 @@ ALIKE = {
     "FT+KD": 1e-6,
     "FT, few labels": 1e-6,
 }
+# What every other model is a variation of.
+CELLS = ("phase 1", "FT, few labels")
 
 
 @pytest.mark.slow
@@ -46,13 +48,25 @@ ALIKE = {
 @pytest.mark.cell("validation_data", where="multi_worker.fit")
 @pytest.mark.cell("SGD and CoupledSGD", where="multi_worker.fit")
 @pytest.mark.cell("each loss term logged exactly", where="multi_worker.fit")
-def test_two_workers_equal_one_device(start, script):
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        pytest.param(CELLS, id="each phase"),
+        pytest.param(
+            tuple(kind for kind in ALIKE if kind not in CELLS),
+            id="other models",
+            marks=pytest.mark.long,
+        ),
+    ],
+)
+def test_two_workers_equal_one_device(start, script, kinds):
     compared = script.with_name("compared.py")
-    workers = start(EPOCHS, script=compared).results()
-    alone = one_device(compared, EPOCHS)
-    assert alone.keys() == ALIKE.keys()
+    workers = start(EPOCHS, *kinds, script=compared).results()
+    alone = one_device(compared, EPOCHS, *kinds)
+    assert alone.keys() == set(kinds)
     assert workers[0] == workers[1]
-    for kind, bound in ALIKE.items():
+    for kind in kinds:
+        bound = ALIKE[kind]
         ours, theirs = workers[0][kind], alone[kind]
         for part in ("trained", "state"):
             for mine, other in zip(ours[part], theirs[part], strict=True):
@@ -68,6 +82,7 @@ def test_two_workers_equal_one_device(start, script):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.cell("phase 1", where="multi_worker.fit")
 @pytest.mark.cell("callbacks", where="multi_worker.fit")
 @pytest.mark.cell("moving average of weights", where="multi_worker.fit")

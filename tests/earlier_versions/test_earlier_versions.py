@@ -197,7 +197,7 @@ def test_a_finished_run_is_benchmarked_and_reported(place, capsys):
     assert "features" in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_finished_run_is_a_teacher(place, capsys):
     arguments = command(place, "done")
     arguments[1] = "--teacher=done"

@@ -30,6 +30,7 @@ def test_one_teacher_pass_and_nearly_the_numbers_of_an_online_run(
 ):
     folder = tmp_path / "run"
     words = [*distill_arguments, "--views=9", f"--run_dir={folder}"]
+    words += ["--baselines=kd", "--quantization="]
     assert main(words) == 0
     about = json.loads((folder / "run.json").read_text())
     sizes = about["notes"]["dataset"]["sizes"]

@@ -166,6 +166,7 @@ def test_a_changed_setting_is_refused(copied_run, distill_arguments, capsys):
     assert "another --run_dir" in error
 
 
+@pytest.mark.long
 def test_all_students_of_a_run_start_from_the_same_weights(tmp_path, photos):
     """What steps as small as these leave is what training began with."""
     images, teacher = photos

@@ -96,7 +96,7 @@ def test_the_table_has_every_line(planned):
     assert any(line.startswith("Training images: crop+flip") for line in lines)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_teacher_that_is_to_be_trained_is_planned_too():
     settings = experiments.Settings(
         recipe=Recipe.preset("official").short(1, 1, 3),

@@ -101,7 +101,9 @@ def uninterrupted(tmp_path_factory):
     return train_tiny(tmp_path_factory.mktemp("whole"), TinyData())
 
 
-@pytest.mark.parametrize("killed_in_epoch", [1, 2])
+@pytest.mark.parametrize(
+    "killed_in_epoch", [1, pytest.param(2, marks=pytest.mark.long)]
+)
 def test_a_killed_training_continues_bit_for_bit(
     tmp_path, uninterrupted, killed_in_epoch
 ):

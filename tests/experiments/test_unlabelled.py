@@ -43,6 +43,7 @@ def test_nothing_is_noted_where_all_have_labels(finished_run):
     assert "labelled_examples" not in content["notes"]["dataset"]
 
 
+@pytest.mark.long
 def test_a_comparison(arguments, few_images, tmp_path):
     teacher, student = (a.partition("=")[2] for a in arguments[1:3])
     recipe = Recipe.preset("official").short(1, 1).scheduled(batch_size=10)

@@ -50,7 +50,11 @@ def test_int8_io_takes_a_camera_s_bytes(
 
 @needs_litert_quantizer
 @pytest.mark.parametrize(
-    "quantization, share", [("dynamic_wi8", 0.75), ("dynamic_wi4", 0.65)]
+    "quantization, share",
+    [
+        ("dynamic_wi8", 0.75),
+        pytest.param("dynamic_wi4", 0.65, marks=pytest.mark.long),
+    ],
 )
 def test_litert_quantizer_s_files_pass_the_same_gate(
     exported,

@@ -13,7 +13,7 @@ tf_keras = pytest.importorskip("tf_keras", reason="tf_keras is not installed")
 SHAPE = (8, 8, 3)
 # They have more of the blocks that resnet20 and wrn16_1 have.
 DEEPER = ("resnet32", "resnet44", "resnet56", "resnet110", "wrn40_1", "wrn40_2")
-SLOW_APPLICATION = pytest.param("EfficientNetB0", marks=pytest.mark.slow)
+SLOW_APPLICATION = pytest.param("EfficientNetB0", marks=pytest.mark.long)
 
 
 def _as_if_trained(model):
@@ -63,7 +63,7 @@ def test_a_zoo_network_keeps_its_names_weights_and_outputs(name):
     assert check_same_outputs(ours, theirs) < 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted({*zoo.names()} - {*DEEPER}))
 def test_every_zoo_network_is_bridged(name, assert_same_answers):
     model = _as_if_trained(zoo.build(name))

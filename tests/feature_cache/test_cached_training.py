@@ -77,7 +77,9 @@ def train(phase1, model, source, epochs=3):
     return first, second
 
 
-@pytest.mark.parametrize("soft_targets", [False, True])
+@pytest.mark.parametrize(
+    "soft_targets", [True, pytest.param(False, marks=pytest.mark.long)]
+)
 def test_a_float32_cache_trains_as_the_live_teacher(data, soft_targets):
     phase1, model, _ = models(soft_targets)
     live = train(phase1, model, data)

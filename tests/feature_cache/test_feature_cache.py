@@ -73,7 +73,7 @@ def test_smaller_types_are_within_the_stated_error(dtype, teacher, data, build):
     ("dtype", "batch_size", "augment", "drop_remainder"),
     [
         ("float32", 7, "crop+flip", False),
-        ("float32", 16, "none", True),
+        pytest.param("float32", 16, "none", True, marks=pytest.mark.long),
         ("float32", 7, "crop+mixup+cutmix", False),
         ("int8", 7, "flip+randaugment", True),
     ],
@@ -285,7 +285,9 @@ def test_images_the_teacher_cannot_take_are_refused(teacher, make_data, build):
         build(None, teacher, make_data(size=12))
 
 
-@pytest.mark.parametrize("kind", ["memory", "disk", "lazy"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("memory", marks=pytest.mark.long), "disk", "lazy"]
+)
 def test_images_that_come_several_times_have_a_row_each(
     kind, tmp_path, teacher, make_data, build
 ):

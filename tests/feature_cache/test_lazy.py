@@ -271,7 +271,9 @@ def test_a_full_disk_is_refused_in_the_step(teacher, lazy, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["plain", "lazy"])
+@pytest.mark.parametrize(
+    "how", ["lazy", pytest.param("plain", marks=pytest.mark.long)]
+)
 def test_a_script_that_ends_in_the_middle_of_an_epoch_ends(how, tmp_path):
     code = f"""
 import keras

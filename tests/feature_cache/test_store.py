@@ -47,7 +47,14 @@ def test_an_interrupted_build_continues(
 
 
 @pytest.mark.slow
-def test_a_killed_build_continues(tmp_path, build, blocks_of, small_blocks):
+@pytest.mark.parametrize(
+    "kills",
+    # In the first batch nothing is kept; in the eighth, seven are.
+    [(8,), pytest.param((1, 8), marks=pytest.mark.long)],
+)
+def test_a_killed_build_continues(
+    tmp_path, build, blocks_of, small_blocks, kills
+):
     data = keras_ft.data.load("fashion_mini", train_examples=96, batch_size=32)
     image = keras.Input((28, 28, 1))
     x = keras.layers.Conv2D(4, 5, strides=4, name="tap")(image)
@@ -57,14 +64,14 @@ def test_a_killed_build_continues(tmp_path, build, blocks_of, small_blocks):
     teacher.save(path)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     build(whole, teacher, data)
-    for batches in (1, 8):
+    for batches in kills:
         done = subprocess.run(
             [sys.executable, SCRIPT, "build", path, killed, str(batches)],
             capture_output=True,
             text=True,
         )
         assert done.returncode == -signal.SIGKILL, done.stderr
-    # Nothing of the first, seven of the second; the eighth was in the making.
+    # The eighth was in the making.
     assert len(blocks_of(killed)) == 7
     build(killed, teacher, data)
     assert blocks_of(killed) == blocks_of(whole)

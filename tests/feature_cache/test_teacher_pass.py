@@ -42,8 +42,15 @@ def _features(cache):
     )
 
 
-@pytest.mark.parametrize("logits", [False, True])
-@pytest.mark.parametrize("gains", [False, True])
+@pytest.mark.parametrize(
+    ("gains", "logits"),
+    [
+        (True, True),
+        pytest.param(True, False, marks=pytest.mark.long),
+        pytest.param(False, True, marks=pytest.mark.long),
+        (False, False),
+    ],
+)
 def test_a_folded_teacher_fills_a_cache(
     gains, logits, teacher, data, build, said, monkeypatch
 ):
@@ -84,7 +91,7 @@ def test_none_folds_nothing(teacher, data, build, said):
     assert said[0].endswith('the teacher runs as it is: acceleration="none"')
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_image_is_near_enough_in_bfloat16():
     """Some are farther off than storing may cost, which is a smaller limit."""
     teacher = zoo.pretrained("fashion_mini")

@@ -4,8 +4,8 @@ A test that proves a cell carries `@pytest.mark.cell(row, says, where)`; the
 cell exists only if every such test of the session passed. At the end of a
 session the committed table is compared with the cells that were seen, and a
 difference fails the session; `--write-table` writes the table instead.
-`--cells=FILE` dumps the cells as JSON, for a session in another environment
-whose cells are added by `add_cells`.
+`--cells=FILE` dumps as JSON the cells and those of deselected tests, for a
+session in another environment whose cells are added by `add_cells`.
 """
 
 import json
@@ -165,7 +165,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     seen, wrong = _seen(session.config)
     if file := session.config.getoption("--cells"):
-        content = [[*key, says] for key, says in sorted(seen.items())]
+        content = {
+            "cells": [[*key, says] for key, says in sorted(seen.items())],
+            "left_out": sorted(session.config.stash[_LEFT_OUT]),
+        }
         Path(file).write_text(json.dumps(content))
     elif session.config.getoption("--write-table"):
         TABLE.write_text(HEAD + _markdown(seen), "utf-8")
@@ -181,9 +184,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def add_cells(config: pytest.Config, path: Path) -> None:
-    """Adds the cells that another session dumped with `--cells`."""
-    for row, where, says in json.loads(path.read_text()):
+    """Adds what another session dumped with `--cells`."""
+    content = json.loads(path.read_text())
+    for row, where, says in content["cells"]:
         _add(config, row, where, says)
+    config.stash[_LEFT_OUT].update(map(tuple, content["left_out"]))
 
 
 def _cell(mark: pytest.Mark) -> tuple[str, str, str]:

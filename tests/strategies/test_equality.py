@@ -11,6 +11,7 @@ from keras_ft import CoupledSGD
 from keras_ft import transfers
 
 cell = functools.partial(pytest.mark.cell, where="MirroredStrategy")
+long = pytest.mark.long
 optimizers = keras.optimizers
 
 # Weights after 51 steps differ by the order in which sums are taken.
@@ -69,7 +70,9 @@ def test_every_number_in_the_logs(pair):
 
 
 @cell("teacher and paraphraser unchanged")
-@pytest.mark.parametrize("acceleration", ["auto", "none"])
+@pytest.mark.parametrize(
+    "acceleration", ["auto", pytest.param("none", marks=long)]
+)
 def test_teacher_and_paraphraser_never_change(
     pair, on_both, images, values, acceleration
 ):
@@ -134,13 +137,17 @@ CASES = {
 @pytest.mark.parametrize(
     "case",
     [
-        "p=1",
+        pytest.param("p=1", marks=long),
         pytest.param("Adam", marks=[cell("Adam"), cell("class_weight")]),
-        pytest.param("AdamW", marks=[cell("AdamW"), cell("tf.data")]),
-        pytest.param("Muon", marks=[cell("Muon"), cell("PyDataset")]),
+        pytest.param("AdamW", marks=[cell("AdamW"), cell("tf.data"), long]),
+        pytest.param("Muon", marks=[cell("Muon"), cell("PyDataset"), long]),
         pytest.param(
             "use_ema",
-            marks=[cell("moving average of weights"), cell("validation_split")],
+            marks=[
+                cell("moving average of weights"),
+                cell("validation_split"),
+                long,
+            ],
         ),
     ],
 )
@@ -169,7 +176,9 @@ def test_synchronized_batch_normalization(on_both, gap):
             "mixed_float16", 1e-3, marks=cell("mixed_float16", "<= 1e-3")
         ),
         pytest.param(
-            "mixed_bfloat16", 1e-2, marks=cell("mixed_bfloat16", "<= 1e-2")
+            "mixed_bfloat16",
+            1e-2,
+            marks=[cell("mixed_bfloat16", "<= 1e-2"), long],
         ),
     ],
 )
@@ -203,7 +212,9 @@ def test_beta_zero_trains_like_the_student_alone(
     "settings",
     [
         {"gradient_accumulation_steps": 2},
-        {"use_ema": True, "ema_overwrite_frequency": 2},
+        pytest.param(
+            {"use_ema": True, "ema_overwrite_frequency": 2}, marks=long
+        ),
     ],
 )
 def test_conditional_updates_run_eagerly(on_both, gap, settings):

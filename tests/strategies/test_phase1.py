@@ -30,7 +30,9 @@ def train_paraphraser(network, images, values):
 
 
 @pytest.mark.cell("phase 1", where="MirroredStrategy")
-@pytest.mark.parametrize("acceleration", ["auto", "none"])
+@pytest.mark.parametrize(
+    "acceleration", ["auto", pytest.param("none", marks=pytest.mark.long)]
+)
 def test_two_replicas_equal_one_device(
     train_paraphraser, strategy, images, values, gap, acceleration
 ):

@@ -1,6 +1,10 @@
 """A search of seconds: tiny networks on a few embedded images."""
 
+import functools
+import shutil
+
 import keras
+import keras_tuner
 import pytest
 
 import keras_ft
@@ -18,45 +22,72 @@ def network(channels: int) -> keras.Model:
 
 
 @pytest.fixture(scope="session")
-def data():
-    """128 training images in two batches."""
-    return keras_ft.data.load("fashion_mini", batch_size=64, train_examples=128)
+def data(few_images):
+    """60 training images in three batches."""
+    return keras_ft.data.load(few_images, batch_size=20)
 
 
-@pytest.fixture
-def teacher():
+def new_teacher():
     """An untrained teacher; nothing here depends on how good it is."""
     keras.utils.set_random_seed(1)
     return network(12)
 
 
 @pytest.fixture
-def hypermodel(teacher, data, tmp_path):
-    """Makes hypermodels that share a `cache_dir`."""
+def teacher():
+    return new_teacher()
 
-    def make(**changes):
-        arguments = {
-            "rates": (0.5, 1.0),
-            "recipe": keras_ft.Recipe.preset("official").short(1, EPOCHS),
-            "views": 1,
-            "echo": None,
-        }
-        return keras_ft.tuner.FactorTransferHyperModel(
-            teacher,
-            changes.pop("student", lambda hp: network(8)),
-            data,
-            tmp_path / "cache",
-            **(arguments | changes),
-        )
 
-    return make
+def new_hypermodel(teacher, data, cache, **changes):
+    arguments = {
+        "rates": (0.5, 1.0),
+        "recipe": keras_ft.Recipe.preset("official").short(1, EPOCHS),
+        "views": 1,
+        "echo": None,
+    }
+    return keras_ft.tuner.FactorTransferHyperModel(
+        teacher,
+        changes.pop("student", lambda hp: network(8)),
+        data,
+        cache,
+        **(arguments | changes),
+    )
 
 
 @pytest.fixture
-def search_words(tmp_path):
+def hypermodel(teacher, data, tmp_path):
+    """Makes hypermodels that share a `cache_dir`."""
+    return functools.partial(new_hypermodel, teacher, data, tmp_path / "cache")
+
+
+@pytest.fixture(scope="session")
+def searched(data, tmp_path_factory):
+    """The `cache_dir` of a finished search for one rate; to be copied."""
+    # As a test's: layers are numbered from the start.
+    keras.utils.clear_session(free_memory=False)
+    folder = tmp_path_factory.mktemp("searched")
+    model = new_hypermodel(new_teacher(), data, folder / "cache", rates=(0.5,))
+    keras_tuner.GridSearch(
+        model,
+        objective="val_accuracy",
+        seed=1,
+        directory=folder / "search",
+        overwrite=True,
+    ).search(verbose=0)
+    return folder / "cache"
+
+
+@pytest.fixture
+def searched_before(searched, tmp_path):
+    """The cache of `hypermodel` holds a finished search for rate 0.5."""
+    return shutil.copytree(searched, tmp_path / "cache")
+
+
+@pytest.fixture
+def search_words(tmp_path, few_images):
     """`keras-ft tune` on the same networks, less --run_dir."""
     keras.utils.set_random_seed(1)
-    words = ["tune", "--train_examples=128", "--batch_size=64"]
+    words = ["tune", f"--dataset={few_images}", "--batch_size=20"]
     for name, channels in (("teacher", 12), ("student", 8)):
         path = tmp_path / f"{name}.keras"
         network(channels).save(path)

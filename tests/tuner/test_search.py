@@ -36,10 +36,11 @@ def test_a_sweep_over_the_rate(hypermodel, search, monkeypatch, tmp_path):
         return add(self, view, added, errors)
 
     monkeypatch.setattr(FolderStore, "add", counted)
-    model = hypermodel(rates=RATES)
+    rates = (0.5, 1.0)
+    model = hypermodel(rates=rates)
     tuner = search(keras_tuner.GridSearch, model)
     found = model.results(tuner)
-    assert [row["rate"] for row in found] == list(RATES)
+    assert [row["rate"] for row in found] == list(rates)
     assert {row["status"] for row in found} == {"COMPLETED"}
     assert all(0 <= row["score"] <= 1 for row in found)
     # One teacher pass: every row of the one view, of validation and of test
@@ -47,7 +48,7 @@ def test_a_sweep_over_the_rate(hypermodel, search, monkeypatch, tmp_path):
     assert len(set(rows)) == len(rows)
     assert len(rows) == sum(model.data.sizes.values())
     assert model.prepare().teacher.weights == []
-    assert len(list(tmp_path.glob("cache/paraphrasers/*/"))) == len(RATES)
+    assert len(list(tmp_path.glob("cache/paraphrasers/*/"))) == len(rates)
     _check_best(model, tuner)
 
 
@@ -127,7 +128,12 @@ def test_hyperband_goes_on_where_a_shorter_trial_ended(
 
 
 @pytest.mark.parametrize(
-    "kind", [keras_tuner.RandomSearch, keras_tuner.BayesianOptimization]
+    "kind",
+    [
+        keras_tuner.RandomSearch,
+        # tests/tuner/test_tune.py has it, through the command.
+        pytest.param(keras_tuner.BayesianOptimization, marks=pytest.mark.long),
+    ],
 )
 def test_other_tuners_and_other_parameters(hypermodel, search, kind):
     model = hypermodel(

@@ -94,7 +94,16 @@ def test_a_search_leaves_table_report_and_student(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tuner", ["random", "bayesian", "hyperband"])
+@pytest.mark.parametrize(
+    "tuner",
+    [
+        "bayesian",
+        *(
+            pytest.param(tuner, marks=pytest.mark.long)
+            for tuner in ("random", "hyperband")
+        ),
+    ],
+)
 def test_the_other_tuners_take_a_range_of_betas(search_words, tmp_path, tuner):
     folder = tmp_path / "run"
     words = ["--rates=0.5", "--betas=50..5000", f"--tuner={tuner}"]

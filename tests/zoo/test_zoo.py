@@ -22,7 +22,11 @@ MODELS = (
     ("vgg13", None),
     ("mobilenet_v2_small", None),
 )
-SHAPES = ((28, 28, 1), (32, 32, 3), (40, 36, 3))
+SHAPES = (
+    (28, 28, 1),
+    pytest.param((32, 32, 3), marks=pytest.mark.long),
+    (40, 36, 3),
+)
 LAST = {"vgg8": "stage4", "vgg13": "stage4"}
 
 every_model = pytest.mark.parametrize(("name", "shortcut"), MODELS)

@@ -1,4 +1,4 @@
-"""One call: a folder that an Android developer can start from."""
+"""Write a folder that an Android developer can start from, in one call."""
 
 import dataclasses
 import re

@@ -56,6 +56,7 @@ def test_help_and_version_need_nothing(capsys):
     assert keras_ft.__version__ in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_embedded_images_train_the_shipped_teachers_student():
     data = keras_ft.data.arrays("fashion_mini", train_examples=64)
     teacher = keras_ft.zoo.pretrained("fashion_mini")

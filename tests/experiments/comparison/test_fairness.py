@@ -167,7 +167,7 @@ def test_a_broken_export_leaves_the_accuracy(tmp_path, few, monkeypatch):
     assert f"{100 * failed.accuracy:.1f}" in row and row.count("failed") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_export_by_hand_changes_no_result(tmp_path, few, monkeypatch):
     # An export by hand measures fewer images than these have.
     few |= {"dataset": "fashion_mini", "train_examples": 64, "export": True}
@@ -180,7 +180,7 @@ def test_an_export_by_hand_changes_no_result(tmp_path, few, monkeypatch):
     assert after == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_methods_start_alike_and_seeds_do_not(tmp_path, photos):
     """With a student of the zoo, which every training makes anew."""
     images, teacher = photos

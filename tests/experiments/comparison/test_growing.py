@@ -24,7 +24,7 @@ def interrupt_after(monkeypatch, count):
     monkeypatch.setattr(trainings.Trainings, "build", built)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_methods_may_follow_where_a_cache_was_left(tmp_path, toy, monkeypatch):
     few = toy | {"methods": ["at", "ft"], "seeds": 1}
     with monkeypatch.context() as patch:
