@@ -130,12 +130,13 @@ def collect():
                     "seeds": len(ours),
                 }
             )
-            if row["over_plain"] is not None:
-                names = ("mean", "low", "high")
-                gain = {name: row["over_plain"][name] for name in names}
-                gains.setdefault(row["method"], []).append(
-                    {"labels": labels, **gain}
-                )
+            over = {
+                name: row[f"over_{name}"] and interval_of(row[f"over_{name}"])
+                for name in ("plain", "kd")
+            }
+            gains.setdefault(row["method"], []).append(
+                {"labels": labels, **over}
+            )
     about = next(iter(found.values()))["about"]
     names = ("dataset", "teacher", "student", "epochs")
     setting = {name: about[name] for name in names}
@@ -143,6 +144,10 @@ def collect():
         few_labels.FILE,
         {"setting": setting, "methods": methods, "gains": gains},
     )
+
+
+def interval_of(difference):
+    return {name: difference[name] for name in ("mean", "low", "high")}
 
 
 def choose_beta():

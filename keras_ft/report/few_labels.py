@@ -27,8 +27,9 @@ class Measured:
         setting: `dataset`, `teacher`, `student` and `epochs` of the runs.
         methods: By name, a row per number of labels: `labels`, `mean` and
             `deviation` of the test accuracy (0 to 1), `seeds`.
-        gains: By name, a row per number of labels: `labels`, and `mean`,
-            `low` and `high` of the difference to labels only, in points.
+        gains: By name, a row per number of labels: `labels`, and over labels
+            only (`plain`) and over `kd` the paired difference in points,
+            `mean`, `low` and `high` of its 95 % interval.
     """
 
     setting: Mapping[str, str]
@@ -49,22 +50,22 @@ class Measured:
         return cls(setting, content["methods"], content["gains"])
 
     def gain(self, method: str, labels: int) -> str | None:
-        """Return a sentence on a method's gain over labels only, if known."""
-        rows = [
-            row for row in self.gains.get(method, []) if row["labels"] == labels
-        ]
-        if not rows:
-            return None
-        (found,) = rows
-        (seeds,) = (
-            row["seeds"]
-            for row in self.methods[method]
-            if row["labels"] == labels
+        """Return what the seeds say of a method, if they were measured."""
+        known = zip(
+            self.methods.get(method, []),
+            self.gains.get(method, []),
+            strict=True,
         )
-        return (
-            f"Over {seeds} seeds it is {found['mean']:+.1f} points, 95 % "
-            f"interval {found['low']:.1f} to {found['high']:.1f}."
-        )
+        for row, over in known:
+            if row["labels"] == labels and over["plain"] is not None:
+                said = (
+                    f"Over {row['seeds']} seeds the gain is "
+                    f"{_interval(over['plain'])}"
+                )
+                if over["kd"] is not None:
+                    said += f", and over KD {_interval(over['kd'])}"
+                return f"{said}."
+        return None
 
     def picture(self, own: Mapping[str, tuple[int, float]]) -> str:
         """Return the SVG of accuracy over labels, a line per method.
@@ -121,3 +122,11 @@ class Measured:
 
 def _title(method: str) -> str:
     return "labels only" if method == "none" else parse(method).title
+
+
+def _interval(difference: Mapping[str, float]) -> str:
+    low, high = difference["low"], difference["high"]
+    return (
+        f"{difference['mean']:+.1f} points (95 % interval {low:+.1f} to "
+        f"{high:+.1f})"
+    )
