@@ -18,11 +18,9 @@ the 500 validation images, with other seeds than those of the results.
 """
 
 import json
-import os
 import statistics
-import subprocess
-import sys
 
+import compared
 import kept_runs
 from absl import app
 from absl import flags
@@ -56,14 +54,7 @@ def compare(name, methods, **more):
     if kept_runs.TOY.value:
         words = [w for w in words if "labelled_examples" not in w] + TOY
         words.append("--labelled_examples=64")
-    run_dir = kept_runs.folder("few_labels") / name
-    run_dir.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(
-        [sys.executable, "-m", "keras_ft", *words, f"--run_dir={run_dir}"],
-        env={**os.environ, **kept_runs.OF_A_RUN},
-        check=True,
-    )
-    found = json.loads((run_dir / "comparison.json").read_text("utf-8"))
+    _, found = compared.run(words, kept_runs.folder("few_labels") / name)
     return words, found
 
 
@@ -77,20 +68,6 @@ def main(_):
     words, found = compare(
         LABELS.value, METHODS.value, export=str(EXPORT.value).lower()
     )
-    lines = [
-        "| method | test accuracy | int8 | over labels only | over KD |",
-        "|---|---|---|---|---|",
-    ]
-    for method in found["methods"]:
-        ours = [
-            t for t in found["trainings"] if t["method"] == method["method"]
-        ]
-        lines.append(
-            f"| {method['method']} | {spread(ours, 'accuracy')} | "
-            f"{spread(ours, 'int8_accuracy')} | "
-            f"{interval(method['over_plain'])} | "
-            f"{interval(method['over_kd'])} |"
-        )
     about = found["about"]
     text = (
         f"# Few labels: {about['labelled_examples']:,} of "
@@ -100,7 +77,7 @@ def main(_):
         f"{about['teacher_accuracy']:.2%}. Differences are paired, in points, "
         "with their 95 % interval (Student's t over the seeds). Labels only "
         "(none) trains on the labelled images alone, in as many steps of as "
-        "many images.\n\n" + "\n".join(lines) + "\n"
+        "many images.\n\n" + compared.table(found)
     )
     kept_runs.write(
         f"few_labels_{LABELS.value}", {"words": words, **found}, text
@@ -159,7 +136,7 @@ def choose_beta():
         )
         results[beta] = found["trainings"]
         cells = [
-            spread(
+            compared.spread(
                 [t for t in found["trainings"] if t["method"] == method],
                 "validation_last",
             )
@@ -172,25 +149,6 @@ def choose_beta():
         "validation images after the last epoch.\n\n" + "\n".join(lines) + "\n"
     )
     kept_runs.write(f"few_labels_{LABELS.value}_beta", results, text)
-
-
-def spread(trainings, field):
-    """Return mean and deviation of an accuracy, in percent."""
-    values = [100 * t[field] for t in trainings if t[field] is not None]
-    if not values:
-        return "-"
-    mean = f"{statistics.fmean(values):.2f}"
-    return f"{mean} ± {statistics.stdev(values):.2f}" if values[1:] else mean
-
-
-def interval(difference):
-    """Return a difference with its interval, in points."""
-    if difference is None:
-        return "-"
-    text = f"{difference['mean']:+.2f}"
-    if difference["low"] is not None:
-        text += f" [{difference['low']:+.2f}, {difference['high']:+.2f}]"
-    return text
 
 
 if __name__ == "__main__":

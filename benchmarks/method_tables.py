@@ -13,12 +13,10 @@ benchmarks/results/. They are short runs: the student learns for 20 epochs of
 4,500 images, 4 of 45,000, and 6 of 4,500.
 """
 
-import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+import compared
 import kept_runs
 from absl import app
 from absl import flags
@@ -64,18 +62,11 @@ def main(_):
     if task == "cifar10":
         where = [f"--data_dir={DATA_DIR.value}", f"--teacher={TEACHER.value}"]
         shown = [*words, f"--teacher={Path(TEACHER.value).name}"]
-    run_dir = kept_runs.folder("method_tables") / task
-    run_dir.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "keras_ft", *words, *where]
-        + [f"--run_dir={run_dir}"],
-        env={**os.environ, **kept_runs.OF_A_RUN},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
     name, file = NAMES[words[0]]
-    found = json.loads((run_dir / file).read_text("utf-8"))
+    run_dir = kept_runs.folder("method_tables") / task
+    done, found = compared.run(
+        [*words, *where], run_dir, file, stdout=subprocess.PIPE, text=True
+    )
     text = (
         f"# Short run: {task}\n\n`keras-ft {' '.join(shown)}` says:\n\n"
         f"```\n{last_words(done.stdout)}\n```\n{times(found)}"
