@@ -60,7 +60,7 @@ def define(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_boolean(
         "all_labels",
         False,
-        "Keep all labels.",
+        "Keep the labels of all training images.",
         flag_values=values,
     )
     flags.define_augment(values)

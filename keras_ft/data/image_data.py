@@ -107,7 +107,7 @@ class ImageData:
         Example:
 
         >>> data = keras_ft.data.load("fashion_mini", labelled_examples=500)
-        >>> student.fit(data.labelled_only().train, epochs=1)
+        >>> history = student.fit(data.labelled_only().train, epochs=1)
         """
         if not self.has_unlabelled:
             return self

@@ -201,7 +201,9 @@ class Distiller(FrozenTeacherModel):
         total = self._task_loss(x, y, outputs, sample_weight, training, known)
         task = total - regularization
         parts = {"task_loss": task}
-        if known is not None and losses.replicas() > 1:
+        # In validation workers may have unlike numbers of batches, and one
+        # that waits for the other's counts would wait for ever.
+        if known is not None and training and losses.replicas() > 1:
             task = task * losses.share_of_all(known)
             total = task + regularization
         if self.task_weight != 1.0:

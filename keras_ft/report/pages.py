@@ -146,8 +146,8 @@ def about_labels(images: int, labelled: int) -> str:
     return (
         f"Of the {images:,} training images {labelled:,} have a label. Every "
         "image takes part in the distillation terms. Training on labels only "
-        "used the labelled images alone, in as many batches, and so saw each "
-        "of them oftener."
+        "had other batches than the rest: as many, of the labelled images "
+        "alone, so that it saw each of them oftener."
     )
 
 

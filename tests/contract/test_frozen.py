@@ -117,11 +117,13 @@ def test_phase_1_in_inference_changes_nothing(
     model.compile("sgd")
     before = values(model)
     assert len(before) > len(model.teacher.variables)
-    error = model.evaluate(batch[0], **ARGUMENTS)
+    logs = model.evaluate(batch[0], **ARGUMENTS)
     assert_folded_as_asked(model, acceleration)
-    assert model.test_on_batch(batch[0]) == pytest.approx(error, rel=1e-5)
+    assert model.test_on_batch(batch[0]) == pytest.approx(logs, rel=1e-5)
+    error, variance_kept = logs
     errors = model.predict(batch[0], **ARGUMENTS)
     assert errors.mean() == pytest.approx(error, rel=1e-5)
+    assert variance_kept <= 1
     same(before, values(model))
 
 

@@ -75,10 +75,11 @@ def test_two_workers_equal_one_device(start, script, kinds):
                 )
         assert ours["history"].keys() == theirs["history"].keys()
         for name, logged in theirs["history"].items():
-            assert ours["history"][name] == pytest.approx(logged, rel=1e-4), (
-                kind,
-                name,
-            )
+            # A share of variance passes through 0, where nothing is relative.
+            near = 1e-6 if "variance_kept" in name else None
+            assert ours["history"][name] == pytest.approx(
+                logged, rel=1e-4, abs=near
+            ), (kind, name)
 
 
 @pytest.mark.slow

@@ -76,8 +76,11 @@ def test_the_report_says_so(balanced_run):
 
 
 class _Data:
+    has_unlabelled = False
+
     def __init__(self, batch):
         self.batch = batch
+        self.validation = self.train_from(0)
 
     def train_from(self, epoch):
         import tensorflow as tf

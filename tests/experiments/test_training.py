@@ -24,6 +24,7 @@ class TinyData:
     """The part of `data.load`'s result that training uses."""
 
     steps_per_epoch = 4
+    has_unlabelled = False
 
     def __init__(self):
         self.validation = tf.data.Dataset.from_tensors(self._batch(0, 99))
