@@ -368,8 +368,8 @@ def paraphrase_views(settings: Settings, data: Any, tap: Tap) -> int | None:
     if asked is None or settings.views is not None or None in tap.shape:
         return None
     views = min(asked, epochs)
-    rows = views * data.rows("train") + data.sizes["validation"]
-    rows += data.sizes["test"]
+    rows = views * data.rows("train")
+    rows += data.rows("validation") + data.rows("test")
     size = _FLOAT16_BYTES * rows * math.prod(n for n in tap.shape if n)
     return views if size <= _MOST_BYTES else None
 

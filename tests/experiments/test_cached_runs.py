@@ -135,7 +135,8 @@ def test_what_the_size_of_the_data_decides(
 def test_large_features_are_not_kept_unasked():
     asked = {"recipe": OFFICIAL, "teacher": "fashion_mini"}
     settings = experiments.Settings(**asked, paraphrase_views=4)
-    data = SimpleNamespace(sizes={"train": 900, "validation": 0, "test": 400})
+    rows = {"train": 900, "validation": 0, "test": 400}
+    data = SimpleNamespace(rows=rows.get)
     # 4,000 rows of float16.
     for shape, views in (
         ((7, 7, 64), 4),
