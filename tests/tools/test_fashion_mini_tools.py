@@ -75,9 +75,9 @@ def test_the_teacher_is_saved_plain_and_unchanged(
     labels = embedded["train_labels"][:256]
     model = train.network()
     before = model.get_weights()
-    train.train(model, train.batches(images, labels, train=True), 1, 0.1)
+    train.train(model, train.batches(images, labels, train=True), 1)
     assert not np.array_equal(before[0], model.get_weights()[0])
-    facts = train.provenance(epochs=1, finish_epochs=1, seed=0)
+    facts = train.provenance(epochs=1, seed=0)
     train.save(model, tmp_path, facts)
     loaded = keras.models.load_model(tmp_path / "fashion_mini.keras")
     assert not loaded.compiled and loaded.losses == []
