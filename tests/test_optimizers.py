@@ -75,6 +75,7 @@ def test_negative_weight_decay_is_refused():
         CoupledSGD(0.1, weight_decay=-1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="TensorFlow's own leak"
 )

@@ -19,6 +19,7 @@ def run_blocks(text):
         exec(compile(block, f"block {number}", "exec"), namespace)
 
 
+@pytest.mark.long
 def test_the_python_blocks_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_blocks(README)

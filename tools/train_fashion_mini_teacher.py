@@ -46,7 +46,7 @@ def batches(
         normalization=normalization.FASHION_MNIST,
         batch_size=BATCH_SIZE,
         seed=seed,
-        augment=train,
+        augment="crop+flip" if train else "none",
         drop_remainder=train,
     )
 

@@ -35,6 +35,7 @@ def assert_equal(found, expected):
 @pytest.mark.cell("NumPy arrays", where=WHERE)
 @pytest.mark.cell("SGD and CoupledSGD", where=WHERE)
 # The statistics are those of the whole batch, not of each device's share.
+@pytest.mark.long
 @pytest.mark.cell("batch normalization", where=WHERE)
 @pytest.mark.cell("teacher and paraphraser unchanged", where=WHERE)
 def test_two_devices_train_like_one(jax_python, run, one_device, tmp_path):

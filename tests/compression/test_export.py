@@ -138,6 +138,7 @@ def test_8_bits_are_not_written_as_something_else(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_zeros_and_clusters_arrive_in_the_file(
     student, data, write_file, tmp_path
 ):

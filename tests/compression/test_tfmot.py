@@ -44,6 +44,7 @@ assert tf.keras.__version__.startswith("3."), tf.keras.__version__
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "looked",

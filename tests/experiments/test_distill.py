@@ -238,7 +238,9 @@ def test_the_augmentation_is_kept_unless_it_always_was(changes, kept):
     assert search.configuration().get("augment") == kept
 
 
-@pytest.mark.parametrize("views", [None, 2])
+@pytest.mark.parametrize(
+    "views", [pytest.param(None, marks=pytest.mark.long), 2]
+)
 def test_mixed_labels_train_every_phase(distill_arguments, tmp_path, views):
     words = [*distill_arguments, f"--run_dir={tmp_path}/run"]
     words += ["--augment=crop+randaugment+mixup+cutmix", "--quantization=none"]

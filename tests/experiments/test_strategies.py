@@ -107,6 +107,7 @@ def assert_same_run(folder, alone):
     assert content["configuration"]["recipe"]["beta"] == 5
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_devices_of_one_machine(arguments, alone, tmp_path):
     command = [sys.executable, "-c", MIRRORED]
@@ -114,6 +115,7 @@ def test_two_devices_of_one_machine(arguments, alone, tmp_path):
     assert_same_run(tmp_path / "run", alone)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "moment",

@@ -32,6 +32,7 @@ def test_a_finished_search_is_not_trained_again(hypermodel, search, fits):
     assert fits == ["FactorTransfer"]
 
 
+@pytest.mark.long
 def test_a_damaged_student_is_refused_by_name(
     searched_before, hypermodel, search, tmp_path
 ):
@@ -51,6 +52,7 @@ def test_a_damaged_student_is_refused_by_name(
     )
 
 
+@pytest.mark.long
 def test_a_deleted_paraphraser_is_trained_again(
     searched_before, hypermodel, search, fits, tmp_path
 ):

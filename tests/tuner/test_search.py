@@ -96,6 +96,7 @@ def test_without_a_completed_trial_there_is_no_best_one(hypermodel, search):
         model.best_student(tuner)
 
 
+@pytest.mark.long
 def test_hyperband_goes_on_where_a_shorter_trial_ended(
     hypermodel, search, tmp_path
 ):

@@ -93,6 +93,7 @@ def test_a_search_leaves_table_report_and_student(
     assert "rates" in capsys.readouterr().err
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "tuner",
@@ -181,6 +182,7 @@ def test_a_typo_costs_nothing_and_may_be_corrected(
     assert main([*words, "--student_layer=features"]) == 0
 
 
+@pytest.mark.long
 def test_pixels_scaled_otherwise_are_refused(
     tmp_path, search_words, capsys, monkeypatch
 ):
