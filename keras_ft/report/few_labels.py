@@ -49,6 +49,12 @@ class Measured:
             return None
         return cls(setting, content["methods"], content["gains"])
 
+    @property
+    def counts(self) -> list[int]:
+        """Return the numbers of labels that were measured."""
+        rows = [row for rows in self.methods.values() for row in rows]
+        return sorted({row["labels"] for row in rows})
+
     def gain(self, method: str, labels: int) -> str | None:
         """Return what the seeds say of a method, if they were measured."""
         known = zip(
