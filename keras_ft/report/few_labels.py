@@ -108,14 +108,7 @@ class Measured:
                         linestyle="none",
                     )
             axes.set_xscale("log")
-            counts = sorted(
-                {
-                    row["labels"]
-                    for rows in self.methods.values()
-                    for row in rows
-                }
-            )
-            axes.set_xticks(counts)
+            axes.set_xticks(self.counts)
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(
                 FuncFormatter(lambda count, _: f"{count:,.0f}")

@@ -123,7 +123,7 @@ def _few_labels(
     if labels is None:
         return None
     measured = few_labels.Measured.of(configuration)
-    if measured is None:
+    if measured is None or len(measured.counts) < 2:
         return None
     own = {
         method: (labels, metrics[f"{method}_accuracy"])
