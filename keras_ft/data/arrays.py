@@ -20,7 +20,7 @@ class ImageArrays:
     """A labelled image data set in memory.
 
     Made by `keras_ft.data.arrays`. Each part is `(images, labels)`: float32
-    (N, H, W, C), normalized, and int32 (N,).
+    (N, H, W, C), normalized, and int32 (N,), -1 for no label.
 
     Attributes:
         name: What was loaded.
@@ -48,7 +48,10 @@ class ImageArrays:
 
     def __repr__(self) -> str:
         sizes = {part: len(getattr(self, part)[1]) for part in splitting.PARTS}
-        return summary(self.name, sizes, self.input_shape, self.classes)
+        labelled = int(np.sum(self.train[1] != splitting.UNLABELLED))
+        return summary(
+            self.name, sizes, self.input_shape, self.classes, labelled
+        )
 
     @property
     def classes(self) -> int:
@@ -62,6 +65,7 @@ def arrays(
     seed: int = 0,
     validation_fraction: float = 0.1,
     train_examples: int | None = None,
+    labelled_examples: int | None = None,
 ) -> ImageArrays:
     """Return the embedded images as NumPy arrays; needs no TensorFlow.
 
@@ -75,6 +79,8 @@ def arrays(
             With 0, validation is the test split.
         train_examples: Keep so many training images only, drawn with the
             proportions of the classes.
+        labelled_examples: Keep the labels of so many of these only, drawn
+            likewise; the label of the others is -1.
 
     Returns:
         An `ImageArrays`.
@@ -99,6 +105,7 @@ def arrays(
         seed=seed,
         validation_fraction=validation_fraction,
         train_examples=train_examples,
+        labelled_examples=labelled_examples,
     )
     embedded = fashion_mini.read()
     splits = {}

@@ -60,3 +60,17 @@ def test_training_images_are_those_of_load():
 def test_what_is_not_there_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         data.arrays(**arguments)
+
+
+def test_labels_that_stay_are_those_of_load():
+    arguments = {"seed": 3, "train_examples": 100, "labelled_examples": 20}
+    images, labels = data.arrays("fashion_mini", **arguments).train
+    loaded = data.load("fashion_mini", **arguments)
+    expected, expected_labels = loaded.examples("train", 100)
+    expected = loaded.normalization.apply(expected)
+    ours, theirs = (
+        {image.tobytes(): label for image, label in zip(*pair, strict=True)}
+        for pair in ((images, labels), (expected, expected_labels))
+    )
+    assert ours == theirs
+    assert sorted(labels)[79:81] == [-1, 0]
