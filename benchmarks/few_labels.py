@@ -1,4 +1,4 @@
-"""What the teacher is worth where labels are few: accuracy over labels.
+"""Measure what the teacher is worth where labels are few.
 
     python benchmarks/few_labels.py --labels=500 --seeds=5
     python benchmarks/few_labels.py --labels=all --seeds=5

@@ -1,4 +1,4 @@
-"""What README and docs tell a newcomer to do works."""
+"""Do what README and docs tell a newcomer to do."""
 
 import re
 from pathlib import Path

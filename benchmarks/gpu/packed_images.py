@@ -21,7 +21,7 @@ SPLITS = ("train", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Packed:
-    """What a training needs, as it was packed.
+    """Hold what a training needs, as it was packed.
 
     Attributes:
         train, test: uint8 images (N, H, W, C) and int32 labels (N,).

@@ -37,7 +37,7 @@ def trained(build, compiled, values):
 
 @pytest.fixture(scope="module")
 def known():
-    """What was trained on arrays so far, by the batch that came first."""
+    """Keep what was trained on arrays, by the batch that came first."""
     return {}
 
 

@@ -94,7 +94,7 @@ def test_sample_weights_are_kept(model, some, batch):
 
 
 def test_labels_of_unlabelled_images_do_not_matter(network, some, batch):
-    """What stands for "no label" is not looked at, not even by gradients."""
+    """Nothing depends on the number for "no label", not even gradients."""
 
     def trained(mark):
         keras.utils.set_random_seed(1)

@@ -47,31 +47,23 @@ def test_nothing_is_noted_where_all_have_labels(finished_run):
 def test_a_comparison(arguments, few_images, tmp_path):
     teacher, student = (a.partition("=")[2] for a in arguments[1:3])
     recipe = Recipe.preset("official").short(1, 1).scheduled(batch_size=10)
-    found = keras_ft.compare(
-        tmp_path,
-        methods=["none", "kd", "ft"],
-        seeds=1,
-        export=False,
-        recipe=recipe,
-        teacher=teacher,
-        student=student,
-        dataset=str(few_images),
-        labelled_examples=30,
-    )
+    shared = {
+        "seeds": 1,
+        "export": False,
+        "recipe": Recipe.preset("official")
+        .short(1, 1)
+        .scheduled(batch_size=10),
+        "teacher": teacher,
+        "student": student,
+        "dataset": str(few_images),
+        "labelled_examples": 30,
+    }
+    methods = ["none", "kd", "ft"]
+    found = keras_ft.compare(tmp_path, methods=methods, **shared)
     assert found.about["labelled_examples"] == 30
     assert not found.failures
     first = {t.method: t.first_batch for t in found.trainings}
     assert first["ft"] == first["kd"] != first["none"]
     # A method may follow, and is compared with what was trained before.
-    more = keras_ft.compare(
-        tmp_path,
-        methods=["none", "kd", "ft", "ft+kd"],
-        seeds=1,
-        export=False,
-        recipe=recipe,
-        teacher=teacher,
-        student=student,
-        dataset=str(few_images),
-        labelled_examples=30,
-    )
+    more = keras_ft.compare(tmp_path, methods=[*methods, "ft+kd"], **shared)
     assert not more.failures
