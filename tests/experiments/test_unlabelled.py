@@ -50,9 +50,7 @@ def test_a_comparison(arguments, few_images, tmp_path):
     shared = {
         "seeds": 1,
         "export": False,
-        "recipe": Recipe.preset("official")
-        .short(1, 1)
-        .scheduled(batch_size=10),
+        "recipe": recipe,
         "teacher": teacher,
         "student": student,
         "dataset": str(few_images),
