@@ -7,6 +7,7 @@ it runs under every distribution strategy.
 
 import abc
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -46,6 +47,8 @@ def options() -> tf.data.Options:
     # iterator that `fit` drops may wait until it wakes: up to as long as the
     # epoch took, once per iterator (benchmarks/end_of_fit.py).
     chosen.autotune.enabled = False
+    # Nor is there anything to fuse; looking for it takes an iterator 0.02 s.
+    chosen.experimental_optimization.apply_default_optimizations = False
     # So that input does not crowd out training.
     chosen.threading.private_threadpool_size = cores()
     chosen.threading.max_intra_op_parallelism = 1
@@ -179,8 +182,8 @@ class Batches(abc.ABC):
         """Return some uint8 images and their labels, other ones per seed."""
 
     @abc.abstractmethod
-    def _epochs(self, epochs: tf.data.Dataset) -> tf.data.Dataset:
-        """Return (chosen, epoch, step) of every batch of some epochs."""
+    def _epoch(self, epoch: Any) -> tf.data.Dataset:
+        """Return (chosen, epoch, step) of every batch of an epoch."""
 
     @abc.abstractmethod
     def _in_order(self) -> tf.data.Dataset:
@@ -274,15 +277,31 @@ class Batches(abc.ABC):
         self, epochs: tf.data.Dataset, numbered: bool = False
     ) -> tf.data.Dataset:
         def batch(chosen: Any, epoch: Any, step: Any) -> Any:
-            images, labels, numbers = self._read(chosen)
-            images, labels = self._augmented(images, labels, epoch, step)
+            images, labels, numbers = self._traced_batch(chosen, epoch, step)
             if numbered:
                 return images, labels, numbers, epoch
             return images, labels
 
         # One stage does it all: every further one costs a thread's time.
-        batches = self._epochs(epochs)
+        batches = epochs.flat_map(self._traced_epoch)
         return prefetched(batches.map(batch, num_parallel_calls=cores()))
+
+    # Every iterator has a pipeline of its own, and every pipeline would trace
+    # both functions anew: most of the time until its first batch.
+
+    @functools.cached_property
+    def _traced_epoch(self) -> Any:
+        return tf.function(self._epoch)
+
+    @functools.cached_property
+    def _traced_batch(self) -> Any:
+        return tf.function(self._batch)
+
+    def _batch(self, chosen: Any, epoch: Any, step: Any) -> Any:
+        """Return images, labels and numbers of a training batch."""
+        images, labels, numbers = self._read(chosen)
+        images, labels = self._augmented(images, labels, epoch, step)
+        return images, labels, numbers
 
     def _augmented(
         self, images: Any, labels: Any, epoch: Any, step: Any
@@ -339,18 +358,13 @@ class IndexedBatches(Batches):
         chosen = draw.permutation(len(self))[:count]
         return self.split.images(chosen), self.split.labels[chosen]
 
-    def _epochs(self, epochs: tf.data.Dataset) -> tf.data.Dataset:
-        def one_epoch(epoch: Any) -> tf.data.Dataset:
-            order = tf.random.experimental.stateless_shuffle(
-                tf.range(len(self), dtype=tf.int64),
-                self._key(epoch),
-                alg="philox",
-            )
-            return tf.data.Dataset.range(self.steps).map(
-                lambda step: (self._numbers(order, step), epoch, step)
-            )
-
-        return epochs.flat_map(one_epoch)
+    def _epoch(self, epoch: Any) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(self), dtype=tf.int64), self._key(epoch), alg="philox"
+        )
+        return tf.data.Dataset.range(self.steps).map(
+            lambda step: (self._numbers(order, step), epoch, step)
+        )
 
     def _in_order(self) -> tf.data.Dataset:
         order = tf.range(len(self), dtype=tf.int64)
@@ -425,25 +439,22 @@ class MixedBatches(IndexedBatches):
         groups = [(known, wanted), (~known, self.batch_size - wanted)]
         return [(np.flatnonzero(kind), n) for kind, n in groups if n]
 
-    def _epochs(self, epochs: tf.data.Dataset) -> tf.data.Dataset:
-        def one_epoch(epoch: Any) -> tf.data.Dataset:
-            orders = [
-                (self._order(epoch, index, members, wanted), wanted)
-                for index, (members, wanted) in enumerate(self._groups)
+    def _epoch(self, epoch: Any) -> tf.data.Dataset:
+        orders = [
+            (self._order(epoch, index, members, wanted), wanted)
+            for index, (members, wanted) in enumerate(self._groups)
+        ]
+
+        def batch(step: Any) -> Any:
+            parts = [
+                order[step * wanted : (step + 1) * wanted]
+                for order, wanted in orders
             ]
+            numbers = tf.concat(parts, 0)
+            numbers = tf.ensure_shape(numbers, (self.batch_size,))
+            return numbers, epoch, step
 
-            def batch(step: Any) -> Any:
-                parts = [
-                    order[step * wanted : (step + 1) * wanted]
-                    for order, wanted in orders
-                ]
-                numbers = tf.concat(parts, 0)
-                numbers = tf.ensure_shape(numbers, (self.batch_size,))
-                return numbers, epoch, step
-
-            return tf.data.Dataset.range(self.steps).map(batch)
-
-        return epochs.flat_map(one_epoch)
+        return tf.data.Dataset.range(self.steps).map(batch)
 
     def _order(
         self, epoch: Any, index: int, members: np.ndarray, wanted: int
@@ -499,20 +510,18 @@ class StreamedBatches(Batches):
         images, labels = next(iter(mixed.batch(count)))
         return images.numpy(), labels.numpy()
 
-    def _epochs(self, epochs: tf.data.Dataset) -> tf.data.Dataset:
-        examples = self.examples().enumerate()
+    def _epoch(self, epoch: Any) -> tf.data.Dataset:
+        mixed = shuffle(self._numbered_examples, self._buffer, self._key(epoch))
+        batches = mixed.batch(self.batch_size, self.drop_remainder)
+        return batches.enumerate().map(lambda step, batch: (batch, epoch, step))
 
-        def one_epoch(epoch: Any) -> tf.data.Dataset:
-            mixed = shuffle(examples, self._buffer, self._key(epoch))
-            batches = mixed.batch(self.batch_size, self.drop_remainder)
-            return batches.enumerate().map(
-                lambda step, batch: (batch, epoch, step)
-            )
-
-        return epochs.flat_map(one_epoch)
+    @functools.cached_property
+    def _numbered_examples(self) -> tf.data.Dataset:
+        with tf.init_scope():  # Asked for where an epoch is traced.
+            return self.examples().enumerate()
 
     def _in_order(self) -> tf.data.Dataset:
-        # As one argument, as the elements of `_epochs` have it.
+        # As one argument, as the elements of `_epoch` have it.
         batches = self.examples().enumerate().batch(self.batch_size)
         return batches.map(lambda numbers, batch: ((numbers, batch),))
 
