@@ -44,7 +44,8 @@ def test_nothing_is_noted_where_all_have_labels(finished_run):
 
 
 @pytest.mark.long
-def test_a_comparison(arguments, few_images, tmp_path):
+@pytest.mark.parametrize("augment", ["none", "crop+mixup"])
+def test_a_comparison(arguments, few_images, augment, tmp_path):
     teacher, student = (a.partition("=")[2] for a in arguments[1:3])
     recipe = Recipe.preset("official").short(1, 1).scheduled(batch_size=10)
     shared = {
@@ -55,6 +56,7 @@ def test_a_comparison(arguments, few_images, tmp_path):
         "student": student,
         "dataset": str(few_images),
         "labelled_examples": 30,
+        "augment": augment,
     }
     methods = ["none", "kd", "ft"]
     found = keras_ft.compare(tmp_path, methods=methods, **shared)

@@ -14,6 +14,7 @@ from keras_ft import report
 from keras_ft.cli import tune
 from keras_ft.cli.main import main
 from keras_ft.experiments import networks
+from keras_ft.experiments.run_folder import read_content
 from keras_ft.tuner import search
 from keras_ft.tuner import settings as search_settings
 from keras_ft.tuner import space
@@ -227,3 +228,16 @@ def _run(*arguments):
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-2000:]
     return done.stdout
+
+
+@pytest.mark.long
+def test_few_labels_in_mixed_views(search_words, tmp_path):
+    few = ["--labelled_examples=30", "--labelled_share=0.5"]
+    words = [*search_words, *few, "--rates=0.5", "--augment=crop+cutmix"]
+    assert main([*words, f"--run_dir={tmp_path / 'run'}"]) == 0
+    content = read_content(tmp_path / "run")
+    assert content["configuration"]["labelled_examples"] == 30
+    assert content["configuration"]["augment"] == "crop+cutmix"
+    assert content["notes"]["dataset"]["labelled_examples"] == 30
+    found = json.loads((tmp_path / "run" / "trials.json").read_text())
+    assert found["best"] == {"rate": 0.5}
