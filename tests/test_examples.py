@@ -49,7 +49,9 @@ def test_dense_task(root, tmp_path):
     less = ["epochs", "teacher_epochs", "paraphrase_epochs", "seeds"]
     small = [f"--{name}=1" for name in less] + ["--scenes=64"]
     small += ["--test_scenes=32", "--width=2", "--teacher_width=4"]
+    small += ["--labelled_scenes=8", "--methods=none,kd,ft,ft+kd"]
     output = _run(script, *small, f"--out={out}", f"--picture={picture}")
+    assert "8 scenes have classes" in output
     assert "one seed shows nothing" in output and "factor_loss" in output
     found = json.loads(out.with_suffix(".json").read_text("utf-8"))
     assert found["settings"]["test_scenes"] == 32
@@ -62,11 +64,14 @@ def test_dense_task_s_table(root, monkeypatch):
     monkeypatch.syspath_prepend(root / "examples" / "dense_task")
     outcome = importlib.import_module("outcome")
     values = {"plain": [0.30, 0.31, 0.32], "FT": [0.31, 0.322, 0.331]}
-    lines = outcome.table(values, "FT", "plain").splitlines()
-    assert "| 1 | 31.00% | 32.20% | 1.20 pt |" in lines
-    assert "| mean | 31.00% | 32.10% | 1.10 pt |" in lines
+    lines = outcome.table(values).splitlines()
+    assert "| 1 | 31.00% | 32.20% |" in lines
+    assert "| mean | 31.00% | 32.10% |" in lines
     # 1.1 and 4.303 (t of 2 degrees of freedom) times 0.1 over sqrt(3).
-    assert lines[-1] == "FT +1.1 pt over plain, 95 % CI [0.9, 1.3]."
+    assert lines[-1] == "- FT +1.1 pt over plain, 95 % CI [0.9, 1.3]."
+    lines = outcome.table(values | {"both": [0.33, 0.343, 0.35]}).splitlines()
+    assert lines[-2] == "- both +3.1 pt over plain, 95 % CI [2.7, 3.5]."
+    assert lines[-1] == "- both +2.0 pt over FT, 95 % CI [1.8, 2.2]."
 
 
 def test_dense_task_s_scenes(root, monkeypatch):
@@ -84,6 +89,23 @@ def test_dense_task_s_scenes(root, monkeypatch):
     np.testing.assert_array_equal(made[1][0], images)
     made.on_epoch_end()
     assert not np.array_equal(made[1][0], images)
+
+
+def test_dense_task_s_few_classes(root, monkeypatch):
+    monkeypatch.syspath_prepend(root / "examples" / "dense_task")
+    scenes = importlib.import_module("scenes")
+    photos = np.random.default_rng(0).random((5, 28, 28, 1)), np.arange(5)
+    few = scenes.Scenes(photos, 64, seed=3, pool=2, labelled_per_batch=4)
+    images, classes = few[0]
+    assert (classes[:4] >= 0).all() and (classes[4:] == -1).all()
+    few.on_epoch_end()
+    again, _ = few[3]
+    known = {scene.tobytes() for scene in (*images[:4], *again[:4])}
+    assert len(known) == 2
+    assert len({scene.tobytes() for scene in (*images[4:], *again[4:])}) == 24
+    alone = scenes.Scenes(photos, 64, seed=3, pool=2)
+    assert (alone[0][1] >= 0).all()
+    assert {scene.tobytes() for scene in alone[1][0]} == known
 
 
 def test_browser_s_server(root, tmp_path):

@@ -14,10 +14,15 @@ Fashion-MNIST, those that come with the package; the scenes they lie in are
 composed by `scenes.py`. Training scenes are composed anew in each epoch from
 the training photos, test scenes once from the test photos.
 
+With `--labelled_scenes` the teacher has many scenes and the student few: so
+many scenes with classes, composed once, and new ones without classes in the
+rest of each batch, of which only the teacher says something. `--methods` adds
+knowledge distillation (KD), here for each pixel.
+
 Prints the mean intersection over union (mIoU) of the classes on the test scenes
-after the last epoch, the difference for each seed and a verdict in words;
-`--out` keeps them as JSON and Markdown, `--picture` shows some scenes. Five
-seeds take ten minutes on two cores.
+after the last epoch, the differences and a verdict in words; `--out` keeps them
+as JSON and Markdown, `--picture` shows some scenes. Five seeds of two methods
+take ten minutes on two cores.
 """
 
 import statistics
@@ -42,6 +47,12 @@ EPOCHS = flags.DEFINE_integer("epochs", 20, "Of each student.", 1)
 TEACHER_EPOCHS = flags.DEFINE_integer("teacher_epochs", 30, "Its training.", 1)
 PARAPHRASE_EPOCHS = flags.DEFINE_integer("paraphrase_epochs", 2, "Phase 1.", 1)
 SCENES = flags.DEFINE_integer("scenes", 1024, "In an epoch.", 16)
+LABELLED = flags.DEFINE_integer(
+    "labelled_scenes", None, "So many have classes; by default all.", 1
+)
+METHODS = flags.DEFINE_list(
+    "methods", ["none", "ft"], "Some of none, kd, ft and ft+kd."
+)
 TEST_SCENES = flags.DEFINE_integer("test_scenes", 512, "To measure on.", 16)
 SPLIT = flags.DEFINE_enum(
     "split", "test", ["test", "validation"], "Photos of the test scenes."
@@ -54,7 +65,14 @@ OUT = flags.DEFINE_string("out", None, "Results, a path without an ending.")
 PICTURE = flags.DEFINE_string("picture", None, "Test scenes, a PNG file.")
 
 TAP = "bottleneck"
-PLAIN, FT = "plain", "Factor Transfer"
+NAMES = {
+    "none": "plain",
+    "kd": "KD",
+    "ft": "Factor Transfer",
+    "ft+kd": "Factor Transfer and KD",
+}
+# Of the 16 scenes in a batch, where only some have classes.
+LABELLED_PER_BATCH = 4
 
 
 def convolution(x, width, strides=1, name=None):
@@ -82,15 +100,42 @@ def u_net(width, name):
 
 
 def segmentation_loss(classes, scores):
-    """Return cross-entropy per pixel plus Dice per class, for each scene."""
-    classes = ops.cast(classes, "int32")
+    """Return cross-entropy per pixel plus Dice per class, for each scene.
+
+    Their mean is that of the scenes with classes; the others have -1.
+    """
+    known = ops.cast(classes[:, 0, 0] >= 0, scores.dtype)
+    classes = ops.maximum(ops.cast(classes, "int32"), 0)
     cross_entropy = keras.losses.sparse_categorical_crossentropy(
         classes, scores, from_logits=True
     )
     dice = keras.losses.dice(
         ops.one_hot(classes, CLASSES), ops.softmax(scores), axis=(1, 2)
     )
-    return ops.mean(cross_entropy, axis=(1, 2)) + ops.mean(dice, axis=1)
+    each = ops.mean(cross_entropy, axis=(1, 2)) + ops.mean(dice, axis=1)
+    return each * known / ops.mean(known)
+
+
+def distiller(method, teacher, student, paraphraser):
+    """Return what trains a student: itself, or with terms of the teacher."""
+    parts = method.split("+")
+    terms = []
+    if "ft" in parts:
+        terms.append(
+            keras_ft.transfers.FactorMatch(
+                paraphraser,
+                beta=BETA.value,
+                teacher_layer_name=TAP,
+                student_layer_name=TAP,
+            )
+        )
+    if "kd" in parts:
+        terms.append(keras_ft.transfers.SoftTargets(temperature=4.0, beta=0.9))
+    if not terms:
+        return student
+    return keras_ft.Distiller(
+        teacher, student, terms, task_weight=0.1 if "kd" in parts else 1.0
+    )
 
 
 def train(model, scenes, epochs):
@@ -101,7 +146,9 @@ def train(model, scenes, epochs):
         keras.optimizers.Adam(falling),
         segmentation_loss,
         metrics=[
-            keras.metrics.MeanIoU(CLASSES, sparse_y_pred=False, name="mean_iou")
+            keras.metrics.MeanIoU(
+                CLASSES, ignore_class=-1, sparse_y_pred=False, name="mean_iou"
+            )
         ],
     )
     begun = time.perf_counter()
@@ -128,8 +175,13 @@ def main(_):
     photos = getattr(data, SPLIT.value)
     test = Scenes(photos, TEST_SCENES.value, seed=0, anew=False)
 
-    def training_scenes(seed):
-        return Scenes(data.train, SCENES.value, seed)
+    def training_scenes(seed, method=None):
+        if method is None or LABELLED.value is None:
+            return Scenes(data.train, SCENES.value, seed)
+        # Labels only has whole batches of them, and as many batches.
+        few = None if method == "none" else LABELLED_PER_BATCH
+        known = {"pool": LABELLED.value, "labelled_per_batch": few}
+        return Scenes(data.train, SCENES.value, seed, **known)
 
     def measured(model):
         logs = model.evaluate(test, return_dict=True, verbose=0)
@@ -145,24 +197,17 @@ def main(_):
     print(f"teacher: mIoU {teacher_value:.2%}", flush=True)
     paraphraser, seconds["phase 1"] = paraphrase(teacher, training_scenes(1001))
 
-    values, times = {PLAIN: [], FT: []}, {PLAIN: [], FT: []}
+    values = {NAMES[method]: [] for method in METHODS.value}
+    times = {name: [] for name in values}
     for seed in range(SEEDS.value):
         networks = {"teacher": teacher}
-        for name in (PLAIN, FT):
+        for method in METHODS.value:
+            name = NAMES[method]
             keras.utils.set_random_seed(seed)
-            networks[name] = model = u_net(WIDTH.value, "student")
-            if name == FT:
-                model = keras_ft.FactorTransfer(
-                    teacher,
-                    networks[name],
-                    paraphraser,
-                    teacher_layer_name=TAP,
-                    student_layer_name=TAP,
-                    beta=BETA.value,
-                )
-            times[name].append(
-                train(model, training_scenes(seed), EPOCHS.value)
-            )
+            networks[name] = u_net(WIDTH.value, "student")
+            model = distiller(method, teacher, networks[name], paraphraser)
+            scenes = training_scenes(seed, method)
+            times[name].append(train(model, scenes, EPOCHS.value))
             values[name].append(measured(model))
             print(
                 f"seed {seed}, {name}: mIoU {values[name][-1]:.2%}", flush=True
@@ -181,13 +226,19 @@ def report(teacher_value, values, seconds):
         for flag in (WIDTH, TEACHER_WIDTH)
     )
     times = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
+    few = ""
+    if LABELLED.value is not None:
+        few = (
+            f" {LABELLED.value} scenes have classes, {LABELLED_PER_BATCH} of "
+            "16 in a batch; plain training has those alone, 16 in a batch."
+        )
     text = (
-        "# Segmentation: Factor Transfer against plain training\n\n"
+        f"# Segmentation: {', '.join(values)}\n\n"
         f"Mean IoU on {TEST_SCENES.value} scenes of {SPLIT.value} photos after "
-        f"{EPOCHS.value} epochs of {SCENES.value} scenes. A student of "
+        f"{EPOCHS.value} epochs of {SCENES.value} scenes.{few} A student of "
         f"{small:,} parameters; a teacher of {large:,}, which has "
         f"{teacher_value:.2%}. beta {BETA.value:g}.\n\n"
-        f"{outcome.table(values, FT, PLAIN)}\n\n"
+        f"{outcome.table(values)}\n\n"
         f"Seconds of training, median of the seeds: {times}.\n"
     )
     print(f"\n{text}")

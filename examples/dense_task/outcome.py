@@ -10,33 +10,37 @@ from keras_ft.experiments.comparison import Difference
 ROWS = 5
 
 
-def table(values, ours, theirs):
-    """Return Markdown: a row for each seed, mean, deviation and verdict.
+def table(values):
+    """Return Markdown: a row for each seed, mean, deviation, and verdicts.
 
     Args:
         values: The measure (0 to 1) for each seed, by the training's name.
-        ours: Name of the training that is compared.
-        theirs: Name of the training it is compared with.
+            Those after the first are compared with it, and the last with all.
     """
-    columns = [
-        [100 * value for value in values[name]] for name in (theirs, ours)
-    ]
-    points = [b - a for a, b in zip(*columns, strict=True)]
-    columns.append(points)
+    names = list(values)
+    columns = [[100 * value for value in values[name]] for name in names]
     rows = {
         str(seed): row for seed, row in enumerate(zip(*columns, strict=True))
     }
-    if len(points) > 1:
+    if len(columns[0]) > 1:
         rows["mean"] = [statistics.fmean(column) for column in columns]
         rows["sd"] = [statistics.stdev(column) for column in columns]
-    lines = [f"| seed | {theirs} | {ours} | difference |", "|---|---|---|---|"]
+    lines = [f"| seed | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     lines += [
-        f"| {name} | {a:.2f}% | {b:.2f}% | {d:.2f} pt |"
-        for name, (a, b, d) in rows.items()
+        f"| {title} | {' | '.join(f'{value:.2f}%' for value in row)} |"
+        for title, row in rows.items()
     ]
+    pairs = [(ours, names[0]) for ours in names[1:]]
+    pairs += [(names[-1], theirs) for theirs in names[1:-1]]
+    verdicts = [
+        f"- {_difference(values, *pair).sentence(*pair)}." for pair in pairs
+    ]
+    return "\n".join([*lines, "", *verdicts])
+
+
+def _difference(values, ours, theirs):
     mine, known = (dict(enumerate(values[name])) for name in (ours, theirs))
-    verdict = Difference.of(mine, known).sentence(ours, theirs)
-    return "\n".join([*lines, "", f"{verdict}."])
+    return Difference.of(mine, known)
 
 
 def draw(path, scenes, networks):
