@@ -81,6 +81,8 @@ def pytest_collection_finish() -> None:
     # trial, need not look through all of TensorFlow: that takes 0.3 s.
     gc.collect()
     gc.freeze()
+    # A trace makes more than 700 objects many times over.
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(autouse=True)

@@ -233,9 +233,7 @@ class Batches(abc.ABC):
         """
 
         def batch(chosen: Any) -> Any:
-            images, labels, numbers = self._read(chosen)
-            images = normalize(images, self.normalization)
-            labels = self._given(labels)
+            images, labels, numbers = self._traced_plain_batch(chosen)
             if numbered:
                 return images, labels, numbers, tf.constant(0, tf.int64)
             return images, labels
@@ -287,7 +285,7 @@ class Batches(abc.ABC):
         return prefetched(batches.map(batch, num_parallel_calls=cores()))
 
     # Every iterator has a pipeline of its own, and every pipeline would trace
-    # both functions anew: most of the time until its first batch.
+    # its functions anew: most of the time until its first batch.
 
     @functools.cached_property
     def _traced_epoch(self) -> Any:
@@ -296,6 +294,19 @@ class Batches(abc.ABC):
     @functools.cached_property
     def _traced_batch(self) -> Any:
         return tf.function(self._batch)
+
+    @functools.cached_property
+    def _traced_plain_batch(self) -> Any:
+        return tf.function(self._plain_batch)
+
+    def _plain_batch(self, chosen: Any) -> Any:
+        """Return images, not augmented, labels and numbers of a batch."""
+        images, labels, numbers = self._read(chosen)
+        return (
+            normalize(images, self.normalization),
+            self._given(labels),
+            numbers,
+        )
 
     def _batch(self, chosen: Any, epoch: Any, step: Any) -> Any:
         """Return images, labels and numbers of a training batch."""
