@@ -83,7 +83,7 @@ def test_every_public_name_has_an_example(name):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
+        pytest.param(name, marks=[pytest.mark.long] if name in SLOW else [])
         for name in EXAMPLES
     ],
 )

@@ -286,7 +286,12 @@ def test_images_the_teacher_cannot_take_are_refused(teacher, make_data, build):
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param("memory", marks=pytest.mark.long), "disk", "lazy"]
+    "kind",
+    [
+        pytest.param("memory", marks=pytest.mark.long),
+        pytest.param("disk", marks=pytest.mark.long),
+        "lazy",
+    ],
 )
 def test_images_that_come_several_times_have_a_row_each(
     kind, tmp_path, teacher, make_data, build

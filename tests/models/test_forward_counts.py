@@ -55,7 +55,16 @@ def assert_one_pass_each(model, batch, anew, teacher, student):
     assert teacher == [] and student == STEPS
 
 
-@pytest.mark.parametrize("also", ALSO)
+# Every way the networks run, with every kind of term; and in the long tests
+# each alone.
+@pytest.mark.parametrize(
+    "also",
+    [
+        "two taps, FT+AT+KD",
+        pytest.param("FT", marks=pytest.mark.long),
+        pytest.param("FT+KD", marks=pytest.mark.long),
+    ],
+)
 @pytest.mark.parametrize(
     ("acceleration", "onednn"),
     [("none", "0"), ("auto", "0"), ("auto", "1")],

@@ -104,10 +104,18 @@ EXACT = {
     "stream, last of 1": lambda p: {"x": stream(p, 17, 8)},
     "PyDataset, last of 1": lambda p: {"x": Batches(p, [8, 8, 1])},
 }
+# Of the same kinds.
+MORE = ("array, last of 1", "stream, last of 7")
 
 
 @cell("uneven validation batches", "yes, after an even first")
-@pytest.mark.parametrize("case", EXACT)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[pytest.mark.long] if case in MORE else [])
+        for case in EXACT
+    ],
+)
 def test_later_validation_batches_may_be_uneven(model, alone, pairs, case):
     # Each replica's mean is weighed by its images, and none counts for 0.
     data = EXACT[case](pairs)

@@ -13,7 +13,9 @@ STEPS = [4, 4] * 2
 ARGUMENTS = {"batch_size": 8, "verbose": 0}
 
 
-@pytest.mark.parametrize("acceleration", ["auto", "none"])
+@pytest.mark.parametrize(
+    "acceleration", ["auto", pytest.param("none", marks=pytest.mark.long)]
+)
 def test_of_teacher_and_student(counted, strategy, images, acceleration):
     x, y = (array[:16] for array in images[:2])
     with strategy.scope():

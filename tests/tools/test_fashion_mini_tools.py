@@ -66,7 +66,7 @@ def test_files_that_are_not_the_originals_are_refused(
         build.fashion_mnist_files.read_file(tmp_path, name)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_teacher_is_saved_plain_and_unchanged(
     train: ModuleType, tmp_path: Path
 ) -> None:
