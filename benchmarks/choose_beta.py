@@ -17,12 +17,11 @@ benchmarks/results/choose_beta_<task>.*.
 
 import shutil
 import statistics
-from pathlib import Path
 
 import compared
+import kept_runs
 import keras
 import keras_tuner
-import kept_runs
 from absl import app
 from absl import flags
 
