@@ -53,6 +53,7 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
         labelled_share=values["labelled_share"].value,
         validation_fraction=values["validation_fraction"].value,
         augment=flags.augment(values),
+        image_size=flags.image_size(values),
         seed=values["seed"].value,
         teacher_network=values["network"].value,
     )

@@ -130,6 +130,7 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
         recipe=flags.recipe(values),
         method=method,
         augment=flags.augment(values),
+        image_size=flags.image_size(values),
         **{name: values[name].value for name in _COPIED},
         **axes,
     )

@@ -12,6 +12,7 @@ from keras_ft.data import normalization as normalizations
 from keras_ft.data.image_data import ImageData
 from keras_ft.data.image_data import from_splits
 from keras_ft.data.load_settings import LoadSettings
+from keras_ft.data.load_settings import resolve_image_size
 from keras_ft.data.normalization import Normalization
 from keras_ft.data.splits import Split
 from keras_ft.errors import InputError
@@ -34,7 +35,7 @@ def load(
     augment: str | bool = True,
     normalization: Normalization | None = None,
     validation_fraction: float = 0.1,
-    image_size: tuple[int, int] | None = None,
+    image_size: int | tuple[int, int] | None = None,
     train_examples: int | None = None,
     labelled_examples: int | None = None,
     unlabelled: str | os.PathLike[str] | None = None,
@@ -75,7 +76,8 @@ def load(
         validation_fraction: Part of the training images to cut off for
             validation, 0 to 1, where the source has no validation split.
             With 0, validation is the test split.
-        image_size: (height, width) to resize to; `None` keeps the size.
+        image_size: (height, width) to resize to, or one number for both;
+            `None` keeps the size.
         train_examples: Train on so many images only, drawn with the
             proportions of the classes after validation was cut off: another
             number leaves validation and test as they are.
@@ -119,7 +121,7 @@ def load(
         augment=augmentation.resolve(augment, str(name)),
         normalization=normalization,
         validation_fraction=validation_fraction,
-        image_size=image_size,
+        image_size=resolve_image_size(image_size),
         train_examples=train_examples,
         labelled_examples=labelled_examples,
         unlabelled=None if unlabelled is None else os.fspath(unlabelled),

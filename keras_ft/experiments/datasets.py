@@ -11,7 +11,7 @@ from keras_ft.errors import InputError
 from keras_ft.experiments import networks
 from keras_ft.experiments.run_folder import RunFolder
 from keras_ft.experiments.settings import Settings
-from keras_ft.experiments.settings import unlabelled_images
+from keras_ft.experiments.settings import optional_of_load
 
 # What must stay as it was for results of one run to belong together.
 _SAME_DATA = ("classes", "input_shape", "sizes", "normalization")
@@ -32,7 +32,7 @@ def loader(settings: Settings, placement: Placement | None = None) -> Any:
             normalization=networks.teacher_normalization(settings.teacher),
             validation_fraction=settings.validation_fraction,
             train_examples=settings.train_examples,
-            **unlabelled_images(vars(settings)),
+            **optional_of_load(vars(settings)),
             # Several devices share a batch, which must divide.
             drop_remainder=placement is not None
             and placement.strategy is not None,
@@ -62,7 +62,7 @@ def load_run_data(
         ),
         validation_fraction=about["validation_fraction"],
         train_examples=about["train_examples"],
-        **unlabelled_images(about),
+        **optional_of_load(about),
     )
 
 

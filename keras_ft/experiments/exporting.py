@@ -220,6 +220,7 @@ def export_file(
     quantization: str,
     data_dir: artifacts.PathLike | None = None,
     fallback: str | None = None,
+    image_size: int | tuple[int, int] | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Write a `.tflite` file of a student that is no part of a run.
 
@@ -231,11 +232,12 @@ def export_file(
         quantization: See `export.to_tflite`.
         data_dir: Where prepared datasets are.
         fallback: See `export.to_tflite`. The file is named after what it is.
+        image_size: To resize the images to, see `data.load`.
 
     Returns:
         The file, and what `export_student` returns.
     """
-    network, data = _student_and_data(student, dataset, data_dir)
+    network, data = _student_and_data(student, dataset, data_dir, image_size)
     path = Path(output or Path(student).with_suffix(".tflite"))
     return path, export_student(network, path, data, quantization, fallback)
 
@@ -278,6 +280,7 @@ def bundle_file(
     dataset: str,
     quantization: str = "int8",
     data_dir: artifacts.PathLike | None = None,
+    image_size: int | tuple[int, int] | None = None,
     **options: Any,
 ) -> export.BundleResult:
     """Write the folder of a student that is no part of a run.
@@ -289,13 +292,14 @@ def bundle_file(
             built in.
         quantization: See `export.to_tflite`.
         data_dir: Where prepared datasets are.
+        image_size: To resize the images to, see `data.load`.
         **options: `author`, `license`, `package` and `fallback`, see
             `export.bundle`.
 
     Returns:
         See `export.bundle`.
     """
-    network, data = _student_and_data(student, dataset, data_dir)
+    network, data = _student_and_data(student, dataset, data_dir, image_size)
     path = Path(student)
     target = folder or path.with_name(f"{path.stem}_bundle")
     card = {"student": _size(network.name, network.count_params())}
@@ -306,9 +310,10 @@ def _student_and_data(
     student: artifacts.PathLike,
     dataset: str,
     data_dir: artifacts.PathLike | None,
+    image_size: int | tuple[int, int] | None,
 ) -> tuple[keras.Model, Any]:
     network = networks.load(student)
-    data = datasets.load(dataset, data_dir=data_dir)
+    data = datasets.load(dataset, data_dir=data_dir, image_size=image_size)
     networks.check_fit(network, data, "student")
     return network, data
 
