@@ -108,7 +108,7 @@ def define(values: absl_flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.define_data_dir(values)
-    flags.define_image_size(values)
+    flags.define_image_files(values)
     bundle = absl_flags.Flag(
         _OptionalFolder(),
         absl_flags.ArgumentSerializer(),
@@ -140,12 +140,12 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
             "exactly one of --run_dir and --student",
             "Write --run_dir=FOLDER or --student=FILE.keras.",
         )
-    if run_dir is not None and values["image_size"].present:
-        raise InputError(
-            "`--image_size` does not go with `--run_dir`: the run's images "
-            "have the size they were trained with."
-        )
-    flags.image_size(values)
+    for name in flags.image_files(values):
+        if run_dir is not None and values[name].present:
+            raise InputError(
+                f"`--{name}` does not go with `--run_dir`: the run's images "
+                "are read as they were for training."
+            )
     bundle = values["bundle"].value is not None
     _check_bundle(values, bundle)
     _check_compression(values, bundle)
@@ -182,7 +182,7 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
             quantization,
             data_dir,
             fallback,
-            flags.image_size(values),
+            **flags.image_files(values),
         )
     terminal.tell_file(path, result)
 
@@ -240,7 +240,7 @@ def _bundle(values: absl_flags.FlagValues) -> None:
             values["dataset"].value,
             quantization,
             data_dir,
-            image_size=flags.image_size(values),
+            **flags.image_files(values),
             **options,
         )
     _tell_bundle(result)

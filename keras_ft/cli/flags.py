@@ -53,6 +53,7 @@ _SETTINGS = (
     "labelled_examples",
     "unlabelled",
     "labelled_share",
+    "skip_unreadable",
     "validation_fraction",
     "seed",
     "teacher",
@@ -119,7 +120,7 @@ def define_data(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     define_data_dir(values)
-    define_image_size(values)
+    define_image_files(values)
     flags.DEFINE_float(
         "validation_fraction",
         0.1,
@@ -173,13 +174,20 @@ def define_data_dir(values: flags.FlagValues) -> None:
     )
 
 
-def define_image_size(values: flags.FlagValues) -> None:
-    """Define the flag that makes all images one size."""
+def define_image_files(values: flags.FlagValues) -> None:
+    """Define the flags that say how image files are read."""
     flags.DEFINE_list(
         "image_size",
         None,
         "Resize all images to this height and width in pixels, as in 96,128, "
         "or to a square, as in 96. By default they keep their size.",
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "skip_unreadable",
+        False,
+        "Go on without the files of a folder that are no whole images, and "
+        "say which, instead of refusing them.",
         flag_values=values,
     )
 
@@ -476,6 +484,14 @@ def image_size(values: flags.FlagValues) -> tuple[int, int] | None:
             "Write --image_size=96,128 or --image_size=96.",
         )
     return int(words[0]), int(words[-1])
+
+
+def image_files(values: flags.FlagValues) -> dict[str, Any]:
+    """Return what the flags say on image files, as `data.load` takes it."""
+    return {
+        "image_size": image_size(values),
+        "skip_unreadable": values["skip_unreadable"].value,
+    }
 
 
 def check_reduction(values: flags.FlagValues, flag: str) -> None:

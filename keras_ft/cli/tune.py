@@ -57,6 +57,7 @@ _COPIED = (
     "labelled_examples",
     "unlabelled",
     "labelled_share",
+    "skip_unreadable",
     "seed",
 )
 _TEXTS = {

@@ -85,6 +85,7 @@ class LoadSettings:
     labelled_examples: int | None = None
     unlabelled: str | None = None
     labelled_share: float | None = None
+    skip_unreadable: bool = False
     drop_remainder: bool = False
 
     def __post_init__(self) -> None:

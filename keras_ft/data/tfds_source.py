@@ -73,8 +73,22 @@ class TfdsSource:
         ).map(pick, num_parallel_calls=batches.cores())
 
     def splits(self) -> dict[str, Split]:
-        """Read all splits into memory."""
-        return {split: self._in_memory(split) for split in self.sizes}
+        """Read all splits into memory, for what they serve as."""
+        serving = {split: split for split in self.sizes}
+        if self.lacks_test:
+            serving["test"] = serving.pop("validation")
+        return {
+            split: self._in_memory(source) for split, source in serving.items()
+        }
+
+    @property
+    def lacks_test(self) -> bool:
+        """Return whether the validation split has to serve as test split.
+
+        So it is in ImageNet and others whose test images have no labels:
+        what is published on them was measured on the validation split.
+        """
+        return "test" not in self.sizes and "validation" in self.sizes
 
     def unlabelled(self, split: str) -> Split:
         """Read another split into memory, its labels set to -1.
@@ -180,7 +194,7 @@ def _parts(
     """Return TFDS instructions and sizes of the three splits."""
     sizes = dict(source.sizes)
     parts = {split: split for split in sizes}
-    if "test" not in parts and "validation" in parts:
+    if source.lacks_test:
         parts["test"], sizes["test"] = "validation", sizes.pop("validation")
         del parts["validation"]
     first, last = 0, sizes["train"]
@@ -208,6 +222,7 @@ def _parts(
     return parts, {part: sizes[part] for part in PARTS}
 
 
+VALIDATION_IS_TEST = "The source's validation split serves as test split."
 _ANOTHER = "Choose another data set, or give a folder of images."
 
 

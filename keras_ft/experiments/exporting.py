@@ -221,6 +221,7 @@ def export_file(
     data_dir: artifacts.PathLike | None = None,
     fallback: str | None = None,
     image_size: int | tuple[int, int] | None = None,
+    skip_unreadable: bool = False,
 ) -> tuple[Path, dict[str, Any]]:
     """Write a `.tflite` file of a student that is no part of a run.
 
@@ -233,11 +234,14 @@ def export_file(
         data_dir: Where prepared datasets are.
         fallback: See `export.to_tflite`. The file is named after what it is.
         image_size: To resize the images to, see `data.load`.
+        skip_unreadable: See `data.load`.
 
     Returns:
         The file, and what `export_student` returns.
     """
-    network, data = _student_and_data(student, dataset, data_dir, image_size)
+    network, data = _student_and_data(
+        student, dataset, data_dir, image_size, skip_unreadable
+    )
     path = Path(output or Path(student).with_suffix(".tflite"))
     return path, export_student(network, path, data, quantization, fallback)
 
@@ -281,6 +285,7 @@ def bundle_file(
     quantization: str = "int8",
     data_dir: artifacts.PathLike | None = None,
     image_size: int | tuple[int, int] | None = None,
+    skip_unreadable: bool = False,
     **options: Any,
 ) -> export.BundleResult:
     """Write the folder of a student that is no part of a run.
@@ -293,13 +298,16 @@ def bundle_file(
         quantization: See `export.to_tflite`.
         data_dir: Where prepared datasets are.
         image_size: To resize the images to, see `data.load`.
+        skip_unreadable: See `data.load`.
         **options: `author`, `license`, `package` and `fallback`, see
             `export.bundle`.
 
     Returns:
         See `export.bundle`.
     """
-    network, data = _student_and_data(student, dataset, data_dir, image_size)
+    network, data = _student_and_data(
+        student, dataset, data_dir, image_size, skip_unreadable
+    )
     path = Path(student)
     target = folder or path.with_name(f"{path.stem}_bundle")
     card = {"student": _size(network.name, network.count_params())}
@@ -311,9 +319,15 @@ def _student_and_data(
     dataset: str,
     data_dir: artifacts.PathLike | None,
     image_size: int | tuple[int, int] | None,
+    skip_unreadable: bool,
 ) -> tuple[keras.Model, Any]:
     network = networks.load(student)
-    data = datasets.load(dataset, data_dir=data_dir, image_size=image_size)
+    data = datasets.load(
+        dataset,
+        data_dir=data_dir,
+        image_size=image_size,
+        skip_unreadable=skip_unreadable,
+    )
     networks.check_fit(network, data, "student")
     return network, data
 

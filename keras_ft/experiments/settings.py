@@ -21,6 +21,7 @@ OPTIONAL_OF_LOAD = (
     "unlabelled",
     "labelled_share",
     "image_size",
+    "skip_unreadable",
 )
 
 
@@ -29,7 +30,7 @@ def optional_of_load(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: settings[name]
         for name in OPTIONAL_OF_LOAD
-        if settings.get(name) is not None
+        if settings.get(name) is not None and settings[name] is not False
     }
 
 
@@ -50,6 +51,7 @@ class Settings:
             labelled ones alone, in as many steps.
         image_size: (height, width) to resize all images to, or one number
             for both; `None` keeps their size.
+        skip_unreadable: Go on without damaged files of a folder.
         validation_fraction: Share of the training images kept for
             validation, 0 to 1.
         augment: See `data.load`; kept as it was understood, so that the
@@ -87,6 +89,7 @@ class Settings:
     unlabelled: str | None = None
     labelled_share: float | None = None
     image_size: int | tuple[int, int] | None = None
+    skip_unreadable: bool = False
     validation_fraction: float = 0.1
     augment: str | bool = True
     seed: int = 0
@@ -163,10 +166,11 @@ class Settings:
         if isinstance(self.image_size, tuple):
             content["image_size"] = list(self.image_size)  # As JSON has it.
         # Left out where it plays no part: earlier run folders go on.
-        optional = ("beta_ratio", "views", "paraphrase_views")
-        for name in (*optional, *OPTIONAL_OF_LOAD):
+        for name in ("beta_ratio", "views", "paraphrase_views"):
             if content[name] is None:
                 del content[name]
+        for name in set(OPTIONAL_OF_LOAD) - set(optional_of_load(content)):
+            del content[name]
         return augmentation.in_configuration(content)
 
 

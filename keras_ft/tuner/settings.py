@@ -10,6 +10,7 @@ from keras_ft.data import augmentation
 from keras_ft.data.load_settings import resolve_image_size
 from keras_ft.errors import InputError
 from keras_ft.experiments.settings import OPTIONAL_OF_LOAD
+from keras_ft.experiments.settings import optional_of_load
 from keras_ft.recipes import Recipe
 from keras_ft.tuner import space
 from keras_ft.tuner.checks import OBJECTIVES
@@ -51,6 +52,7 @@ class SearchSettings:
             unlabelled images, see `data.load`.
         image_size: (height, width) to resize all images to, or one number
             for both; `None` keeps their size.
+        skip_unreadable: Go on without damaged files of a folder.
         validation_fraction: Share of the training images kept for
             validation, 0 to 1; the objective is measured on them.
         augment: See `experiments.Settings`.
@@ -89,6 +91,7 @@ class SearchSettings:
     unlabelled: str | None = None
     labelled_share: float | None = None
     image_size: int | tuple[int, int] | None = None
+    skip_unreadable: bool = False
     validation_fraction: float = 0.1
     augment: str | bool = True
     seed: int = 0
@@ -194,9 +197,8 @@ class SearchSettings:
         if isinstance(self.image_size, tuple):
             content["image_size"] = list(self.image_size)  # As JSON has it.
         # Left out where they play no part: earlier searches go on.
-        for name in OPTIONAL_OF_LOAD:
-            if content[name] is None:
-                del content[name]
+        for name in set(OPTIONAL_OF_LOAD) - set(optional_of_load(content)):
+            del content[name]
         content |= {"command": "tune", "recipe": self.recipe.to_dict()}
         return augmentation.in_configuration(content)
 

@@ -11,6 +11,7 @@ from keras_ft.cli import train_teacher
 from keras_ft.cli import tune
 from keras_ft.data.load_settings import resolve_image_size
 from keras_ft.errors import InputError
+from keras_ft.experiments.settings import optional_of_load
 from keras_ft.recipes import Recipe
 from keras_ft.tuner import SearchSettings
 
@@ -49,6 +50,16 @@ def test_the_size_is_part_of_a_configuration_only_where_asked_for(kind):
     # As it is read again from run.json.
     assert asked["image_size"] == [64, 64]
     assert kind(**settings, image_size=[64, 64]).configuration() == asked
+
+
+@pytest.mark.parametrize("kind", [experiments.Settings, SearchSettings])
+def test_files_are_skipped_only_where_asked_for(kind):
+    recipe = Recipe.preset("official")
+    settings = {"recipe": recipe, "teacher": "fashion_mini"}
+    assert "skip_unreadable" not in kind(**settings).configuration()
+    asked = kind(**settings, skip_unreadable=True)
+    assert asked.configuration()["skip_unreadable"] is True
+    assert optional_of_load(vars(asked)) == {"skip_unreadable": True}
 
 
 def test_one_number_is_a_square():
