@@ -11,6 +11,8 @@ from keras_ft.data import fashion_mini
 from keras_ft.data import normalization as normalizations
 from keras_ft.data.image_data import ImageData
 from keras_ft.data.image_data import from_splits
+from keras_ft.data.load_name import check_name
+from keras_ft.data.load_name import folder_of
 from keras_ft.data.load_settings import LoadSettings
 from keras_ft.data.load_settings import resolve_image_size
 from keras_ft.data.normalization import Normalization
@@ -144,13 +146,12 @@ def load(
         'Use keras_ft.data.arrays("fashion_mini"), or pass NumPy arrays, a '
         "keras.utils.PyDataset or a Grain dataset to fit().",
     )
-    path = Path(name).expanduser()
+    check_name(name)
+    path = folder_of(name)
     if name == "fashion_mini":
         return _embedded(settings)
     if path.is_dir():
         return _folder(path, settings)
-    if path.is_absolute() or str(name).startswith((".", "~", "/")):
-        raise InputError(f"There is no folder {name}. Check the path.")
     return _tfds(str(name), data_dir, settings)
 
 

@@ -15,6 +15,7 @@ from keras_ft.data import batches
 from keras_ft.data import reachability
 from keras_ft.data.image_data import ImageData
 from keras_ft.data.image_data import from_batches
+from keras_ft.data.load_name import near_folder
 from keras_ft.data.load_settings import LoadSettings
 from keras_ft.data.normalization import Normalization
 from keras_ft.data.splits import PARTS
@@ -133,6 +134,13 @@ def find(name: str, data_dir: str | None, settings: LoadSettings) -> TfdsSource:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
         raise _unknown(name) from error
+    except ValueError as error:
+        # Another form, or no such configuration: a page of what there is.
+        first = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"'{name}' is no folder, and TFDS cannot make a data set of it: "
+            f"{first} {_ANOTHER}"
+        ) from error
     image_key, label_key = _keys(name, builder.info.features)
     shape = _shape(name, builder.info.features[image_key], settings)
     if not builder.is_prepared():
@@ -230,6 +238,8 @@ def _unknown(name: str) -> InputError:
     names = tfds.list_builders(with_community_datasets=False)
     base = name.partition("/")[0]
     near = difflib.get_close_matches(base, ["fashion_mini", *names])
+    if (folder := near_folder(Path(name))) is not None:
+        near.insert(0, f"the folder {folder}")
     hint = f"Did you mean {' or '.join(near)}?" if near else "Check the name."
     return InputError(
         f"'{name}' is neither fashion_mini nor the path of an existing folder "
