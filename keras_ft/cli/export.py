@@ -257,7 +257,7 @@ def _tell_bundle(result: Any) -> None:
         f"student.tflite ({exported.quantization}): {exported.bytes:,} bytes, "
         f"{exported.accuracy:.2%} right (Keras {exported.keras_accuracy:.2%}) "
         f"and the same answer as Keras on {exported.agreement:.1%} of "
-        f"{exported.samples:,} test images"
+        f"{exported.samples:,} images"
     )
     terminal.echo(
         f"{first.median_ms:.3f} ms an image in LiteRT on one thread, "

@@ -194,7 +194,9 @@ class Batches(abc.ABC):
         """Return the number of images."""
 
     @abc.abstractmethod
-    def choose(self, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def choose(
+        self, count: int, seed: int, labelled: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return some uint8 images and their labels, other ones per seed."""
 
     @abc.abstractmethod
@@ -360,9 +362,13 @@ class IndexedBatches(Batches):
     def known_labels(self) -> np.ndarray:
         return self.split.labels[self.split.labels != UNLABELLED]
 
-    def choose(self, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        draw = np.random.default_rng(seed)
-        chosen = draw.permutation(len(self))[:count]
+    def choose(
+        self, count: int, seed: int, labelled: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        chosen = np.random.default_rng(seed).permutation(len(self))
+        if labelled:
+            chosen = chosen[self.split.labels[chosen] != UNLABELLED]
+        chosen = chosen[:count]
         return self.split.images(chosen), self.split.labels[chosen]
 
     def _epochs(self, epochs: tf.data.Dataset) -> tf.data.Dataset:
@@ -517,7 +523,9 @@ class StreamedBatches(Batches):
     def __len__(self) -> int:
         return self.count
 
-    def choose(self, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def choose(
+        self, count: int, seed: int, labelled: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         # Some of the first images of the split, not of all of it.
         key = tf.constant([seed, 0], tf.int64)
         buffer = min(self._buffer, 4 * count)

@@ -222,7 +222,7 @@ class ImageData:
         return self._batches[split].numbers
 
     def examples(
-        self, split: str, count: int, seed: int = 0
+        self, split: str, count: int, seed: int = 0, labelled: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return some images as they are, for pictures and calibration.
 
@@ -230,6 +230,8 @@ class ImageData:
             split: "train", "validation" or "test".
             count: How many, 1 up to all of the split.
             seed: Another seed chooses others.
+            labelled: Choose among the images that have a label; fewer may
+                come than were asked for.
 
         Returns:
             uint8 images (count, H, W, C) and int32 labels (count,).
@@ -252,7 +254,7 @@ class ImageData:
                 f"1 to {self.sizes[split]}, the images in {split}",
                 "Ask for fewer.",
             )
-        return self._batches[split].choose(count, seed)
+        return self._batches[split].choose(count, seed, labelled)
 
 
 def summary(
