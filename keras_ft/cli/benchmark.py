@@ -83,6 +83,7 @@ def _define_images(values: absl_flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.define_data_dir(values)
+    flags.define_image_files(values)
     absl_flags.DEFINE_integer(
         "test_examples",
         10_000,
@@ -118,6 +119,7 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
             paths,
             values["student"].value,
             values["dataset"].value,
+            **flags.image_files(values),
             **measurement,
         )
     terminal.echo("")
@@ -136,8 +138,8 @@ def _check(values: absl_flags.FlagValues) -> None:
             "files, or a run folder that has some",
             "Write --tflite=a.tflite,b.tflite or --run_dir=FOLDER.",
         )
-    for name in ("student", "dataset"):
-        if run_dir is not None and values[name].value is not None:
+    for name in ("student", "dataset", *flags.image_files(values)):
+        if run_dir is not None and values[name].present:
             raise InputError(
                 f"--{name}",
                 f"{values[name].value} with --run_dir={run_dir}",

@@ -108,6 +108,7 @@ def define(values: absl_flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.define_data_dir(values)
+    flags.define_image_files(values)
     bundle = absl_flags.Flag(
         _OptionalFolder(),
         absl_flags.ArgumentSerializer(),
@@ -139,6 +140,12 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
             "exactly one of --run_dir and --student",
             "Write --run_dir=FOLDER or --student=FILE.keras.",
         )
+    for name in flags.image_files(values):
+        if run_dir is not None and values[name].present:
+            raise InputError(
+                f"`--{name}` does not go with `--run_dir`: the run's images "
+                "are read as they were for training."
+            )
     bundle = values["bundle"].value is not None
     _check_bundle(values, bundle)
     _check_compression(values, bundle)
@@ -175,6 +182,7 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
             quantization,
             data_dir,
             fallback,
+            **flags.image_files(values),
         )
     terminal.tell_file(path, result)
 
@@ -232,6 +240,7 @@ def _bundle(values: absl_flags.FlagValues) -> None:
             values["dataset"].value,
             quantization,
             data_dir,
+            **flags.image_files(values),
             **options,
         )
     _tell_bundle(result)
@@ -248,7 +257,7 @@ def _tell_bundle(result: Any) -> None:
         f"student.tflite ({exported.quantization}): {exported.bytes:,} bytes, "
         f"{exported.accuracy:.2%} right (Keras {exported.keras_accuracy:.2%}) "
         f"and the same answer as Keras on {exported.agreement:.1%} of "
-        f"{exported.samples:,} test images"
+        f"{exported.samples:,} images"
     )
     terminal.echo(
         f"{first.median_ms:.3f} ms an image in LiteRT on one thread, "

@@ -53,6 +53,7 @@ _SETTINGS = (
     "labelled_examples",
     "unlabelled",
     "labelled_share",
+    "skip_unreadable",
     "validation_fraction",
     "seed",
     "teacher",
@@ -119,6 +120,7 @@ def define_data(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     define_data_dir(values)
+    define_image_files(values)
     flags.DEFINE_float(
         "validation_fraction",
         0.1,
@@ -168,6 +170,24 @@ def define_data_dir(values: flags.FlagValues) -> None:
         "data_dir",
         None,
         "Where TensorFlow Datasets keeps prepared sets.",
+        flag_values=values,
+    )
+
+
+def define_image_files(values: flags.FlagValues) -> None:
+    """Define the flags that say how image files are read."""
+    flags.DEFINE_list(
+        "image_size",
+        None,
+        "Resize all images to this height and width in pixels, as in 96,128, "
+        "or to a square, as in 96. By default they keep their size.",
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "skip_unreadable",
+        False,
+        "Go on without the files of a folder that are no whole images, and "
+        "say which, instead of refusing them.",
         flag_values=values,
     )
 
@@ -451,6 +471,29 @@ def augment(values: flags.FlagValues) -> str | bool:
     return True if word is None else str(word)
 
 
+def image_size(values: flags.FlagValues) -> tuple[int, int] | None:
+    """Return --image_size as (height, width)."""
+    words = values["image_size"].value
+    if words is None:
+        return None
+    if len(words) > 2 or not all(w.isdecimal() and int(w) > 0 for w in words):
+        raise InputError(
+            "--image_size",
+            ",".join(words),
+            "height and width in pixels, or one number for both",
+            "Write --image_size=96,128 or --image_size=96.",
+        )
+    return int(words[0]), int(words[-1])
+
+
+def image_files(values: flags.FlagValues) -> dict[str, Any]:
+    """Return what the flags say on image files, as `data.load` takes it."""
+    return {
+        "image_size": image_size(values),
+        "skip_unreadable": values["skip_unreadable"].value,
+    }
+
+
 def check_reduction(values: flags.FlagValues, flag: str) -> None:
     """Refuse another reduction with the recipe's beta."""
     chosen = values["reduction"].value
@@ -525,6 +568,7 @@ def settings(values: flags.FlagValues) -> dict[str, Any]:
     return {
         **{name: values[name].value for name in _SETTINGS},
         "augment": augment(values),
+        "image_size": image_size(values),
         "recipe": recipe(values),
         "beta_ratio": beta_ratio,
     }

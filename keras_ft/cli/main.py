@@ -17,6 +17,7 @@ from absl import logging
 
 from keras_ft.cli.help import command_help
 from keras_ft.cli.help import overview
+from keras_ft.data.load_name import check_name
 from keras_ft.errors import InputError
 from keras_ft.validation.installed import require_tensorflow
 
@@ -112,6 +113,8 @@ def _run(command: ModuleType, name: str, words: list[str]) -> int:
             "flags only",
             f"Write --flag=value; {PROGRAM} {name} --help lists the flags.",
         )
+    if "dataset" in values and values["dataset"].value is not None:
+        check_name(values["dataset"].value)
     require_tensorflow(
         f"{PROGRAM} {name}",
         "Train from Python instead, as examples/jax_quickstart.py does.",

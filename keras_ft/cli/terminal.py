@@ -93,5 +93,5 @@ def tell_file(path: Any, result: dict[str, Any]) -> None:
     echo(
         f"{path}  {result['bytes']:,} bytes, {result['accuracy']:.2%} right "
         f"and the same answer as Keras on {result['agreement']:.1%} of "
-        f"{result['samples']} test images"
+        f"{result['checked_on']}"
     )

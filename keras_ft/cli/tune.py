@@ -57,6 +57,7 @@ _COPIED = (
     "labelled_examples",
     "unlabelled",
     "labelled_share",
+    "skip_unreadable",
     "seed",
 )
 _TEXTS = {
@@ -130,6 +131,7 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
         recipe=flags.recipe(values),
         method=method,
         augment=flags.augment(values),
+        image_size=flags.image_size(values),
         **{name: values[name].value for name in _COPIED},
         **axes,
     )

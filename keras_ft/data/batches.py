@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,24 @@ def split_in_memory(images: np.ndarray, labels: np.ndarray) -> Split:
     )
 
 
+def fetch_from_file(path: Path, shape: tuple[int, ...]) -> Callable[[Any], Any]:
+    """Return what gives the images of a file by their positions.
+
+    The file is mapped into memory, not read: the system holds what fits
+    there, and reads the rest when it is asked for. It may be removed at once
+    where the system lets open files be removed.
+
+    Args:
+        path: uint8 images of one shape, one after the other.
+        shape: (N, H, W, C).
+    """
+    with tf.device("CPU:0"):
+        images = tf.raw_ops.ImmutableConst(
+            dtype=tf.uint8, shape=shape, memory_region_name=str(path)
+        )
+    return lambda positions: tf.gather(images, positions)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Batches(abc.ABC):
     """Batches of one split: normalized float32 images and their labels.
@@ -178,7 +197,9 @@ class Batches(abc.ABC):
         """Return the number of images."""
 
     @abc.abstractmethod
-    def choose(self, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def choose(
+        self, count: int, seed: int, labelled: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return some uint8 images and their labels, other ones per seed."""
 
     @abc.abstractmethod
@@ -212,6 +233,10 @@ class Batches(abc.ABC):
     def has_unlabelled(self) -> bool:
         """Return whether batches hold images without labels."""
         return False
+
+    def known_labels(self) -> np.ndarray | None:
+        """Return all labels there are, int32 (N,); `None` of streamed ones."""
+        return None
 
     def labelled_only(self) -> "Batches":
         """Return as many batches, of labelled images alone."""
@@ -364,9 +389,16 @@ class IndexedBatches(Batches):
     def __len__(self) -> int:
         return len(self.split)
 
-    def choose(self, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        draw = np.random.default_rng(seed)
-        chosen = draw.permutation(len(self))[:count]
+    def known_labels(self) -> np.ndarray:
+        return self.split.labels[self.split.labels != UNLABELLED]
+
+    def choose(
+        self, count: int, seed: int, labelled: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        chosen = np.random.default_rng(seed).permutation(len(self))
+        if labelled:
+            chosen = chosen[self.split.labels[chosen] != UNLABELLED]
+        chosen = chosen[:count]
         return self.split.images(chosen), self.split.labels[chosen]
 
     def _epoch(self, epoch: Any) -> tf.data.Dataset:
@@ -513,7 +545,9 @@ class StreamedBatches(Batches):
     def __len__(self) -> int:
         return self.count
 
-    def choose(self, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def choose(
+        self, count: int, seed: int, labelled: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         # Some of the first images of the split, not of all of it.
         key = tf.constant([seed, 0], tf.int64)
         buffer = min(self._buffer, 4 * count)

@@ -55,6 +55,8 @@ class ImageData:
             are in "train".
         notes: Sentences on decisions that matter when results are read, such
             as a test split cut from the training images.
+        files: Of a folder, how many files were "read", are "hidden" or
+            "unreadable", or are no images, by ending; else `None`.
 
     Example:
 
@@ -77,6 +79,7 @@ class ImageData:
     notes: tuple[str, ...]
     _batches: Mapping[str, "Batches"]
     _first_epoch: int = 0
+    files: Mapping[str, int] | None = None
 
     def __repr__(self) -> str:
         return summary(
@@ -96,6 +99,22 @@ class ImageData:
     def has_unlabelled(self) -> bool:
         """Return whether training batches hold images without a label."""
         return self._batches["train"].has_unlabelled
+
+    @property
+    def class_counts(self) -> dict[str, list[int]] | None:
+        """Return each split's images by label; `None` where not known.
+
+        Images without a label are left out. Not known is it of a set that is
+        streamed from disk.
+        """
+        counts = {}
+        for part, batches in self._batches.items():
+            labels = batches.known_labels()
+            if labels is None:
+                return None
+            found = np.bincount(labels, minlength=self.classes)
+            counts[part] = [int(count) for count in found]
+        return counts
 
     def labelled_only(self) -> "ImageData":
         """Return the same data, its training batches without unlabelled images.
@@ -203,7 +222,7 @@ class ImageData:
         return self._batches[split].numbers
 
     def examples(
-        self, split: str, count: int, seed: int = 0
+        self, split: str, count: int, seed: int = 0, labelled: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return some images as they are, for pictures and calibration.
 
@@ -211,6 +230,8 @@ class ImageData:
             split: "train", "validation" or "test".
             count: How many, 1 up to all of the split.
             seed: Another seed chooses others.
+            labelled: Choose among the images that have a label; fewer may
+                come than were asked for.
 
         Returns:
             uint8 images (count, H, W, C) and int32 labels (count,).
@@ -233,7 +254,7 @@ class ImageData:
                 f"1 to {self.sizes[split]}, the images in {split}",
                 "Ask for fewer.",
             )
-        return self._batches[split].choose(count, seed)
+        return self._batches[split].choose(count, seed, labelled)
 
 
 def summary(
@@ -271,6 +292,8 @@ def from_splits(
     settings: LoadSettings,
     usual: Normalization | None = None,
     unlabelled: Split | None = None,
+    notes: tuple[str, ...] = (),
+    files: Mapping[str, int] | None = None,
 ) -> ImageData:
     """Divide a source's images and make pipelines of the parts.
 
@@ -281,6 +304,8 @@ def from_splits(
         settings: What `load` was asked for.
         usual: The data set's usual normalization; computed if `None`.
         unlabelled: Images without labels that join the training images.
+        notes: Sentences on how the source was read.
+        files: See `ImageData`.
     """
     from keras_ft.data.batches import IndexedBatches
     from keras_ft.data.batches import MixedBatches
@@ -292,7 +317,7 @@ def from_splits(
     train = splits["train"]
     shape = train.images(np.arange(1)).shape[1:]
     normalization = settings.normalization or usual or statistics(train)
-    parts, notes = splitting.divide(splits, settings)
+    parts, of_splits = splitting.divide(splits, settings)
     common: dict[str, Any] = {
         "image_shape": shape,
         "normalization": normalization,
@@ -324,7 +349,8 @@ def from_splits(
             "None, as all training images have labels",
             "Leave it out, or name images without labels by unlabelled=.",
         )
-    return from_batches(name, batches, class_names, notes)
+    found = from_batches(name, batches, class_names, notes + of_splits)
+    return dataclasses.replace(found, files=files)
 
 
 def from_batches(

@@ -1,76 +1,108 @@
 """Image folders: one folder of image files per class."""
 
-from collections.abc import Callable
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
-import tensorflow as tf
 
 from keras_ft.data import batches
+from keras_ft.data import folder_layout
+from keras_ft.data import image_files
 from keras_ft.data.splits import UNLABELLED
 from keras_ft.data.splits import Split
 from keras_ft.errors import InputError
 
-SPLIT_FOLDERS = {
-    "train": ("train",),
-    "validation": ("validation", "valid", "val"),
-    "test": ("test",),
-}
-UNLABELLED_FOLDERS = ("unlabelled", "unlabeled")
-# What tf.io.decode_image reads; an animation gives its first picture.
-ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
-GREY_MODES = {"1", "L", "I", "I;16"}
-LAYOUT = (
-    "a folder with train/<class>/*.jpg (and validation/, test/ if you have "
-    "them), or with <class>/*.jpg, as .jpg, .png, .bmp or .gif"
-)
+# Files that are named in a message.
+_NAMED = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFolder:
+    """The images of a folder.
+
+    Args:
+        splits: "train", and "validation" and "test" where there are.
+        class_names: One per label: the sorted names of the folders.
+        unlabelled: The folder of images without labels, if any.
+        notes: Sentences on what was set aside or left out.
+        files: How many files were "read", how many are "hidden" (litter
+            among them) or "unreadable", and how many are no images, by
+            ending.
+    """
+
+    splits: Mapping[str, Split]
+    class_names: tuple[str, ...]
+    unlabelled: Path | None
+    notes: tuple[str, ...]
+    files: Mapping[str, int]
 
 
 def read(
-    path: Path, image_size: tuple[int, int] | None, memory_limit: int
-) -> tuple[dict[str, Split], tuple[str, ...]]:
-    """Return the splits of an image folder, and its class names.
+    path: Path,
+    image_size: tuple[int, int] | None,
+    skip_unreadable: bool = False,
+) -> ImageFolder:
+    """Read an image folder.
 
-    Classes are the sorted folder names. Images are grey if all files are,
-    else RGB; they are resized to `image_size` without regard to proportions.
+    Images are grey if all files are, else RGB; see `image_files` for what is
+    done to them. They are decoded once, into a file in the folder for
+    temporary files, which is read as if it were memory: what the machine has
+    free is held, and the rest read again.
 
     Args:
-        path: A folder laid out as `LAYOUT` says.
-        image_size: (height, width) in pixels; `None` keeps the size, which
-            all images must then share.
-        memory_limit: With more decoded bytes than this, files are read again
-            each time they are used.
+        path: A folder laid out as `folder_layout.LAYOUT` says.
+        image_size: (height, width) in pixels to resize to without regard to
+            proportions; `None` keeps the size, which all images must then
+            share.
+        skip_unreadable: Go on without files that are no whole images.
 
     Raises:
-        InputError: The folder is laid out otherwise, or a file is no image.
+        InputError: The folder is laid out otherwise, a file is no image, the
+            sizes differ, or there is no room.
     """
-    folders = _split_folders(path)
-    class_names = tuple(sorted(_class_folders(folders["train"])))
-    files = {s: _files(folders[s], class_names) for s in folders}
-    everything = [file for members, _ in files.values() for file in members]
-    size, channels = _inspect(everything, image_size)
-    held = size[0] * size[1] * channels * len(everything) <= memory_limit
+    layout = folder_layout.find(folder_layout.scan(path, image_files.endings()))
+    files: list[Path] = []
+    members: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for split, classes in layout.classes.items():
+        labels: list[int] = []
+        for label, folder in classes.items():
+            images = folder.all_images()
+            files += images
+            labels += [label] * len(images)
+        positions = np.arange(len(files) - len(labels), len(files))
+        members[split] = positions, np.array(labels, np.int32)
+    decoded = _decode(files, image_size, skip_unreadable)
     splits = {
-        split: _split(paths, labels, size, channels, held)
-        for split, (paths, labels) in files.items()
+        split: _split(decoded, positions, labels)
+        for split, (positions, labels) in members.items()
     }
-    return splits, class_names
-
-
-def unlabelled_inside(path: Path) -> Path | None:
-    """Return the folder of unlabelled images in an image folder, if any."""
-    found = (path / name for name in UNLABELLED_FOLDERS)
-    return next((folder for folder in found if folder.is_dir()), None)
+    _check_classes(splits["train"], layout.class_names)
+    counts = {"read": len(files) - len(decoded.failures)}
+    if decoded.failures:
+        counts["unreadable"] = len(decoded.failures)
+    if layout.hidden:
+        counts["hidden"] = layout.hidden
+    return ImageFolder(
+        splits,
+        layout.class_names,
+        layout.unlabelled,
+        layout.notes + decoded.notes,
+        counts | dict(layout.skipped),
+    )
 
 
 def read_unlabelled(
     path: Path,
     shape: tuple[int, int, int],
     image_size: tuple[int, int] | None,
-    memory_limit: int,
-) -> Split:
+    skip_unreadable: bool = False,
+) -> tuple[Split, tuple[str, ...]]:
     """Return all images below a folder, to join labelled ones.
 
     Args:
@@ -78,152 +110,177 @@ def read_unlabelled(
         shape: (height, width, channels) of the labelled images.
         image_size: What the labelled ones were resized to; `None` if they
             kept their size, which these must have then.
-        memory_limit: As for `read`.
+        skip_unreadable: As for `read`.
+
+    Returns:
+        The images, and sentences on what was left out.
 
     Raises:
         InputError: There are none, one is damaged, or they do not fit.
     """
-    files = _images_below(path)
+    found = folder_layout.scan(path, image_files.endings())
+    files = found.all_images()
     if not files:
         raise InputError(
-            f"There are no images in {path}. Expected are .jpg, .png, .bmp or "
-            ".gif files, in subfolders or not."
+            f"There are no images in {path}. Expected are files that Pillow "
+            "reads, such as .jpg, .png or .webp, in subfolders or not."
         )
-    size, channels = _inspect(files, image_size)
-    if size != shape[:2]:
-        raise InputError(
-            "unlabelled",
-            f"images of {size[0]}x{size[1]} pixels in {path}",
-            f"{shape[0]}x{shape[1]}, as the labelled ones are",
-            f"Pass image_size=({shape[0]}, {shape[1]}) to resize them all.",
-        )
-    if channels > shape[2]:
-        raise InputError(
-            "unlabelled",
-            f"color images in {path}",
-            "gray ones, as the labelled images are",
-            "Convert them, or use color images everywhere.",
-        )
+    decoded = _decode(files, image_size, skip_unreadable, shape)
     labels = np.full(len(files), UNLABELLED, np.int32)
-    held = int(np.prod(shape)) * len(files) <= memory_limit
-    return _split(files, labels, size, shape[2], held)
+    split = _split(decoded, np.arange(len(files)), labels)
+    return split, decoded.notes
+
+
+@dataclasses.dataclass(frozen=True)
+class _Decoded:
+    """The pixels of files, all but those that are no whole images."""
+
+    fetch: Any
+    failures: Mapping[int, str]
+    notes: tuple[str, ...]
+
+
+def _decode(
+    files: Sequence[Path],
+    image_size: tuple[int, int] | None,
+    skip_unreadable: bool,
+    labelled: tuple[int, int, int] | None = None,
+) -> _Decoded:
+    """Decode files, into images of the shape of `labelled` if that is given."""
+    headers, failures = image_files.in_parallel(
+        lambda index: image_files.read_header(files[index]),
+        len(files),
+        batches.cores(),
+        "looking at images",
+    )
+    sizes: dict[tuple[int, int], Path] = {}
+    for file, header in zip(files, headers, strict=True):
+        if header is not None:
+            sizes.setdefault(header.size, file)
+    if not sizes:
+        raise _unreadable(files, failures)
+    colored = any(header is not None and not header.grey for header in headers)
+    if image_size is None:
+        _check_sizes(sizes)
+        height, width = next(iter(sizes))
+    else:
+        height, width = image_size
+    shape = (height, width, 3 if colored else 1)
+    if labelled is not None:
+        _check_like(shape, labelled, files[0].parent)
+        shape = labelled
+    _check_room(len(files), shape)
+    # Removed at once where the system lets open files be removed: nothing is
+    # left of it when the process ends, however it ends.
+    with tempfile.TemporaryDirectory(
+        prefix="keras_ft_", ignore_cleanup_errors=True
+    ) as folder:
+        store = image_files.PixelFile(Path(folder, "pixels"), len(files), shape)
+        failures |= image_files.read_all(
+            files, store, image_size, batches.cores()
+        )
+        if failures and (not skip_unreadable or len(failures) == len(files)):
+            raise _unreadable(files, failures)
+        fetch = batches.fetch_from_file(store.path, (len(files), *shape))
+    return _Decoded(fetch, failures, _notes(files, failures))
 
 
 def _split(
-    paths: list[Path],
-    labels: np.ndarray,
-    size: tuple[int, int],
-    channels: int,
-    held: bool,
+    decoded: _Decoded, positions: np.ndarray, labels: np.ndarray
 ) -> Split:
-    fetch = _fetch_files(paths, size, channels)
-    if held and paths:
-        images = _decode_all(fetch, paths)
-        return batches.split_in_memory(images, labels)
-    return Split(fetch, labels, np.arange(len(labels)))
+    whole = ~np.isin(positions, list(decoded.failures))
+    return Split(decoded.fetch, labels[whole], positions[whole])
 
 
-def _split_folders(path: Path) -> dict[str, Path]:
-    if not (path / "train").is_dir():
-        return {"train": path}
-    return {
-        split: path / name
-        for split, names in SPLIT_FOLDERS.items()
-        for name in names
-        if (path / name).is_dir()
-    }
+def _check_sizes(sizes: Mapping[tuple[int, int], Path]) -> None:
+    if len(sizes) < 2:
+        return
+    different = " and ".join(
+        f"{file.parent.name}/{file.name} of {height}x{width}"
+        for (height, width), file in list(sizes.items())[:2]
+    )
+    raise InputError(
+        "image_size",
+        f"None for images of {len(sizes)} sizes, such as {different}",
+        "one height and width for all images",
+        "Pass for example image_size=(96, 128), or --image_size=96,128 on "
+        "the command line.",
+    )
 
 
-def _class_folders(folder: Path) -> set[str]:
-    names = {entry.name for entry in folder.iterdir() if entry.is_dir()}
-    return names - {*UNLABELLED_FOLDERS}
-
-
-def _files(
-    folder: Path, class_names: tuple[str, ...]
-) -> tuple[list[Path], np.ndarray]:
-    """Return all image files of a split, sorted, and their labels."""
-    unknown = _class_folders(folder) - {*class_names}
-    if len(class_names) < 2 or unknown:
-        wrong = f"the classes {sorted(unknown)}" if unknown else class_names
+def _check_like(
+    shape: tuple[int, int, int], labelled: tuple[int, int, int], where: Path
+) -> None:
+    if shape[:2] != labelled[:2]:
         raise InputError(
-            f"{folder} has {wrong}, not two or more class folders, the same "
-            f"in every split. Expected is {LAYOUT}."
+            "unlabelled",
+            f"images of {shape[0]}x{shape[1]} pixels in {where}",
+            f"{labelled[0]}x{labelled[1]}, as the labelled ones are",
+            f"Pass image_size=({labelled[0]}, {labelled[1]}), or "
+            f"--image_size={labelled[0]},{labelled[1]}, to resize them all.",
         )
-    paths: list[Path] = []
-    labels: list[int] = []
+    if shape[2] > labelled[2]:
+        raise InputError(
+            "unlabelled",
+            f"color images in {where}",
+            "gray ones, as the labelled images are",
+            "Convert them, or use color images everywhere.",
+        )
+
+
+def _check_room(count: int, shape: tuple[int, int, int]) -> None:
+    needed = count * int(np.prod(shape))
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"{count:,} images of {shape[0]}x{shape[1]} pixels take "
+            f"{needed / 2**30:.1f} GiB decoded, and {folder} has "
+            f"{free / 2**30:.1f} GiB free. Pass a smaller image_size, or set "
+            "the environment variable TMPDIR to a folder with more room."
+        )
+
+
+def _check_classes(train: Split, class_names: Sequence[str]) -> None:
+    """Refuse a class that lost all its training images."""
     for label, name in enumerate(class_names):
-        members = _images_below(folder / name)
-        paths += members
-        labels += [label] * len(members)
-    return paths, np.array(labels, np.int32)
+        if label not in train.labels:
+            raise InputError(
+                f"No training image of the class {name} can be read. Add "
+                "some, or remove its folder."
+            )
 
 
-def _images_below(folder: Path) -> list[Path]:
-    return [
-        file
-        for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in ENDINGS and file.is_file()
-    ]
-
-
-def _inspect(
-    files: list[Path], image_size: tuple[int, int] | None
-) -> tuple[tuple[int, int], int]:
-    """Return (height, width) and channels, from the headers of all files."""
-    sizes: dict[tuple[int, int], Path] = {}
-    modes = set()
-    for file in files:
-        try:
-            with PIL.Image.open(file) as image:
-                sizes.setdefault((image.height, image.width), file)
-                modes.add(image.mode)
-        except OSError as error:
-            raise _unreadable(file) from error
-    if not files:
-        raise InputError(f"There are no images. Expected is {LAYOUT}.")
-    if image_size is None and len(sizes) > 1:
-        different = [f"{file.name} {size}" for size, file in sizes.items()][:2]
-        raise InputError(
-            "image_size",
-            f"None for images of {len(sizes)} sizes: {different}",
-            "one (height, width) for all images",
-            "Pass for example image_size=(64, 64).",
-        )
-    return image_size or next(iter(sizes)), 1 if modes <= GREY_MODES else 3
-
-
-def _fetch_files(
-    paths: list[Path], size: tuple[int, int], channels: int
-) -> Callable[[Any], Any]:
-    names = tf.constant([str(path) for path in paths], tf.string)
-    shape = tf.TensorSpec((*size, channels), tf.uint8)
-
-    def decode(position: Any) -> Any:
-        image = tf.io.decode_image(
-            tf.io.read_file(names[position]), channels, expand_animations=False
-        )
-        return batches.resize(image, size)
-
-    return lambda positions: tf.map_fn(
-        decode, positions, fn_output_signature=shape
-    )
-
-
-def _decode_all(fetch: Callable[[Any], Any], paths: list[Path]) -> np.ndarray:
-    images = tf.data.Dataset.range(len(paths)).map(
-        lambda position: fetch(position[None])[0],
-        num_parallel_calls=batches.cores(),
-    )
-    decoded: list[np.ndarray] = []
-    try:
-        decoded.extend(images.as_numpy_iterator())
-    except tf.errors.InvalidArgumentError as error:
-        raise _unreadable(paths[len(decoded)]) from error
-    return np.stack(decoded)
-
-
-def _unreadable(file: Path) -> InputError:
+def _unreadable(
+    files: Sequence[Path], failures: Mapping[int, str]
+) -> InputError:
+    are = "files are no whole images"
+    if len(failures) == 1:
+        are = "file is no whole image"
+    common = os.path.commonpath([file.parent for file in files])
     return InputError(
-        f"{file} is no whole JPEG, PNG, BMP or GIF image. Replace or remove it."
+        f"{len(failures):,} {are} in {common}: "
+        f"{', '.join(_listed(files, failures))}. Replace or remove what is "
+        "damaged, or go on without by skip_unreadable=True, on the command "
+        "line --skip_unreadable."
     )
+
+
+def _notes(
+    files: Sequence[Path], failures: Mapping[int, str]
+) -> tuple[str, ...]:
+    if not failures:
+        return ()
+    were = "file was" if len(failures) == 1 else "files were"
+    return (
+        f"{len(failures):,} unreadable {were} left out: "
+        f"{', '.join(_listed(files, failures))}.",
+    )
+
+
+def _listed(files: Sequence[Path], failures: Mapping[int, str]) -> list[str]:
+    """Return the first failures' names from their common folder on."""
+    common = os.path.commonpath([file.parent for file in files])
+    names = [os.path.relpath(files[i], common) for i in sorted(failures)]
+    more = len(names) - _NAMED
+    return names[:_NAMED] + ([f"{more:,} more"] if more > 0 else [])

@@ -11,13 +11,16 @@ from keras_ft.data import fashion_mini
 from keras_ft.data import normalization as normalizations
 from keras_ft.data.image_data import ImageData
 from keras_ft.data.image_data import from_splits
+from keras_ft.data.load_name import check_name
+from keras_ft.data.load_name import folder_of
 from keras_ft.data.load_settings import LoadSettings
+from keras_ft.data.load_settings import resolve_image_size
 from keras_ft.data.normalization import Normalization
 from keras_ft.data.splits import Split
 from keras_ft.errors import InputError
 from keras_ft.validation.installed import require_tensorflow
 
-# Decoded images beyond this are read from disk again every epoch.
+# A TFDS set with more bytes of images is streamed from disk every epoch.
 MEMORY_LIMIT = 4 * 2**30
 USUAL_NORMALIZATION = {
     "cifar10": normalizations.CIFAR10,
@@ -34,28 +37,34 @@ def load(
     augment: str | bool = True,
     normalization: Normalization | None = None,
     validation_fraction: float = 0.1,
-    image_size: tuple[int, int] | None = None,
+    image_size: int | tuple[int, int] | None = None,
     train_examples: int | None = None,
     labelled_examples: int | None = None,
     unlabelled: str | os.PathLike[str] | None = None,
     labelled_share: float | None = None,
+    skip_unreadable: bool = False,
     drop_remainder: bool = False,
 ) -> ImageData:
     """Load images for training, validation and test.
 
     The three splits never share an image, except where `validation_fraction`
     is 0. Splits the source lacks are cut from its training images, seeded
-    and with the proportions of the classes; a source with a validation but
-    no test split has its validation split used as test. `notes` of the
-    result says which of this happened.
+    and with the proportions of the classes; a TFDS set with a validation but
+    no test split has its validation split used as test, as is usual for
+    ImageNet. `notes` of the result says which of this happened.
+
+    A folder's images come as a person sees them: turned as EXIF says, on
+    white where they are transparent, 16 bits scaled to 8, print colors in
+    RGB, of an animation the first picture. All that Pillow reads is read.
 
     Args:
         name: "fashion_mini" (embedded: 5,000 + 2,000 grey 28x28 images of
             Fashion-MNIST), an existing folder (`train/<class>/*.jpg`, beside
-            it `validation/` and `test/` if there are, or just
-            `<class>/*.jpg`), or the TFDS name of an image classification set,
-            which is looked for in `data_dir` first and downloaded second. A
-            folder's `unlabelled/` is used as `unlabelled`.
+            it `validation/` and `test/` if there are, in any usual spelling
+            such as `Training/` or `val_set/`, or just `<class>/*.jpg`), or
+            the TFDS name of an image classification set, which is looked for
+            in `data_dir` first and downloaded second. A folder's
+            `unlabelled/` is used as `unlabelled`.
         batch_size: Images per batch.
         data_dir: Where TFDS keeps its sets; `~/tensorflow_datasets` if `None`.
         seed: Decides splits, order and augmentation; the same seed gives the
@@ -75,7 +84,8 @@ def load(
         validation_fraction: Part of the training images to cut off for
             validation, 0 to 1, where the source has no validation split.
             With 0, validation is the test split.
-        image_size: (height, width) to resize to; `None` keeps the size.
+        image_size: (height, width) to resize to, or one number for both;
+            `None` keeps the size.
         train_examples: Train on so many images only, drawn with the
             proportions of the classes after validation was cut off: another
             number leaves validation and test as they are.
@@ -88,12 +98,16 @@ def load(
         labelled_share: Part of every training batch that has labels, above 0
             and below 1. By default a quarter, or the labelled images' part of
             all where that is more.
+        skip_unreadable: Go on without the files of a folder that are no whole
+            images, and say so in `notes`, instead of refusing them.
         drop_remainder: Leave out a last training batch that is not full, as
             several devices and static shapes need. Validation and test stay
             whole.
 
     Returns:
-        An `ImageData`. Up to 4 GiB of decoded images are held in memory.
+        An `ImageData`. Up to 4 GiB of a TFDS set's images are held in
+        memory. A folder's are decoded once, into a file in the folder for
+        temporary files (`TMPDIR`), which is mapped into memory.
         With unlabelled images, see there what a training batch holds.
 
     Raises:
@@ -119,11 +133,12 @@ def load(
         augment=augmentation.resolve(augment, str(name)),
         normalization=normalization,
         validation_fraction=validation_fraction,
-        image_size=image_size,
+        image_size=resolve_image_size(image_size),
         train_examples=train_examples,
         labelled_examples=labelled_examples,
         unlabelled=None if unlabelled is None else os.fspath(unlabelled),
         labelled_share=labelled_share,
+        skip_unreadable=skip_unreadable,
         drop_remainder=drop_remainder,
     )
     require_tensorflow(
@@ -131,13 +146,12 @@ def load(
         'Use keras_ft.data.arrays("fashion_mini"), or pass NumPy arrays, a '
         "keras.utils.PyDataset or a Grain dataset to fit().",
     )
-    path = Path(name).expanduser()
+    check_name(name)
+    path = folder_of(name)
     if name == "fashion_mini":
         return _embedded(settings)
     if path.is_dir():
         return _folder(path, settings)
-    if path.is_absolute() or str(name).startswith((".", "~", "/")):
-        raise InputError(f"There is no folder {name}. Check the path.")
     return _tfds(str(name), data_dir, settings)
 
 
@@ -162,42 +176,49 @@ def _embedded(settings: LoadSettings) -> ImageData:
         )
         for part in ("train", "test")
     }
+    unlabelled, notes = _unlabelled_folder(settings, (28, 28, 1))
     return from_splits(
         "fashion_mini",
         splits,
         fashion_mini.CLASS_NAMES,
         settings,
         normalizations.FASHION_MNIST,
-        _unlabelled_folder(settings, (28, 28, 1)),
+        unlabelled,
+        notes,
     )
 
 
 def _folder(path: Path, settings: LoadSettings) -> ImageData:
     from keras_ft.data import image_folder
 
-    splits, class_names = image_folder.read(
-        path, settings.image_size, MEMORY_LIMIT
+    found = image_folder.read(
+        path, settings.image_size, settings.skip_unreadable
     )
-    shape = splits["train"].images(np.arange(1)).shape[1:]
-    inside = image_folder.unlabelled_inside(path)
-    if inside is not None and settings.unlabelled is None:
-        settings = dataclasses.replace(settings, unlabelled=str(inside))
+    shape = found.splits["train"].images(np.arange(1)).shape[1:]
+    if found.unlabelled is not None and settings.unlabelled is None:
+        settings = dataclasses.replace(
+            settings, unlabelled=str(found.unlabelled)
+        )
+    unlabelled, notes = _unlabelled_folder(settings, shape)
     return from_splits(
-        path.name,
-        splits,
-        class_names,
+        path.name or path.resolve().name,
+        found.splits,
+        found.class_names,
         settings,
-        unlabelled=_unlabelled_folder(settings, shape),
+        unlabelled=unlabelled,
+        notes=found.notes + notes,
+        files=found.files,
     )
 
 
 def _unlabelled_folder(
     settings: LoadSettings, shape: tuple[int, int, int]
-) -> Split | None:
+) -> tuple[Split | None, tuple[str, ...]]:
+    """Return the images without labels, and sentences on them."""
     from keras_ft.data import image_folder
 
     if settings.unlabelled is None:
-        return None
+        return None, ()
     folder = Path(settings.unlabelled).expanduser()
     if not folder.is_dir():
         raise InputError(
@@ -207,7 +228,7 @@ def _unlabelled_folder(
             "Check the path.",
         )
     return image_folder.read_unlabelled(
-        folder, shape, settings.image_size, MEMORY_LIMIT
+        folder, shape, settings.image_size, settings.skip_unreadable
     )
 
 
@@ -228,10 +249,20 @@ def _tfds(
             )
         return tfds_source.streamed(name, source, settings, usual)
     split = settings.unlabelled
+    unlabelled: Split | None
+    notes: tuple[str, ...]
     if split is not None and split in source.builder.info.splits:
-        unlabelled: Split | None = source.unlabelled(split)
+        unlabelled, notes = source.unlabelled(split), ()
     else:
-        unlabelled = _unlabelled_folder(settings, source.input_shape)
+        unlabelled, notes = _unlabelled_folder(settings, source.input_shape)
+    if source.lacks_test:
+        notes = (tfds_source.VALIDATION_IS_TEST, *notes)
     return from_splits(
-        name, source.splits(), source.class_names, settings, usual, unlabelled
+        name,
+        source.splits(),
+        source.class_names,
+        settings,
+        usual,
+        unlabelled,
+        notes,
     )

@@ -35,6 +35,36 @@ _SIDE = Interval(
 )
 
 
+def resolve_image_size(image_size: Any) -> tuple[int, int] | None:
+    """Return (height, width); one number is both of them.
+
+    Args:
+        image_size: One whole number of pixels, or two, height first, in a
+            tuple or a list, as JSON gives it; `None` for "as they are".
+
+    Raises:
+        InputError: It is something else.
+    """
+    if image_size is None:
+        return None
+    try:
+        height, width = (
+            (image_size, image_size)
+            if isinstance(image_size, int)
+            else image_size
+        )
+    except (TypeError, ValueError):
+        raise InputError(
+            "image_size",
+            image_size,
+            "one whole number of pixels, or height and width",
+            _SIDE.fix,
+        ) from None
+    _SIDE.check("image_size", height)
+    _SIDE.check("image_size", width)
+    return height, width
+
+
 @dataclasses.dataclass(frozen=True)
 class LoadSettings:
     """The keyword arguments of `keras_ft.data.load`, see there.
@@ -55,6 +85,7 @@ class LoadSettings:
     labelled_examples: int | None = None
     unlabelled: str | None = None
     labelled_share: float | None = None
+    skip_unreadable: bool = False
     drop_remainder: bool = False
 
     def __post_init__(self) -> None:
@@ -67,20 +98,8 @@ class LoadSettings:
                 "of a batch",
                 "Use batch_size=128.",
             )
-        if self.image_size is not None:
-            try:
-                height, width = self.image_size
-            except (TypeError, ValueError):
-                raise InputError(
-                    "image_size",
-                    self.image_size,
-                    "two whole numbers",
-                    _SIDE.fix,
-                ) from None
-            _SIDE.check("image_size", height)
-            _SIDE.check("image_size", width)
-            # A list, as JSON gives it, is as good as a tuple.
-            object.__setattr__(self, "image_size", (height, width))
+        size = resolve_image_size(self.image_size)
+        object.__setattr__(self, "image_size", size)
 
     def labelled_per_batch(self, labelled: int, images: int) -> int:
         """Return how many images of a training batch have labels.

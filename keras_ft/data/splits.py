@@ -91,9 +91,6 @@ def divide(
     """
     found = dict(splits)
     notes = []
-    if "test" not in found and "validation" in found:
-        found["test"] = found.pop("validation")
-        notes.append("The source's validation split serves as test split.")
     if "test" not in found:
         found["train"], found["test"] = _hold_out(
             found["train"], settings, TEST

@@ -15,6 +15,7 @@ from keras_ft.data import batches
 from keras_ft.data import reachability
 from keras_ft.data.image_data import ImageData
 from keras_ft.data.image_data import from_batches
+from keras_ft.data.load_name import near_folder
 from keras_ft.data.load_settings import LoadSettings
 from keras_ft.data.normalization import Normalization
 from keras_ft.data.splits import PARTS
@@ -73,8 +74,22 @@ class TfdsSource:
         ).map(pick, num_parallel_calls=batches.cores())
 
     def splits(self) -> dict[str, Split]:
-        """Read all splits into memory."""
-        return {split: self._in_memory(split) for split in self.sizes}
+        """Read all splits into memory, for what they serve as."""
+        serving = {split: split for split in self.sizes}
+        if self.lacks_test:
+            serving["test"] = serving.pop("validation")
+        return {
+            split: self._in_memory(source) for split, source in serving.items()
+        }
+
+    @property
+    def lacks_test(self) -> bool:
+        """Return whether the validation split has to serve as test split.
+
+        So it is in ImageNet and others whose test images have no labels:
+        what is published on them was measured on the validation split.
+        """
+        return "test" not in self.sizes and "validation" in self.sizes
 
     def unlabelled(self, split: str) -> Split:
         """Read another split into memory, its labels set to -1.
@@ -119,6 +134,13 @@ def find(name: str, data_dir: str | None, settings: LoadSettings) -> TfdsSource:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
         raise _unknown(name) from error
+    except ValueError as error:
+        # Another form, or no such configuration: a page of what there is.
+        first = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"'{name}' is no folder, and TFDS cannot make a data set of it: "
+            f"{first} {_ANOTHER}"
+        ) from error
     image_key, label_key = _keys(name, builder.info.features)
     shape = _shape(name, builder.info.features[image_key], settings)
     if not builder.is_prepared():
@@ -180,7 +202,7 @@ def _parts(
     """Return TFDS instructions and sizes of the three splits."""
     sizes = dict(source.sizes)
     parts = {split: split for split in sizes}
-    if "test" not in parts and "validation" in parts:
+    if source.lacks_test:
         parts["test"], sizes["test"] = "validation", sizes.pop("validation")
         del parts["validation"]
     first, last = 0, sizes["train"]
@@ -208,6 +230,7 @@ def _parts(
     return parts, {part: sizes[part] for part in PARTS}
 
 
+VALIDATION_IS_TEST = "The source's validation split serves as test split."
 _ANOTHER = "Choose another data set, or give a folder of images."
 
 
@@ -215,6 +238,8 @@ def _unknown(name: str) -> InputError:
     names = tfds.list_builders(with_community_datasets=False)
     base = name.partition("/")[0]
     near = difflib.get_close_matches(base, ["fashion_mini", *names])
+    if (folder := near_folder(Path(name))) is not None:
+        near.insert(0, f"the folder {folder}")
     hint = f"Did you mean {' or '.join(near)}?" if near else "Check the name."
     return InputError(
         f"'{name}' is neither fashion_mini nor the path of an existing folder "

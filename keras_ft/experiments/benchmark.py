@@ -169,6 +169,8 @@ def benchmark_files(
     dataset: str | None = None,
     data_dir: artifacts.PathLike | None = None,
     test_examples: int = TEST_EXAMPLES,
+    image_size: int | tuple[int, int] | None = None,
+    skip_unreadable: bool = False,
     **measurement: Any,
 ) -> dict[str, Any]:
     """Compare `.tflite` files that are no part of a run.
@@ -180,6 +182,8 @@ def benchmark_files(
             alone.
         data_dir: Where prepared datasets are.
         test_examples: At most so many images of the test split.
+        image_size: To resize the images to, see `data.load`.
+        skip_unreadable: See `data.load`.
         **measurement: `threads`, `runs`, `seconds` and `echo` of
             `compare_files`.
 
@@ -201,7 +205,12 @@ def benchmark_files(
             )
         return compare_files(paths, None, **measurement)
     network = None if student is None else networks.load(student)
-    data = datasets.load(dataset, data_dir=data_dir)
+    data = datasets.load(
+        dataset,
+        data_dir=data_dir,
+        image_size=image_size,
+        skip_unreadable=skip_unreadable,
+    )
     test = TestImages.of(data, network, test_examples)
     return compare_files(paths, test, **measurement)
 

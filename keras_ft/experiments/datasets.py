@@ -6,15 +6,20 @@ from typing import Any
 from keras_ft import artifacts
 from keras_ft import data as datasets
 from keras_ft.data import augmentation
+from keras_ft.data.folder_layout import by_ending
 from keras_ft.distribution.placement import Placement
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
 from keras_ft.experiments.run_folder import RunFolder
 from keras_ft.experiments.settings import Settings
-from keras_ft.experiments.settings import unlabelled_images
+from keras_ft.experiments.settings import optional_of_load
+from keras_ft.tables import text_table
 
 # What must stay as it was for results of one run to belong together.
 _SAME_DATA = ("classes", "input_shape", "sizes", "normalization")
+
+# Rows of the table of classes, at most.
+_CLASSES_SHOWN = 20
 
 
 def loader(settings: Settings, placement: Placement | None = None) -> Any:
@@ -32,7 +37,7 @@ def loader(settings: Settings, placement: Placement | None = None) -> Any:
             normalization=networks.teacher_normalization(settings.teacher),
             validation_fraction=settings.validation_fraction,
             train_examples=settings.train_examples,
-            **unlabelled_images(vars(settings)),
+            **optional_of_load(vars(settings)),
             # Several devices share a batch, which must divide.
             drop_remainder=placement is not None
             and placement.strategy is not None,
@@ -62,12 +67,51 @@ def load_run_data(
         ),
         validation_fraction=about["validation_fraction"],
         train_examples=about["train_examples"],
-        **unlabelled_images(about),
+        **optional_of_load(about),
     )
 
 
+def table(data: Any) -> list[str]:
+    """Return lines on the images of a folder, to look at before training.
+
+    How many of each class are in which split, how large they are, what was
+    left out, and the notes. None of other sources, which are always alike.
+
+    Args:
+        data: What `data.load` returned.
+    """
+    if data.files is None:
+        return []
+    counts, sizes = data.class_counts, data.sizes
+    rows = [
+        [name, *(f"{counts[part][label]:,}" for part in sizes)]
+        for label, name in enumerate(data.class_names)
+    ]
+    if len(rows) > _CLASSES_SHOWN:
+        left = len(rows) - _CLASSES_SHOWN + 1
+        rows[_CLASSES_SHOWN - 1 :] = [
+            [f"and {left:,} more classes", "", "", ""]
+        ]
+    if data.has_unlabelled:
+        without = sizes["train"] - data.labelled_examples
+        rows.append(["without a label", f"{without:,}", "", ""])
+    rows.append(["in all", *(f"{size:,}" for size in sizes.values())])
+    others = {name: n for name, n in data.files.items() if name != "read"}
+    used = f"{data.files['read']:,} files used"
+    if others:
+        used += f", not used {by_ending(others)}"
+    height, width, channels = data.input_shape
+    colors = "gray" if channels == 1 else "color"
+    return [
+        f"{data.name}: {used}; {height}x{width} pixels in {colors}",
+        *text_table([["class", "training", "validation", "test"], *rows]),
+        *data.notes,
+        "",
+    ]
+
+
 def note_dataset(run: RunFolder, data: Any) -> None:
-    """Note the dataset in the run; refuse one unlike that of its results.
+    """Tell of the dataset and note it; refuse one unlike that of the results.
 
     Raises:
         InputError: Images came or went, or pixels are scaled otherwise, as
@@ -97,6 +141,8 @@ def note_dataset(run: RunFolder, data: Any) -> None:
                 "Bring back the images, and the teacher to where it was, or "
                 "name another --run_dir.",
             )
+    for line in table(data):
+        run.echo(line)
     run.note("dataset", now)
     if run.placement.is_chief:
         labels = "".join(f"{name}\n" for name in data.class_names)

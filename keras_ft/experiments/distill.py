@@ -19,6 +19,8 @@ from keras_ft.experiments import students
 from keras_ft.experiments.datasets import loader
 from keras_ft.experiments.datasets import note_dataset
 from keras_ft.experiments.evaluation import Evaluation
+from keras_ft.experiments.exporting import check_enough
+from keras_ft.experiments.exporting import checked_on
 from keras_ft.experiments.exporting import export_student
 from keras_ft.experiments.exporting import file_name
 from keras_ft.experiments.progress import Echo
@@ -103,7 +105,8 @@ def distill(
         that of the paraphraser, see `metrics.VarianceKept`, on the validation
         images, or the training images if there are none. For each `.tflite`
         file, with `tflite` or `tflite_<quantization>` in front: `_bytes`,
-        `_agreement`, `_accuracy`. Then `methods`, `teacher_parameters`,
+        `_agreement`, `_accuracy`, on the images that `run.json` names as
+        `checked_on`. Then `methods`, `teacher_parameters`,
         `student_parameters`, `test_examples` and `seconds`. `export_refused`
         gives the reason for each `.tflite` file that was not good enough to
         be handed over.
@@ -121,6 +124,8 @@ def distill(
         RunFolder(run_dir, configuration, command_line, echo, placement) as run,
     ):
         data = load(settings.recipe.distill.batch_size)
+        if settings.quantizations:
+            check_enough(data)
         teacher = finished_teacher(run, settings, load)
         _train_students(run, settings, load, teacher)
         refused = {}
@@ -414,7 +419,7 @@ def _export(run: RunFolder, data: Any, quantization: str) -> None:
     result = run.once(phase, [name], make, together=False)
     run.echo(
         f"export: {name}, {result['bytes']:,} bytes, the same answer as Keras "
-        f"on {result['agreement']:.1%} of {result['samples']} images"
+        f"on {result['agreement']:.1%} of {checked_on(result)}"
     )
 
 

@@ -2,10 +2,13 @@
 
 import dataclasses
 import tempfile
+from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_ft import artifacts
 from keras_ft import data as datasets
@@ -19,10 +22,12 @@ from keras_ft.experiments.datasets import load_run_data
 from keras_ft.experiments.run_folder import METRICS
 from keras_ft.experiments.run_folder import RunFolder
 from keras_ft.experiments.students import beta_of
+from keras_ft.export.representative_data import MINIMUM
 from keras_ft.recipes import Recipe
 
 # Enough to tell a broken file from a good one, in seconds.
 SAMPLES = 512
+_SPLITS = {"test": "test", "validation": "validation", "train": "training"}
 # For the numbers on a model card, which may take longer.
 CARD_SAMPLES = 2000
 
@@ -47,13 +52,15 @@ def export_student(
         student: The network to convert.
         path: The file to write.
         data: What `data.load` returned; test images check the file, training
-            images calibrate it.
+            images calibrate it. Where either are fewer than the 32 that are
+            needed, images of the other splits join them.
         quantization: See `export.to_tflite`.
         fallback: See `export.to_tflite`.
         samples: How many test images check the file, at most.
 
     Returns:
-        The fields of `export.ExportResult`, but for `path`.
+        The fields of `export.ExportResult`, but for `path`; and in
+        `checked_on` which images these were, as in "512 test images".
 
     Raises:
         InputError: The file does not agree with Keras; it is not written.
@@ -68,7 +75,35 @@ def export_student(
     )
     measured = dataclasses.asdict(result)
     del measured["path"]
-    return measured
+    return measured | {"checked_on": _checking_images(data, samples)[2]}
+
+
+def checked_on(result: Mapping[str, Any]) -> str:
+    """Return in words which images checked a file.
+
+    Args:
+        result: What `export_student` returned, or an earlier version of it.
+    """
+    words: str = result.get("checked_on", f"{result['samples']} test images")
+    return words
+
+
+def check_enough(data: Any) -> None:
+    """Refuse too few images to check a `.tflite` file on, before training.
+
+    Raises:
+        InputError: There are fewer labelled images than an export needs.
+    """
+    images, _, found = _checking_images(data, MINIMUM)
+    if len(images) < MINIMUM:
+        raise InputError(
+            "dataset",
+            f"{found} with labels",
+            f"{MINIMUM} in all at least, on which a .tflite file is compared "
+            "with Keras before it is handed over",
+            "Add images, or go without the file: --quantization= on the "
+            "command line, --noexport for compare.",
+        )
 
 
 def export_run(
@@ -220,6 +255,8 @@ def export_file(
     quantization: str,
     data_dir: artifacts.PathLike | None = None,
     fallback: str | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    skip_unreadable: bool = False,
 ) -> tuple[Path, dict[str, Any]]:
     """Write a `.tflite` file of a student that is no part of a run.
 
@@ -231,11 +268,15 @@ def export_file(
         quantization: See `export.to_tflite`.
         data_dir: Where prepared datasets are.
         fallback: See `export.to_tflite`. The file is named after what it is.
+        image_size: To resize the images to, see `data.load`.
+        skip_unreadable: See `data.load`.
 
     Returns:
         The file, and what `export_student` returns.
     """
-    network, data = _student_and_data(student, dataset, data_dir)
+    network, data = _student_and_data(
+        student, dataset, data_dir, image_size, skip_unreadable
+    )
     path = Path(output or Path(student).with_suffix(".tflite"))
     return path, export_student(network, path, data, quantization, fallback)
 
@@ -278,6 +319,8 @@ def bundle_file(
     dataset: str,
     quantization: str = "int8",
     data_dir: artifacts.PathLike | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    skip_unreadable: bool = False,
     **options: Any,
 ) -> export.BundleResult:
     """Write the folder of a student that is no part of a run.
@@ -289,13 +332,17 @@ def bundle_file(
             built in.
         quantization: See `export.to_tflite`.
         data_dir: Where prepared datasets are.
+        image_size: To resize the images to, see `data.load`.
+        skip_unreadable: See `data.load`.
         **options: `author`, `license`, `package` and `fallback`, see
             `export.bundle`.
 
     Returns:
         See `export.bundle`.
     """
-    network, data = _student_and_data(student, dataset, data_dir)
+    network, data = _student_and_data(
+        student, dataset, data_dir, image_size, skip_unreadable
+    )
     path = Path(student)
     target = folder or path.with_name(f"{path.stem}_bundle")
     card = {"student": _size(network.name, network.count_params())}
@@ -306,18 +353,59 @@ def _student_and_data(
     student: artifacts.PathLike,
     dataset: str,
     data_dir: artifacts.PathLike | None,
+    image_size: int | tuple[int, int] | None,
+    skip_unreadable: bool,
 ) -> tuple[keras.Model, Any]:
     network = networks.load(student)
-    data = datasets.load(dataset, data_dir=data_dir)
+    data = datasets.load(
+        dataset,
+        data_dir=data_dir,
+        image_size=image_size,
+        skip_unreadable=skip_unreadable,
+    )
     networks.check_fit(network, data, "student")
     return network, data
 
 
+def _checking_images(
+    data: Any, at_most: int
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return images to check a file on, their labels, and which they are.
+
+    Those of the test split; where it has fewer than an export needs, those
+    of validation as well, and where these are too few, of training.
+    """
+    return _gathered(data, ("test", "validation", "train"), at_most, True)
+
+
+def _gathered(
+    data: Any, splits: Sequence[str], at_most: int, labelled: bool
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return images of the first split, and of more while they are too few."""
+    images: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    words: list[str] = []
+    for split in splits:
+        room = at_most - sum(len(some) for some in images)
+        if room <= 0 or (images and at_most - room >= MINIMUM):
+            break
+        some, theirs = data.examples(
+            split, min(room, data.sizes[split]), labelled=labelled
+        )
+        # With validation_fraction=0 validation is the test split.
+        if len(some) and not any(np.array_equal(some, o) for o in images):
+            images.append(some)
+            labels.append(theirs)
+            words.append(f"{len(some):,} {_SPLITS[split]}")
+    listed = " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    return np.concatenate(images), np.concatenate(labels), f"{listed} images"
+
+
 def _images(data: Any, samples: int) -> dict[str, Any]:
     """Return the arguments of `export` that are made of images."""
-    sizes = data.sizes
-    images, labels = data.examples("test", min(samples, sizes["test"]))
-    calibration, _ = data.examples("train", min(SAMPLES, sizes["train"]))
+    images, labels, _ = _checking_images(data, samples)
+    order = ("train", "validation", "test")
+    calibration, _, _ = _gathered(data, order, SAMPLES, labelled=False)
     return {
         "calibration": calibration,
         "normalization": data.normalization,
@@ -344,14 +432,19 @@ def _bundle(
         card=export.ModelCard(
             author=author,
             license=license,
-            tested_on=f"from the {data.sizes['test']:,} test images of "
-            f"{_name(data.name)}",
+            tested_on=f"{_tested_on(data)} of {_name(data.name)}",
             notes=tuple(data.notes),
             **card,
         ),
         **_images(data, CARD_SAMPLES),
         **options,
     )
+
+
+def _tested_on(data: Any) -> str:
+    if data.sizes["test"] >= MINIMUM:
+        return f"from the {data.sizes['test']:,} test images"
+    return f"the {_checking_images(data, CARD_SAMPLES)[2]}"
 
 
 def _card_of_run(run: RunFolder) -> dict[str, Any]:

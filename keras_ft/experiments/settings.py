@@ -8,21 +8,29 @@ from typing import Any
 from keras_ft import methods
 from keras_ft.acceleration.acceleration import check_choice
 from keras_ft.data import augmentation
+from keras_ft.data.load_settings import resolve_image_size
 from keras_ft.errors import InputError
 from keras_ft.export.quantizations import QUANTIZATIONS
 from keras_ft.models.beta_suggestion import check_ratio
 from keras_ft.recipes import Recipe
 
-# The arguments of `data.load` that bring in images without labels.
-UNLABELLED_IMAGES = ("labelled_examples", "unlabelled", "labelled_share")
+# The arguments of `data.load` that few runs need. Where one plays no part it
+# is left out of a configuration, so that earlier run folders go on.
+OPTIONAL_OF_LOAD = (
+    "labelled_examples",
+    "unlabelled",
+    "labelled_share",
+    "image_size",
+    "skip_unreadable",
+)
 
 
-def unlabelled_images(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the settings that bring in images without labels."""
+def optional_of_load(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the settings that few runs need, where they are set."""
     return {
         name: settings[name]
-        for name in UNLABELLED_IMAGES
-        if settings.get(name) is not None
+        for name in OPTIONAL_OF_LOAD
+        if settings.get(name) is not None and settings[name] is not False
     }
 
 
@@ -41,6 +49,9 @@ class Settings:
         labelled_examples, unlabelled, labelled_share: Train on labelled and
             unlabelled images, see `data.load`. `"none"` trains on the
             labelled ones alone, in as many steps.
+        image_size: (height, width) to resize all images to, or one number
+            for both; `None` keeps their size.
+        skip_unreadable: Go on without damaged files of a folder.
         validation_fraction: Share of the training images kept for
             validation, 0 to 1.
         augment: See `data.load`; kept as it was understood, so that the
@@ -77,6 +88,8 @@ class Settings:
     labelled_examples: int | None = None
     unlabelled: str | None = None
     labelled_share: float | None = None
+    image_size: int | tuple[int, int] | None = None
+    skip_unreadable: bool = False
     validation_fraction: float = 0.1
     augment: str | bool = True
     seed: int = 0
@@ -94,6 +107,8 @@ class Settings:
     def __post_init__(self) -> None:
         augment = augmentation.resolve(self.augment, self.dataset)
         object.__setattr__(self, "augment", augment)
+        size = resolve_image_size(self.image_size)
+        object.__setattr__(self, "image_size", size)
         parsed = methods.parse_all(self.methods)
         object.__setattr__(self, "methods", tuple(m.name for m in parsed))
         for name in self.quantizations:
@@ -148,11 +163,14 @@ class Settings:
         content = {field.name: getattr(self, field.name) for field in fields}
         del content["data_dir"]
         content["recipe"] = self.recipe.to_dict()
+        if isinstance(self.image_size, tuple):
+            content["image_size"] = list(self.image_size)  # As JSON has it.
         # Left out where it plays no part: earlier run folders go on.
-        optional = ("beta_ratio", "views", "paraphrase_views")
-        for name in (*optional, *UNLABELLED_IMAGES):
+        for name in ("beta_ratio", "views", "paraphrase_views"):
             if content[name] is None:
                 del content[name]
+        for name in set(OPTIONAL_OF_LOAD) - set(optional_of_load(content)):
+            del content[name]
         return augmentation.in_configuration(content)
 
 

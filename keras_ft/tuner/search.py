@@ -17,7 +17,7 @@ from keras_ft.experiments.evaluation import evaluate
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import silent
 from keras_ft.experiments.run_folder import RunFolder
-from keras_ft.experiments.settings import unlabelled_images
+from keras_ft.experiments.settings import optional_of_load
 from keras_ft.tuner import space
 from keras_ft.tuner.checks import OBJECTIVES
 from keras_ft.tuner.hypermodel import FactorTransferHyperModel
@@ -131,7 +131,7 @@ def _load(settings: SearchSettings) -> Any:
         normalization=networks.teacher_normalization(settings.teacher),
         validation_fraction=settings.validation_fraction,
         train_examples=settings.train_examples,
-        **unlabelled_images(vars(settings)),
+        **optional_of_load(vars(settings)),
     )
 
 

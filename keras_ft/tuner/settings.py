@@ -7,8 +7,10 @@ from typing import Any
 from keras_ft import methods
 from keras_ft.acceleration.acceleration import check_choice
 from keras_ft.data import augmentation
+from keras_ft.data.load_settings import resolve_image_size
 from keras_ft.errors import InputError
-from keras_ft.experiments.settings import UNLABELLED_IMAGES
+from keras_ft.experiments.settings import OPTIONAL_OF_LOAD
+from keras_ft.experiments.settings import optional_of_load
 from keras_ft.recipes import Recipe
 from keras_ft.tuner import space
 from keras_ft.tuner.checks import OBJECTIVES
@@ -48,6 +50,9 @@ class SearchSettings:
         train_examples: Use only so many training images; `None` for all.
         labelled_examples, unlabelled, labelled_share: Train on labelled and
             unlabelled images, see `data.load`.
+        image_size: (height, width) to resize all images to, or one number
+            for both; `None` keeps their size.
+        skip_unreadable: Go on without damaged files of a folder.
         validation_fraction: Share of the training images kept for
             validation, 0 to 1; the objective is measured on them.
         augment: See `experiments.Settings`.
@@ -85,6 +90,8 @@ class SearchSettings:
     labelled_examples: int | None = None
     unlabelled: str | None = None
     labelled_share: float | None = None
+    image_size: int | tuple[int, int] | None = None
+    skip_unreadable: bool = False
     validation_fraction: float = 0.1
     augment: str | bool = True
     seed: int = 0
@@ -97,6 +104,8 @@ class SearchSettings:
     def __post_init__(self) -> None:
         augment = augmentation.resolve(self.augment, self.dataset)
         object.__setattr__(self, "augment", augment)
+        size = resolve_image_size(self.image_size)
+        object.__setattr__(self, "image_size", size)
         for argument, known in (("tuner", TUNERS), ("objective", OBJECTIVES)):
             if getattr(self, argument) not in known:
                 raise InputError(
@@ -185,10 +194,11 @@ class SearchSettings:
         """Return JSON values for `run.json`."""
         content = dataclasses.asdict(self)
         del content["data_dir"], content["max_trials"]
+        if isinstance(self.image_size, tuple):
+            content["image_size"] = list(self.image_size)  # As JSON has it.
         # Left out where they play no part: earlier searches go on.
-        for name in UNLABELLED_IMAGES:
-            if content[name] is None:
-                del content[name]
+        for name in set(OPTIONAL_OF_LOAD) - set(optional_of_load(content)):
+            del content[name]
         content |= {"command": "tune", "recipe": self.recipe.to_dict()}
         return augmentation.in_configuration(content)
 

@@ -1,6 +1,7 @@
 """A user's own images."""
 
-import importlib
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,6 @@ import pytest
 
 from keras_ft import data
 from keras_ft.errors import InputError
-
-load_module = importlib.import_module("keras_ft.data.load")
 
 
 def write(file: Path, value: int, mode: str = "RGB", side: int = 8) -> None:
@@ -78,19 +77,39 @@ def test_sizes_must_agree_or_be_given(tmp_path: Path) -> None:
     assert np.all(images == images[:, :1, :1])
 
 
-def test_beyond_the_memory_limit_files_are_read_when_needed(
+def test_pixels_are_in_a_file_that_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_class_folders(tmp_path / "photos")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    found = data.load(tmp_path / "photos", batch_size=5)
+    assert list((tmp_path / "temporary").iterdir()) == []
+    before = [images.numpy() for images, _ in found.train_from(0).take(8)]
+    shutil.rmtree(tmp_path / "photos")
+    for images, (again, _) in zip(
+        before, found.train_from(0).take(8), strict=True
+    ):
+        np.testing.assert_array_equal(images, again)
+
+
+def test_too_little_room_is_refused_before_anything_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_class_folders(tmp_path)
-    held = data.load(tmp_path, batch_size=5)
-    monkeypatch.setattr(load_module, "MEMORY_LIMIT", 100)
-    read = data.load(tmp_path, batch_size=5)
-    assert read.normalization == held.normalization
-    for (x, y), (x2, y2) in zip(
-        held.train_from(0).take(8), read.train_from(0).take(8), strict=True
-    ):
-        np.testing.assert_array_equal(x, x2)
-        np.testing.assert_array_equal(y, y2)
+    usage = shutil.disk_usage(tmp_path)
+    needed = 20 * 10 * 8 * 3
+    for free in (needed - 1, needed):
+        monkeypatch.setattr(
+            shutil,
+            "disk_usage",
+            lambda path, free=free: type(usage)(usage.total, 0, free),
+        )
+        if free < needed:
+            with pytest.raises(InputError, match="TMPDIR"):
+                data.load(tmp_path)
+        else:
+            assert data.load(tmp_path).sizes["train"] == 16
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -101,6 +120,44 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         damaged.write_bytes(wrong)
         with pytest.raises(InputError, match="dog.5.png"):
             data.load(tmp_path)
+
+
+def test_all_damaged_files_are_named_at_once_or_skipped(tmp_path: Path) -> None:
+    write_class_folders(tmp_path)
+    # Cut in the pixels, cut before them, empty, and something else.
+    whole = (tmp_path / "cat" / "0.png").read_bytes()
+    for name, content in {
+        "cat/cut.png": whole[:45],
+        "cat/header.png": whole[:20],
+        "dog/empty.jpg": b"",
+        "dog/text.webp": b"<html>not found</html>",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        data.load(tmp_path)
+    names = "cat/cut.png, cat/header.png, dog/empty.jpg, dog/text.webp"
+    assert names in str(caught.value)
+    assert "--skip_unreadable" in str(caught.value)
+    found = data.load(tmp_path, skip_unreadable=True)
+    assert sum(found.sizes.values()) == 20
+    assert found.notes[0] == f"4 unreadable files were left out: {names}."
+    assert found.files == {"read": 20, "unreadable": 4}
+
+
+def test_many_damaged_files_are_counted(tmp_path: Path) -> None:
+    write_class_folders(tmp_path)
+    for index in range(13):
+        (tmp_path / "cat" / f"bad{index:02}.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"13 files .*bad09.jpg, 3 more"):
+        data.load(tmp_path)
+
+
+def test_a_class_that_loses_all_its_images_is_refused(tmp_path: Path) -> None:
+    write_class_folders(tmp_path)
+    (tmp_path / "fox").mkdir()
+    (tmp_path / "fox" / "0.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match="class fox"):
+        data.load(tmp_path, skip_unreadable=True)
 
 
 def test_folders_laid_out_otherwise(tmp_path: Path) -> None:

@@ -48,13 +48,14 @@ def test_train_only_gives_three_disjoint_splits() -> None:
     assert "no test split" in notes[0]
 
 
-def test_a_lone_validation_split_serves_as_test() -> None:
+def test_a_validation_split_stays_one_and_test_is_cut() -> None:
     source = {"train": a_split(300), "validation": a_split(60, 300)}
     found, notes = splitting.divide(source, LoadSettings())
-    assert members(found["test"]) == set(range(300, 360))
-    assert len(found["validation"]) == 30
-    assert not members(found["train"]) & members(found["validation"])
-    assert "serves as test" in notes[0]
+    assert members(found["validation"]) == set(range(300, 360))
+    assert len(found["test"]) == 30
+    assert not members(found["train"]) & members(found["test"])
+    assert members(found["train"]) | members(found["test"]) == set(range(300))
+    assert "no test split" in notes[0]
 
 
 def test_complete_sources_are_left_alone() -> None:

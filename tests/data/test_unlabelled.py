@@ -205,14 +205,6 @@ def test_labels_may_be_taken_away_beside_them(folder):
     assert images.shape[0] == 8 and np.sum(labels >= 0) == 2
 
 
-def test_they_are_read_from_files_where_memory_is_small(folder, monkeypatch):
-    import importlib
-
-    module = importlib.import_module("keras_ft.data.load")
-    monkeypatch.setattr(module, "MEMORY_LIMIT", 0)
-    test_a_folder_brings_its_unlabelled_images(folder)
-
-
 @pytest.mark.parametrize(
     ("mode", "size", "message"),
     [

@@ -23,6 +23,7 @@ from keras_ft.experiments.comparison.trainings import Plan
 from keras_ft.experiments.comparison.trainings import Trainings
 from keras_ft.experiments.datasets import loader
 from keras_ft.experiments.distill import finished_teacher
+from keras_ft.experiments.exporting import check_enough
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import silent
 from keras_ft.experiments.run_folder import RunFolder
@@ -184,8 +185,10 @@ def _begin(run: RunFolder, plan: Plan) -> Trainings:
             what the folder holds.
     """
     load = loader(plan.settings)
-    teacher = finished_teacher(run, plan.settings, load)
     data = load(plan.settings.recipe.distill.batch_size)
+    if plan.exports:
+        check_enough(data)
+    teacher = finished_teacher(run, plan.settings, load)
     trainings = Trainings(plan, teacher, data, run.echo)
     images = trainings.test_images()
     if run.content["notes"].get("test_images", images) != images:
