@@ -64,8 +64,8 @@ def _remedy(path: Path, reason: str) -> str:
         )
     if path.suffix in OLD and "config" in reason:
         return (
-            "It holds weights alone: build the network, then "
-            f"model.load_weights({path.name!r}) and model.save('teacher.keras')."
+            "It holds weights alone: build the network, call "
+            f"model.load_weights({path.name!r}) and save it as .keras."
         )
     return "Save the model again with model.save(...)."
 
@@ -114,8 +114,9 @@ def teacher(source: str) -> keras.Model:
     """Load a finished teacher.
 
     Args:
-        source: A `.keras` file or an old `.h5`, a run folder, a PyTorch ResNet's arrays
-            (`.npz`, see `zoo.load_torch_resnet`) or a shipped name.
+        source: A `.keras` file or an old `.h5`, a run folder, a PyTorch
+            ResNet's arrays (`.npz`, see `zoo.load_torch_resnet`) or a shipped
+            name.
     """
     path = Path(source)
     if (path / RUN_FILE).is_file():

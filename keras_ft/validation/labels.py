@@ -18,6 +18,15 @@ _SCORING = (
     keras.layers.Conv2DTranspose,
     keras.layers.Dense,
 )
+_ON_NUMBERS = (
+    "meansquarederror",
+    "meanabsoluteerror",
+    "meanabsolutepercentageerror",
+    "meansquaredlogarithmicerror",
+    "huber",
+    "logcosh",
+    "poisson",
+)
 _BINARY = ("binarycrossentropy", "binaryfocalcrossentropy")
 
 
@@ -38,12 +47,32 @@ def is_binary(loss: Any) -> bool:
     Args:
         loss: A compiled loss; also in a list or dictionary of one.
     """
+    return _loss_name(loss) in _BINARY
+
+
+def loss_activation(loss: Any) -> str | None:
+    """Return what a compiled loss makes probabilities of logits with.
+
+    Returns:
+        `"softmax"` or `"sigmoid"` for a cross-entropy, `"linear"` for a loss
+        on numbers; None for none and for any other, such as one of the user's.
+    """
+    if is_binary(loss):
+        return "sigmoid"
+    name = _loss_name(loss)
+    if name.endswith("crossentropy"):
+        return "softmax"
+    return "linear" if name in _ON_NUMBERS else None
+
+
+def _loss_name(loss: Any) -> str:
+    """Return the name of a loss's class or function, as one word."""
     loss = _only(loss)
     if isinstance(loss, str):
         loss = keras.losses.get(loss)
     # `tf_keras` has classes of the same names.
     name = getattr(loss, "__name__", type(loss).__name__)
-    return name.replace("_", "").lower() in _BINARY
+    return str(name).replace("_", "").lower()
 
 
 def _only(loss: Any) -> Any:
