@@ -197,6 +197,46 @@ def soft_target_divergence(
     return _per_example(_divergence(teacher, student)) * temperature**2
 
 
+def bernoulli_divergence(
+    teacher_logits: Any, student_logits: Any, temperature: float = 4.0
+) -> Any:
+    """Return `T^2 * KL(sigmoid(t/T) || sigmoid(s/T))`, per example.
+
+    Each output is a yes or no of its own, two outcomes with the logits z and
+    0: for one output this is `soft_target_divergence` of those two. Several
+    labels are averaged, as `keras.losses.BinaryCrossentropy` does; the paper
+    below sums them.
+
+    Args:
+        teacher_logits: Tensor (batch, ..., labels), not probabilities.
+        student_logits: Tensor of the same shape.
+        temperature: T, above 0.
+
+    Returns:
+        Tensor (batch,), float32.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> sure, unsure = np.array([[100.0]]), np.array([[0.0]])
+    >>> divergence = losses.bernoulli_divergence(sure, unsure, 1.0)
+    >>> np.asarray(divergence).round(3)  # log(2)
+    array([0.693], dtype=float32)
+
+    References:
+        The temperature: Hinton, Vinyals and Dean 2015, arXiv:1503.02531. One
+        binary divergence for each label: Yang, Xie, Zong, Feng, Niu, Sugiyama
+        and Huang 2023, arXiv:2308.06453, multi-label logits distillation.
+    """
+    teacher = ops.stop_gradient(_softened(teacher_logits, temperature))
+    student = _softened(student_logits, temperature)
+    # log(sigmoid(z)) of both signs: 1 - sigmoid(z) would round to 0.
+    yes = ops.log_sigmoid(teacher) - ops.log_sigmoid(student)
+    no = ops.log_sigmoid(-teacher) - ops.log_sigmoid(-student)
+    divergence = ops.sigmoid(teacher) * yes + ops.sigmoid(-teacher) * no
+    return _per_example(divergence) * temperature**2
+
+
 def decoupled_divergence(
     teacher_logits: Any,
     student_logits: Any,

@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # package.
 FLOORS = (
     {"errors", "_version"},
-    {"losses", "metrics", "artifacts", "tables"},
+    {"losses", "metrics", "heads", "artifacts", "tables"},
     {"validation"},
     {"optimizers", "callbacks", "features", "layers", "zoo", "data"},
     {"acceleration"},
@@ -41,6 +41,7 @@ ONLY = {
         "_version",
         "artifacts",
         "losses",
+        "heads",
         "validation",
         "export",
     },

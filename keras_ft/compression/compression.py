@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_ft import heads
 from keras_ft.compression.fine_tuning import DistillationLoss
 from keras_ft.compression.fine_tuning import fine_tune
 from keras_ft.compression.pruning_and_clustering import clusterable
@@ -110,7 +111,8 @@ def compress(
         A compiled Functional model of `tf_keras`, for `evaluate`, `predict`
         and `keras_ft.export.to_tflite`. After `"qat"` and what ends in it, it
         computes as the 8-bit file does. Its `history` is that of the last
-        stage.
+        stage. It returns logits, also where the student ends in a softmax or
+        sigmoid: the export puts that behind them.
 
     Raises:
         InputError: An argument is of no use, before anything is trained; a
@@ -150,7 +152,7 @@ def compress(
     loss.check(train)
     if validation is not None:
         loss.check(validation)
-    network = _in_tf_keras(loss.student, start, seed)
+    network = _in_tf_keras(heads.logits_model(loss.student), start, seed)
     tune = partial(
         fine_tune,
         loss=loss,

@@ -8,12 +8,14 @@ from typing import Any
 
 import keras
 
+from keras_ft import heads
 from keras_ft import losses
 from keras_ft.acceleration.acceleration import Acceleration
 from keras_ft.errors import InputError
 from keras_ft.models.distiller import Distiller
 from keras_ft.models.teacher_pass import TeacherPass
 from keras_ft.models.teacher_pass import images_of
+from keras_ft.validation import labels as label_checks
 from keras_ft.validation.data import check_data
 from keras_ft.validation.in_graph import assert_finite
 from keras_ft.validation.in_graph import explained_errors
@@ -21,6 +23,7 @@ from keras_ft.validation.in_graph import guard_batch
 from keras_ft.validation.in_graph import wait_for
 from keras_ft.validation.labels import check_labels_fit
 from keras_ft.validation.labels import cross_entropy
+from keras_ft.validation.labels import is_binary
 from keras_ft.validation.labels import is_sparse
 from keras_ft.validation.models import check_finite
 
@@ -42,6 +45,8 @@ class DistillationLoss:
     Attributes:
         student: The Keras 3 student.
         task: The loss on labels.
+        activation: The softmax or sigmoid that the student ends in, or None.
+            What trains ends in the logits before it.
         taps: Names of the student's layers whose features are compared.
         variables: Weights of the transfers that train with the student.
         names: Names of the loss and its parts.
@@ -50,7 +55,11 @@ class DistillationLoss:
     def __init__(self, model: keras.Model, train: Any) -> None:
         distills = isinstance(model, Distiller)
         self.student = model.student if distills else model
-        self.task = model.loss or cross_entropy(train)
+        self.activation = heads.output_activation(self.student)
+        self.task = model.loss or cross_entropy(train, network=self.student)
+        if not model.loss and self._is_binary():
+            on_logits = self.activation is None
+            self.task = keras.losses.BinaryCrossentropy(from_logits=on_logits)
         self._transfers = list(model.transfers) if distills else []
         self._task_weight = model.task_weight if distills else 1.0
         self.taps: list[str] = []
@@ -104,8 +113,17 @@ class DistillationLoss:
         for transfer in self._transfers:
             transfer.check_ready()
 
-    def task_loss(self, y: Any, outputs: Any, sample_weight: Any) -> Any:
-        """Return the mean loss of outputs on labels, weighted."""
+    def _is_binary(self) -> bool:
+        one = label_checks.classes(self.student) == 1
+        return one or self.activation == "sigmoid" or is_binary(self.task)
+
+    def accuracy(self, y: Any, logits: Any) -> Any:
+        """Return the share, 0..1, of right answers: classes, or yes and no."""
+        return _accuracy(y, logits, binary=self._is_binary())
+
+    def task_loss(self, y: Any, logits: Any, sample_weight: Any) -> Any:
+        """Return the mean loss on labels, weighted."""
+        outputs = heads.activate(self.activation, logits)
         task = keras.losses.get(self.task)
         if isinstance(task, keras.losses.Loss):
             return task(y, outputs, sample_weight)
@@ -117,19 +135,25 @@ class DistillationLoss:
         y: Any,
         sample_weight: Any,
         features: list[Any],
-        outputs: Any,
+        logits: Any,
     ) -> dict[str, Any]:
         """Return the loss and its parts, by `names`."""
-        task = self.task_loss(y, outputs, sample_weight)
+        task = self.task_loss(y, logits, sample_weight)
         total, parts = self._task_weight * task, {"task_loss": task}
+        for transfer in self._transfers:
+            transfer.use_loss(self.task)
         if self._teacher_pass is not None:
             teacher_features, teacher_outputs = self._teacher_pass(x)
             pairs = zip(teacher_features, features, strict=True)
+            activated = self._teacher_pass.activated(teacher_outputs)
         for transfer in self._transfers:
             if transfer.source == "features":
                 teacher, student = next(pairs)
+            elif transfer.source == "logits":
+                teacher, student = teacher_outputs, logits
             else:
-                teacher, student = teacher_outputs, outputs
+                teacher = activated
+                student = heads.activate(self.activation, logits)
             values = transfer(teacher, student, training=True)
             term = losses.batch_mean(values, sample_weight)
             parts[f"{transfer.name}_loss"] = term
@@ -151,14 +175,19 @@ class DistillationLoss:
         """Compile a `tf_keras` network with the task loss."""
         import tf_keras
 
-        sparse = is_sparse(self.task)
-        task = None
+        logits = bool(getattr(self.task, "from_logits", False))
+        logits = logits or self.activation is not None
+        sparse, task, metric = is_sparse(self.task), None, "accuracy"
         if sparse is not None:
             kind = "Sparse" if sparse else ""
             entropy = getattr(tf_keras.losses, f"{kind}CategoricalCrossentropy")
-            logits = bool(getattr(self.task, "from_logits", False))
             task = entropy(from_logits=logits)
-        network.compile(loss=task, metrics=["accuracy"])
+        elif is_binary(self.task):
+            task = tf_keras.losses.BinaryCrossentropy(from_logits=logits)
+            metric = tf_keras.metrics.BinaryAccuracy(
+                "accuracy", threshold=0.0 if logits else 0.5
+            )
+        network.compile(loss=task, metrics=[metric])
 
 
 def fine_tune(
@@ -271,7 +300,7 @@ def _trainer(
             )
             if after_step is not None:
                 after_step()
-            parts["accuracy"] = _accuracy(y, outputs)
+            parts["accuracy"] = loss.accuracy(y, outputs)
             return self._logs(parts, outputs)
 
         @tf.autograph.experimental.do_not_convert
@@ -279,7 +308,7 @@ def _trainer(
             x, y, sample_weight = self._guard(data)
             outputs = self.network(images_of(x), training=False)
             task = loss.task_loss(y, outputs, sample_weight)
-            parts = {"task_loss": task, "accuracy": _accuracy(y, outputs)}
+            parts = {"task_loss": task, "accuracy": loss.accuracy(y, outputs)}
             return self._logs(parts, outputs)
 
         def _guard(self, data: Any) -> Any:
@@ -299,10 +328,13 @@ def _trainer(
     return FineTuning()
 
 
-def _accuracy(y: Any, outputs: Any) -> Any:
+def _accuracy(y: Any, outputs: Any, binary: bool) -> Any:
     """Return the share, 0..1, of outputs whose largest is the label's."""
     import tensorflow as tf
 
+    if binary:
+        truth = tf.reshape(tf.cast(y, tf.float32), tf.shape(outputs)) > 0.5
+        return tf.reduce_mean(tf.cast(truth == (outputs > 0), tf.float32))
     classes = tf.argmax(outputs, axis=-1)
     if y.shape.rank == 2 and y.shape[1] == outputs.shape[1]:
         y = tf.argmax(y, axis=-1)

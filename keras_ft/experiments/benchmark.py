@@ -13,6 +13,7 @@ from scipy.special import softmax
 from keras_ft import artifacts
 from keras_ft import data as datasets
 from keras_ft import export
+from keras_ft import heads
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
 from keras_ft.experiments.datasets import load_run_data
@@ -71,7 +72,8 @@ class TestImages:
         if student is not None:
             networks.check_fit(student, data, "student")
             scaling = data.normalization.scale_and_shift()
-            logits = student_logits(in_float32(student), images, scaling)
+            network = in_float32(heads.logits_model(student))
+            logits = student_logits(network, images, scaling)
             expected = softmax(logits, axis=-1)
         return cls(data.name, images, labels, expected, data.classes)
 

@@ -1,5 +1,6 @@
 """Where a run's networks come from and how they are kept."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +15,59 @@ from keras_ft.experiments.run_folder import RUN_FILE
 
 KERAS = ".keras"
 ARRAYS = ".npz"
+# What Keras 2 wrote; Keras 3 still reads them.
+OLD = (".h5", ".hdf5")
+_SAVED_MODEL = "saved_model.pb"
 
 
 def load(path: artifacts.PathLike) -> keras.Model:
-    """Load a `.keras` file without its optimizer.
+    """Load a `.keras` file, or an old `.h5`, without its optimizer.
 
     Raises:
-        InputError: The file is missing, damaged, or needs unsafe code.
+        InputError: The file is missing, damaged, or needs unsafe code, as a
+            `Lambda` layer does; or it is a SavedModel, which Keras 3 does not
+            read as a network.
     """
     path = Path(path)
+    if (path / _SAVED_MODEL).is_file():
+        raise InputError(
+            f"{path} is a SavedModel of Keras 2, which Keras 3 does not read "
+            "as a network. Convert it once, after pip install tf_keras, with "
+            f"tf_keras.models.load_model({str(path)!r}).save('teacher.h5'), "
+            "and use teacher.h5."
+        )
     if not path.is_file():
         raise InputError(
             "path", path, f"an existing {KERAS} file", "Check the spelling."
         )
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        with warnings.catch_warnings():
+            if path.suffix in OLD:  # Keras 3 has renamed some arguments.
+                warnings.simplefilter("ignore")
+            return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for a bad file.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             str(path),
             reason,
             f"a {KERAS} file written by Keras 3",
-            "Save the model again with model.save(...).",
+            _remedy(path, reason),
         ) from error
+
+
+def _remedy(path: Path, reason: str) -> str:
+    if "Lambda" in reason:
+        return (
+            "A Lambda layer is code, which is not run from a file: build the "
+            "network with a stock layer in its place, such as Rescaling, copy "
+            "the weights and save it as .keras."
+        )
+    if path.suffix in OLD and "config" in reason:
+        return (
+            "It holds weights alone: build the network, call "
+            f"model.load_weights({path.name!r}) and save it as .keras."
+        )
+    return "Save the model again with model.save(...)."
 
 
 def load_recorded(folder: artifacts.PathLike, name: str) -> keras.Model:
@@ -83,13 +114,15 @@ def teacher(source: str) -> keras.Model:
     """Load a finished teacher.
 
     Args:
-        source: A `.keras` file, a run folder, a PyTorch ResNet's arrays
-            (`.npz`, see `zoo.load_torch_resnet`) or a shipped name.
+        source: A `.keras` file or an old `.h5`, a run folder, a PyTorch
+            ResNet's arrays (`.npz`, see `zoo.load_torch_resnet`) or a shipped
+            name.
     """
     path = Path(source)
     if (path / RUN_FILE).is_file():
         return load_recorded(path, "teacher.keras")
-    if path.suffix == KERAS:
+    is_saved_model = (path / _SAVED_MODEL).is_file()
+    if path.suffix in (KERAS, *OLD) or is_saved_model:
         return load(path)
     if path.suffix == ARRAYS:
         return zoo.load_torch_resnet(path)

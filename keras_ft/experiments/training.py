@@ -127,7 +127,8 @@ def compile_model(
         model.compile(optimizer)
         return
     ignored = UNLABELLED if data.has_unlabelled else None
-    loss = cross_entropy(data.validation, ignored)
+    network = getattr(model, "student", model)
+    loss = cross_entropy(data.validation, ignored, network)
     model.compile(optimizer, loss, metrics=["accuracy"])
 
 

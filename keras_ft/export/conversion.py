@@ -3,21 +3,32 @@
 import re
 import tempfile
 from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
+from keras_ft import heads
 from keras_ft.export.errors import ExportError
 from keras_ft.export.errors import QuantizationNotAppliedError
 from keras_ft.export.errors import UnsupportedOpsError
 from keras_ft.export.litert import suppressed_output
 from keras_ft.export.quantizations import QUANTIZATIONS
+from keras_ft.export.student import PROBABILITIES
+from keras_ft.export.student import Output
 
 SIGNATURE = "classify"
+# Of a file that has other outputs than probabilities of a whole image.
+OTHER_SIGNATURE = "predict"
 INPUT = "image"
-OUTPUT = "probabilities"
+OUTPUT = PROBABILITIES
+
+
+def signature_of(outputs: Sequence[Output]) -> str:
+    """Return the name of a file's only signature."""
+    is_classifier = len(outputs) == 1 and outputs[0].is_classifier
+    return SIGNATURE if is_classifier else OTHER_SIGNATURE
 
 
 def convert(
@@ -26,8 +37,9 @@ def convert(
     scaling: tuple[np.ndarray, np.ndarray] | None,
     quantization: str,
     calibration: np.ndarray | None,
+    outputs: Sequence[Output],
 ) -> bytes:
-    """Convert, with preprocessing and softmax inside.
+    """Convert, with preprocessing and activations inside.
 
     The way over `keras.export.ExportArchive` and `from_saved_model` is the one
     that works: `from_concrete_functions` with a Keras 3 model silently leaves
@@ -41,11 +53,13 @@ def convert(
         quantization: One of `QUANTIZATIONS`.
         calibration: Pixel values (N, H, W, C), float32; where activations
             become integers.
+        outputs: What the file is to give, in the order of the network's.
 
     Returns:
         The content of the file: signature `classify`, one input `image`
         (1, H, W, C) in 0..255 and one output `probabilities`; both float32,
-        or uint8 for "int8_io".
+        or uint8 for "int8_io". What is no classifier of whole images has the
+        signature `predict` and its outputs by their names.
 
     Raises:
         UnsupportedOpsError: LiteRT lacks an operation.
@@ -54,8 +68,10 @@ def convert(
     recipe = QUANTIZATIONS[quantization].litert_recipe
     try:
         with suppressed_output(), tempfile.TemporaryDirectory() as folder:
-            _write_saved_model(student, input_shape, scaling, folder)
-            converter = _converter(folder, quantization, calibration)
+            _write_saved_model(student, input_shape, scaling, outputs, folder)
+            converter = _converter(
+                folder, signature_of(outputs), quantization, calibration
+            )
             content: bytes = converter.convert()
             if recipe is not None:
                 content = _quantize_with_litert(content, recipe)
@@ -68,34 +84,44 @@ def _write_saved_model(
     student: keras.Model,
     input_shape: tuple[int, ...],
     scaling: tuple[np.ndarray, np.ndarray] | None,
+    outputs: Sequence[Output],
     folder: str,
 ) -> None:
     import tensorflow as tf
 
-    def classify(image: Any) -> dict[str, Any]:
+    def predict(image: Any) -> dict[str, Any]:
         if scaling is not None:
             scale, shift = scaling
             image = image * scale + shift
-        return {OUTPUT: ops.softmax(student(image, training=False), axis=-1)}
+        logits = keras.tree.flatten(student(image, training=False))
+        return {
+            output.name: heads.activate(output.activation, one)
+            for output, one in zip(outputs, logits, strict=True)
+        }
 
     archive = keras.export.ExportArchive()
     archive.track(student)
     # Batch 1: a free batch dimension costs shape arithmetic, and browsers
     # refuse it.
     image = tf.TensorSpec((1, *input_shape), tf.float32, name=INPUT)
-    archive.add_endpoint(SIGNATURE, classify, input_signature=[image])
+    archive.add_endpoint(
+        signature_of(outputs), predict, input_signature=[image]
+    )
     archive.write_out(folder, verbose=False)
 
 
 def _converter(
-    folder: str, quantization: str, calibration: np.ndarray | None
+    folder: str,
+    signature: str,
+    quantization: str,
+    calibration: np.ndarray | None,
 ) -> Any:
     import tensorflow as tf
 
     kind = QUANTIZATIONS[quantization]
     # Without the key a second copy, `serving_default`, gets into the file.
     converter = tf.lite.TFLiteConverter.from_saved_model(
-        folder, signature_keys=[SIGNATURE]
+        folder, signature_keys=[signature]
     )
     builtin = tf.lite.OpsSet.TFLITE_BUILTINS
     if kind.tensor_type is not None and kind.litert_recipe is None:

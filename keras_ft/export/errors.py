@@ -118,7 +118,8 @@ class ParityError(ExportError):
     """Refuse a file that runs but does not agree with Keras.
 
     Args:
-        metric: `"agreement"`, `"max_error"`, `"accuracy_drop"` or `"finite"`.
+        metric: `"agreement"`, `"max_error"`, `"mean_error"`,
+            `"accuracy_drop"` or `"finite"`.
         measured: Its value over the samples.
         limit: What it had to reach, or stay below.
         worst: Index of the worst sample.
@@ -136,11 +137,14 @@ class ParityError(ExportError):
     _MESSAGES = {
         "agreement": "it has the same top-1 class as Keras on a share of "
         "{:.4g} of the samples (agreement), less than {:.4g}",
-        "max_error": "one of its probabilities differs from Keras' by {:.4g} "
-        "(max_error), more than {:.4g}",
+        "max_error": "one of its probabilities, or of its values as a share "
+        "of their range, differs from Keras' by {:.4g} (max_error), more than "
+        "{:.4g}",
+        "mean_error": "its values differ from Keras' by {:.4g} of their range "
+        "in the mean (mean_error), more than {:.4g}",
         "accuracy_drop": "it is right on {:.4g} of the samples fewer than "
         "Keras (accuracy_drop), more than {:.4g}",
-        "finite": "its probabilities are finite on a share of {:.4g} of the "
+        "finite": "its outputs are finite on a share of {:.4g} of the "
         "samples, less than {:.4g}",
     }
 

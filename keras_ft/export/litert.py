@@ -35,8 +35,8 @@ _CHILD = Path(litert_child.__file__)
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
-def run_in_litert(path: PathLike, images: np.ndarray) -> np.ndarray:
-    """Classify images one by one in LiteRT, in this process.
+def run_in_litert(path: PathLike, images: np.ndarray) -> Any:
+    """Run a file on images, one by one, in LiteRT and in this process.
 
     TensorFlow's own interpreter is deprecated, and is not what a phone has.
 
@@ -45,8 +45,9 @@ def run_in_litert(path: PathLike, images: np.ndarray) -> np.ndarray:
         images: Pixel values 0..255, shape (N, H, W, C).
 
     Returns:
-        Probabilities, float32, shape (N, classes); those of a file that
-        returns integers are scaled as the file says.
+        Probabilities, float32, shape (N, classes), or (N, H, W, classes) for
+        classes of each pixel; of a file with several outputs a dictionary by
+        name. Integers that a file returns are scaled as it says.
 
     Example:
 
@@ -55,7 +56,8 @@ def run_in_litert(path: PathLike, images: np.ndarray) -> np.ndarray:
     >>> accuracy = np.mean(np.argmax(probabilities, axis=-1) == labels)
     """
     with suppressed_output():
-        return litert_child.classify(str(path), images)
+        outputs = litert_child.predict(str(path), images)
+    return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
 
 def classify_isolated(

@@ -50,6 +50,34 @@ def classify(path: str, images: np.ndarray) -> np.ndarray:
     return np.stack(rows)
 
 
+def predict(path: str, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Run a file of one signature on images, one by one.
+
+    Args:
+        path: A `.tflite` file with one input and any outputs.
+        images: Pixels 0..255, shape (N, H, W, C).
+
+    Returns:
+        The outputs by their names in the signature, dequantized to float32,
+        shapes (N, ...).
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=path, num_threads=1)
+    interpreter.allocate_tensors()
+    (image,) = interpreter.get_input_details()
+    outputs = interpreter.get_signature_runner().get_output_details()
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in outputs}
+    for pixels in images:
+        values = _as_input(pixels[np.newaxis], image)
+        interpreter.set_tensor(image["index"], values)
+        interpreter.invoke()
+        for name, detail in outputs.items():
+            row = interpreter.get_tensor(detail["index"])
+            rows[name].append(_dequantize(row, detail)[0])
+    return {name: np.stack(found) for name, found in rows.items()}
+
+
 def measure(path: str, threads: Iterable[int], runs: int) -> list[Any]:
     """Time a file on random pixels, after a warm-up.
 

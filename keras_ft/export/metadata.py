@@ -36,6 +36,7 @@ def image_classifier_metadata(
     version: str = "",
     author: str = "",
     license: str = "",
+    activation: str = "softmax",
 ) -> bytes:
     """Describe an image classifier, as a flatbuffer of its own.
 
@@ -46,6 +47,7 @@ def image_classifier_metadata(
         version: Of the model.
         author: Who made it.
         license: What one may do with it.
+        activation: `"softmax"`, or `"sigmoid"` for labels of their own.
 
     Returns:
         What `add_metadata` puts into a file.
@@ -57,7 +59,7 @@ def image_classifier_metadata(
         builder,
         {
             2: _list(builder, [_image(builder, input_shape)]),
-            3: _list(builder, [_probabilities(builder)]),
+            3: _list(builder, [_probabilities(builder, activation)]),
         },
     )
     texts = {0: name, 1: description, 2: version, 4: author, 5: license}
@@ -179,7 +181,13 @@ def _image(builder: Any, input_shape: tuple[int, ...]) -> int:
     )
 
 
-def _probabilities(builder: Any) -> int:
+_ABOUT = {
+    "softmax": "Of each class; their sum is 1.",
+    "sigmoid": "Of each label, whatever the others are.",
+}
+
+
+def _probabilities(builder: Any, activation: str) -> int:
     """Describe the output, and name the file of its labels."""
     labels = _table(
         builder,
@@ -194,7 +202,7 @@ def _probabilities(builder: Any) -> int:
         builder,
         {
             0: builder.CreateString("probability"),
-            1: builder.CreateString("Of each class; their sum is 1."),
+            1: builder.CreateString(_ABOUT[activation]),
             3: _table(builder, {1: features}, uint8={0: _FEATURES}),
             5: _range(builder, 0.0, 1.0),
             6: _list(builder, [labels]),

@@ -20,6 +20,8 @@ class Quantization:
         min_agreement: Share, 0..1, of samples with Keras' top-1 class.
         max_accuracy_drop: Share, 0..1, of samples that may be lost.
         remedy: What to do when the file falls short.
+        max_mean_error: Of outputs that are no probabilities: mean absolute
+            error as a share, 0..1, of their range.
         calibrated: Whether ranges of activations have to be measured.
         integer_io: Whether the app feeds and reads 8-bit integers.
         litert_recipe: The recipe of litert-quantizer that makes the file;
@@ -30,6 +32,7 @@ class Quantization:
     min_agreement: float
     max_accuracy_drop: float
     remedy: str
+    max_mean_error: float
     calibrated: bool = False
     integer_io: bool = False
     litert_recipe: str | None = None
@@ -57,23 +60,38 @@ QUANTIZATIONS = {
         0.0,
         "Rebuild the student from standard layers: LiteRT computes one of "
         "its layers differently.",
+        1e-4,
     ),
     "float16": Quantization(
         "FLOAT16",
         0.99,
         0.005,
         'Use quantization="none": a value lies outside what float16 can hold.',
+        0.002,
     ),
-    "dynamic": Quantization("INT8", 0.97, 0.005, _WIDE_WEIGHTS),
-    "int8": Quantization("INT8", 0.95, 0.005, _MORE_IMAGES, calibrated=True),
+    "dynamic": Quantization("INT8", 0.97, 0.005, _WIDE_WEIGHTS, 0.02),
+    "int8": Quantization(
+        "INT8", 0.95, 0.005, _MORE_IMAGES, 0.03, calibrated=True
+    ),
     "int8_io": Quantization(
-        "INT8", 0.95, 0.005, _MORE_IMAGES, calibrated=True, integer_io=True
+        "INT8",
+        0.95,
+        0.005,
+        _MORE_IMAGES,
+        0.03,
+        calibrated=True,
+        integer_io=True,
     ),
     "dynamic_wi8": Quantization(
-        "INT8", 0.97, 0.005, _WIDE_WEIGHTS, litert_recipe="dynamic_wi8_afp32"
+        "INT8",
+        0.97,
+        0.005,
+        _WIDE_WEIGHTS,
+        0.02,
+        litert_recipe="dynamic_wi8_afp32",
     ),
     "dynamic_wi4": Quantization(
-        "INT4", 0.9, 0.03, _FEW_BITS, litert_recipe="dynamic_wi4_afp32"
+        "INT4", 0.9, 0.03, _FEW_BITS, 0.1, litert_recipe="dynamic_wi4_afp32"
     ),
 }
 

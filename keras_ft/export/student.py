@@ -1,16 +1,20 @@
-"""The student as the export needs it: an image classifier in float32."""
+"""The student as the export needs it: in float32, ending in logits."""
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_ft import heads
 from keras_ft.errors import InputError
 from keras_ft.export.errors import PrecisionError
 from keras_ft.export.quantizations import QUANTIZATIONS
+from keras_ft.validation.labels import loss_activation
 
 _BATCH = 64
 _BUILD_IN_FLOAT32 = (
@@ -22,7 +26,7 @@ _INITIAL_RANGE = (-6.0, 6.0)
 
 
 def classifier_shapes(student: keras.Model) -> tuple[tuple[int, ...], int]:
-    """Return (H, W, C) and the number of classes, or refuse the student.
+    """Return (H, W, C) and the number of classes, or refuse others.
 
     Raises:
         InputError: It has no fixed input shape, or other inputs and outputs
@@ -46,6 +50,146 @@ def classifier_shapes(student: keras.Model) -> tuple[tuple[int, ...], int]:
             "Build it with keras.Input and a fixed input_shape.",
         )
     return shapes[0][1:], shapes[1][1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """One output of a `.tflite` file.
+
+    Args:
+        name: In the file's signature.
+        shape: Without the batch.
+        activation: `"softmax"` over the last axis or `"sigmoid"`, which the
+            file computes of the student's logits; None for values that are no
+            probabilities.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    activation: str | None
+
+    @property
+    def is_classifier(self) -> bool:
+        """Return whether it has one row of probabilities per image."""
+        return len(self.shape) == 1 and self.activation is not None
+
+    @property
+    def classes(self) -> int:
+        """Return the number of classes, labels or channels."""
+        return self.shape[-1]
+
+    def activated(self, logits: Any) -> Any:
+        """Return the file's output for the student's logits, as NumPy."""
+        return keras.ops.convert_to_numpy(
+            heads.activate(self.activation, keras.ops.convert_to_tensor(logits))
+        )
+
+
+PROBABILITIES, VALUES = "probabilities", "output"
+
+
+def file_outputs(student: Any, activation: Any = None) -> list[Output]:
+    """Return what a student's file is to give.
+
+    Args:
+        student: A model with fixed output shapes.
+        activation: `"softmax"`, `"sigmoid"` or `"linear"`; for several
+            outputs a dictionary of them by name. None: what the student ends
+            in; else what its compiled loss says; else a softmax for one row
+            of logits per image, a sigmoid for a single logit, and nothing for
+            any other output.
+
+    Raises:
+        InputError: `activation` is something else, names no output, or is not
+            what the student ends in; a softmax over one output.
+    """
+    outputs = list(student.outputs)
+    own: tuple[str | None, ...] = (None,) * len(outputs)
+    if not is_tf_keras(student):
+        own = heads.output_activations(student)
+    names = _output_names(student)
+    given = _given_activations(activation, names)
+    compiled = getattr(student, "loss", None)
+    found = []
+    for name, tensor, end in zip(names, outputs, own, strict=True):
+        shape = tuple(tensor.shape[1:])
+        loss = compiled.get(name) if isinstance(compiled, dict) else compiled
+        told = given.get(name) or loss_activation(loss)
+        if end and told and told != end and name in given:
+            raise InputError(
+                "activation",
+                repr(given[name]),
+                f"{end!r}, in which '{student.name}' ends",
+                "Leave it out.",
+            )
+        if not (end or told) and len(outputs) == len(shape) == 1:
+            told = "sigmoid" if shape[0] == 1 else "softmax"
+        kind = end or (None if told == "linear" else told)
+        if kind == "softmax" and shape[-1] == 1:
+            raise InputError(
+                "student",
+                f"a softmax over one output, '{name}', which is always 1",
+                "a sigmoid for one output, or a softmax over two and more",
+                'Build it with Dense(1), activation="sigmoid" or none.',
+            )
+        if len(outputs) == 1:
+            name = PROBABILITIES if kind else VALUES
+        found.append(Output(name, shape, kind))
+    return found
+
+
+def _output_names(student: Any) -> list[str]:
+    """Return the keys of a dictionary of outputs, or names of layers."""
+    count = len(student.outputs)
+    structure = None
+    if not isinstance(student, keras.Sequential):
+        structure = getattr(student, "output", None)
+    if isinstance(structure, dict):
+        return list(dict(sorted(structure.items())))
+    names = list(getattr(student, "output_names", ()))
+    if len(names) != count or len({*names}) != count:
+        names = [f"output_{i}" for i in range(count)]
+    return names
+
+
+def _given_activations(activation: Any, names: list[str]) -> dict[str, str]:
+    known = (*heads.ACTIVATIONS, "linear")
+    given = activation
+    if activation is None:
+        return {}
+    if not isinstance(activation, Mapping):
+        given = {names[0]: activation} if len(names) == 1 else None
+    if given is None or {*given} - {*names} or {*given.values()} - {*known}:
+        raise InputError(
+            "activation",
+            repr(activation),
+            f"one of {', '.join(known)}, in a dictionary by name where there "
+            f"are several outputs; here: {', '.join(names)}",
+            'Use for example {"scores": "softmax"}, and leave out the others.',
+        )
+    return dict(given)
+
+
+def image_shape(student: keras.Model) -> tuple[int, ...]:
+    """Return (H, W, C) of the images a student takes, or refuse it.
+
+    Raises:
+        InputError: It has no fixed shapes, or other inputs than one batch of
+            images.
+    """
+    inputs = getattr(student, "inputs", None) or ()
+    outputs = getattr(student, "outputs", None) or ()
+    shapes = [tuple(tensor.shape) for tensor in (*inputs, *outputs)]
+    free = any(None in shape[1:] or len(shape) < 2 for shape in shapes)
+    if len(inputs) != 1 or not outputs or len(shapes[0]) != 4 or free:
+        raise InputError(
+            "student",
+            f"shapes {shapes or 'unknown'}",
+            "a Functional or Sequential model with one input (None, H, W, C) "
+            "and outputs, all of fixed size",
+            "Build it with keras.Input and a fixed input_shape.",
+        )
+    return shapes[0][1:]
 
 
 def is_tf_keras(model: Any) -> bool:
@@ -193,24 +337,41 @@ def student_logits(
     Raises:
         InputError: They are not finite, or probabilities.
     """
+    (logits,) = student_outputs(network, pixels, scaling)
+    check_logits(logits)
+    return logits
+
+
+def student_outputs(
+    network: Any,
+    pixels: np.ndarray,
+    scaling: tuple[np.ndarray, np.ndarray] | None,
+) -> list[np.ndarray]:
+    """Return each output (N, ...) of a student; see `student_logits`.
+
+    Raises:
+        InputError: They are not finite.
+    """
     if scaling is not None:
         pixels = pixels * scaling[0] + scaling[1]
-    batches = np.split(pixels, range(_BATCH, len(pixels), _BATCH))
-    logits = np.concatenate(
-        [
-            keras.ops.convert_to_numpy(network(batch, training=False))
-            for batch in batches
-        ]
-    )
-    if not np.isfinite(logits).all():
+    rows = []
+    for batch in np.split(pixels, range(_BATCH, len(pixels), _BATCH)):
+        outputs = keras.tree.flatten(network(batch, training=False))
+        rows.append([keras.ops.convert_to_numpy(x) for x in outputs])
+    found = [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+    if not all(np.isfinite(output).all() for output in found):
         raise InputError(
-            "The student's logits on real images are NaN or infinite. Train "
+            "The student's outputs on real images are NaN or infinite. Train "
             "it again; its training has diverged."
         )
+    return found
+
+
+def check_logits(logits: np.ndarray) -> None:
+    """Refuse rows (N, classes) of probabilities for logits."""
     if logits.min() >= 0.0 and np.allclose(logits.sum(axis=-1), 1.0, atol=1e-3):
         raise InputError(
             "The student returns probabilities, but the export adds the "
             "softmax itself. Leave out the last softmax, so that it returns "
             "logits."
         )
-    return logits

@@ -123,7 +123,8 @@ class FeatureCache:
                 mode and not changed.
             data: What `keras_ft.data.load` returned.
             taps: Feature maps to keep, by name; `None` is the default tap.
-            logits: Keep the teacher's output as well, for `SoftTargets`.
+            logits: Keep the teacher's logits as well, for `SoftTargets`; a
+                last softmax or sigmoid is left out.
             views: How many differently augmented epochs to keep. Crop and
                 flip of 28 or 32 pixels has 162 views of an image; few views
                 train on fewer pictures.

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_ft import heads
 from keras_ft.acceleration import processor
 from keras_ft.acceleration.flat_graph import NotFoldableError
 from keras_ft.acceleration.folded_teacher import fold
@@ -81,7 +82,7 @@ def live_teacher(
             f"{len(teacher.outputs)}. Leave logits out, or cut the teacher to "
             "one output."
         )
-    extractor = feature_extractor(teacher, taps)
+    extractor = _extractor(teacher, taps, logits)
     wanted = len(taps) + logits
     if keras.backend.backend() == "tensorflow":
         # What lies behind the last tap is pruned from the graph.
@@ -125,7 +126,7 @@ def folded_teacher(
     wanted = len(taps) + logits
     try:
         folded = fold(
-            feature_extractor(teacher, taps), precision, keep=range(wanted)
+            _extractor(teacher, taps, logits), precision, keep=range(wanted)
         )
     except NotFoldableError as error:
         return None, f"as it is: {error.reason}"
@@ -168,6 +169,13 @@ def check_outputs(
                 "teacher and data; if it comes again, with "
                 "acceleration='none'."
             )
+
+
+def _extractor(
+    teacher: keras.Model, taps: list[Tap], logits: bool
+) -> keras.Model:
+    network = heads.logits_model(teacher) if logits else teacher
+    return feature_extractor(network, taps)
 
 
 def _compiled(network: keras.Model, wanted: int) -> Forward:

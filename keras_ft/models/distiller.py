@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_ft import heads
 from keras_ft import losses
 from keras_ft.errors import InputError
 from keras_ft.features.extraction import feature_function
@@ -65,6 +66,9 @@ class Distiller(FrozenTeacherModel):
             kernel where that is faster. The models stay what they are. A
             teacher whose weights change is noticed by `fit` and `evaluate`.
 
+    In a loop of your own `compute_loss(x, y)` is the whole loss, inside of a
+    `tf.GradientTape` or a stateless scope; see there.
+
     Logged beside `loss` and the compiled metrics: `task_loss`,
     `<term>_loss` for each transfer (without its beta), `regularization_loss`.
     All are means over examples, weighted as Keras weighs its own loss.
@@ -116,14 +120,23 @@ class Distiller(FrozenTeacherModel):
         super().__init__(
             teacher,
             [tap for tap, _ in taps],
-            outputs=any(t.source == "outputs" for t in transfers),
+            outputs=any(t.source != "features" for t in transfers),
             acceleration=acceleration,
             # Loss scaling of mixed_float16 follows the wrapper's policy.
             dtype=student.dtype_policy,
             name=name,
         )
         self.student = student
-        self._run_student = feature_function(student, [tap for _, tap in taps])
+        # A last softmax or sigmoid is taken off for terms on logits alone:
+        # a student that nothing asks for them may have no graph.
+        self._gives_logits = bool(
+            any(t.source == "logits" for t in transfers)
+            and heads.output_activation(student)
+        )
+        network = student
+        if self._gives_logits:
+            network = heads.logits_and_outputs(student)
+        self._run_student = feature_function(network, [tap for _, tap in taps])
         self.transfers = transfers
         self.task_weight = float(task_weight)
         for transfer in transfers:
@@ -155,13 +168,20 @@ class Distiller(FrozenTeacherModel):
             return self.student(images, training=training)
         teacher_features, teacher_outputs = self.run_teacher(x)
         student_features, outputs = self._run_student(images, training)
+        logits = outputs
+        if self._gives_logits:
+            logits, outputs = outputs["logits"], outputs["outputs"]
         pairs = zip(teacher_features, student_features, strict=True)
         values = {}
         for transfer in self.transfers:
+            transfer.use_loss(getattr(self, "loss", None))
             if transfer.source == "features":
                 teacher, student = next(pairs)
+            elif transfer.source == "logits":
+                teacher, student = teacher_outputs, logits
             else:
-                teacher, student = teacher_outputs, outputs
+                teacher = self._teacher_pass.activated(teacher_outputs)
+                student = outputs
             values[transfer.name] = transfer(
                 teacher, student, training=training
             )
@@ -191,8 +211,45 @@ class Distiller(FrozenTeacherModel):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Return the total loss; each part goes to its tracker on the way."""
+        """Return the total loss, for `fit` and for a loop of your own.
+
+        Each part goes to its tracker on the way.
+
+        Args:
+            x: Images, or a cached batch.
+            y: Their labels, where a loss is compiled.
+            y_pred: Leave it out: teacher and student then run here. Keras'
+                own steps hand in what their forward pass gave.
+            sample_weight: A weight for each image, if any.
+            training: Whether the student runs as in training.
+
+        Raises:
+            InputError: `y_pred` is what `model(x)` returns: the student's
+                outputs, of which no distillation term can be computed.
+
+        Example:
+
+        >>> import tensorflow as tf
+        >>> model.compile("sgd", loss)
+        >>> optimizer = keras.optimizers.Adam()
+        >>> with tf.GradientTape() as tape:
+        ...     total = model.compute_loss(images, labels)
+        >>> weights = model.trainable_variables
+        >>> optimizer.apply(tape.gradient(total, weights), weights)
+        """
+        if y_pred is None:
+            with in_step():
+                y_pred = self(x, training=training)
         outputs, values = _split(y_pred)
+        # Keras' symbolic pass over a model, without training, hands these in.
+        if self.transfers and not values and training:
+            raise InputError(
+                "y_pred",
+                "the student's outputs alone, as model(x) returns them",
+                "None, so that teacher and student run within",
+                "Call model.compute_loss(x, y) inside of the GradientTape: it "
+                "returns the labels' loss and every distillation term.",
+            )
         regularization = sum(
             (self._aggregate_additional_loss(loss) for loss in self.losses),
             start=ops.zeros(()),
@@ -270,6 +327,7 @@ class Distiller(FrozenTeacherModel):
         super()._check_models()
         for transfer in self.transfers:
             transfer.check_ready()
+            transfer.use_loss(self.loss)
         check_finite("student", self.student)
 
     def _check_data(self, x: Any, y: Any) -> None:

@@ -110,8 +110,14 @@ class ParaphraserTrainer(FrozenTeacherModel):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Return the mean error, plus regularizers of the paraphraser."""
-        del x, y, training
+        """Return the mean error, plus regularizers of the paraphraser.
+
+        In a loop of your own `compute_loss(x)` is all: without `y_pred` the
+        teacher and the paraphraser run here.
+        """
+        del y
+        if y_pred is None:
+            y_pred = self(x, training=training)
         errors = y_pred[0] if isinstance(y_pred, tuple) else y_pred
         total = losses.batch_mean(errors, sample_weight)
         for loss in self.losses:

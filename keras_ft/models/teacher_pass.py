@@ -7,6 +7,7 @@ import keras
 from absl import logging
 from keras import ops
 
+from keras_ft import heads
 from keras_ft.acceleration.flat_graph import NotFoldableError
 from keras_ft.acceleration.folded_teacher import fold
 from keras_ft.acceleration.folded_teacher import refold
@@ -28,7 +29,8 @@ class TeacherPass:
     Args:
         teacher: A built Functional or Sequential model, never changed.
         taps: The taps whose features are wanted.
-        outputs: Whether the teacher's outputs are wanted, too.
+        outputs: Whether the teacher's outputs are wanted, too: of a single
+            one that ends in a softmax or sigmoid, the logits before it.
     """
 
     def __init__(
@@ -37,8 +39,14 @@ class TeacherPass:
         self.teacher = teacher
         self.taps = tuple(tap.name for tap in taps)
         self.outputs = outputs
+        # Not where nothing asks for them: it may have no graph.
+        network, self._activation = teacher, None
+        if outputs and getattr(teacher, "outputs", None):
+            self._activation = heads.output_activation(teacher)
+        if self._activation:
+            network = heads.logits_model(teacher)
         self._extractor = (
-            feature_extractor(teacher, list(taps)) if taps else teacher
+            feature_extractor(network, list(taps)) if taps else network
         )
         self._folded: keras.Model | None = None
         self._said = ""
@@ -62,6 +70,10 @@ class TeacherPass:
             _stopped(features),
             _stopped(outputs[0] if len(outputs) == 1 else outputs),
         )
+
+    def activated(self, logits: Any) -> Any:
+        """Return the teacher's own outputs, made of what a call returned."""
+        return heads.activate(self._activation, logits)
 
     def accelerate(self) -> str:
         """Fold the teacher as it is now; called again, renew the weights.

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from keras_ft import artifacts
+from keras_ft import heads
 from keras_ft.experiments import RunFolder
 from keras_ft.experiments.networks import load_recorded
 from keras_ft.features.extraction import feature_extractor
@@ -42,7 +43,7 @@ def sample_images(run: RunFolder, data: Any) -> list[dict[str, Any]]:
         if f"{name}.keras" not in files:
             continue
         network = load_recorded(run.path, f"{name}.keras")
-        factors, logits = None, network(inputs, training=False)
+        factors, outputs = None, network(inputs, training=False)
         if set(FACTORS.values()) <= files.keys():
             tap = find_tap(network, about[f"{name}_layer"], f"{name}_layer")
             features = feature_extractor(network, [tap])(
@@ -50,7 +51,9 @@ def sample_images(run: RunFolder, data: Any) -> list[dict[str, Any]]:
             )[0]
             layer = load_recorded(run.path, factor_file)
             factors = np.asarray(layer(features, training=False))
-        for i, share in enumerate(np.asarray(keras.ops.softmax(logits))):
+        if heads.output_activation(network) is None:
+            outputs = keras.ops.softmax(outputs)
+        for i, share in enumerate(np.asarray(outputs)):
             answers[i].append(_answer(name, share, labels[i], data))
             if factors is not None:
                 caption = f"{name} factor"

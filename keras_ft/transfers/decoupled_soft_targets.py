@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_ft import losses
+from keras_ft.errors import InputError
 from keras_ft.transfers.soft_targets import SoftTargets
 from keras_ft.validation.parameters import Interval
 
@@ -43,7 +44,8 @@ class DecoupledSoftTargets(SoftTargets):
         name: See `Transfer`.
 
     Raises:
-        InputError: A number is out of range; the models as `SoftTargets`.
+        InputError: A number is out of range; the models as `SoftTargets`, or
+            their outputs are labels that are a yes or no each.
 
     Example:
 
@@ -78,6 +80,15 @@ class DecoupledSoftTargets(SoftTargets):
             _WEIGHTS[name].check(name, weight)
         self.target_weight = float(target_weight)
         self.non_target_weight = float(non_target_weight)
+
+    def check_binary(self) -> None:
+        raise InputError(
+            "transfers",
+            "a DecoupledSoftTargets for outputs that are a yes or no each",
+            "classes of which one is right",
+            "Use SoftTargets: with two outcomes there are no other classes "
+            "among themselves.",
+        )
 
     def divergence(self, teacher: Any, student: Any) -> Any:
         return losses.decoupled_divergence(

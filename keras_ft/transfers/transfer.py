@@ -29,7 +29,8 @@ class Transfer(keras.layers.Layer):
     which tensors arrive, and the weight `beta`.
 
     - `call(teacher, student)` receives the two tapped feature maps, or the
-      two models' outputs when the class sets `source = "outputs"`, and
+      two models' outputs when the class sets `source = "outputs"`, or with
+      `source = "logits"` what these are before a last softmax or sigmoid, and
       returns one float32 loss per example: shape (batch,).
     - `build(teacher_shape, student_shape)` creates weights, if any. They
       train with the student and are never exported.
@@ -144,6 +145,9 @@ class Transfer(keras.layers.Layer):
 
     def check_models(self, teacher: keras.Model, student: keras.Model) -> None:
         """Refuse models this term cannot compare, at construction."""
+
+    def use_loss(self, loss: Any) -> None:
+        """Take notice of the loss that the student is compiled with."""
 
     def check_ready(self) -> None:
         """Refuse to train before its requirements are met; `fit` asks."""

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_ft import heads
 from keras_ft.errors import InputError
 from keras_ft.validation.data import element_shapes
 from keras_ft.validation.models import fit_together
@@ -17,6 +18,16 @@ _SCORING = (
     keras.layers.Conv2DTranspose,
     keras.layers.Dense,
 )
+_ON_NUMBERS = (
+    "meansquarederror",
+    "meanabsoluteerror",
+    "meanabsolutepercentageerror",
+    "meansquaredlogarithmicerror",
+    "huber",
+    "logcosh",
+    "poisson",
+)
+_BINARY = ("binarycrossentropy", "binaryfocalcrossentropy")
 
 
 def is_sparse(loss: Any) -> bool | None:
@@ -30,21 +41,67 @@ def is_sparse(loss: Any) -> bool | None:
     return None
 
 
+def is_binary(loss: Any) -> bool:
+    """Return whether a loss takes each output for a yes or no of its own.
+
+    Args:
+        loss: A compiled loss; also in a list or dictionary of one.
+    """
+    return _loss_name(loss) in _BINARY
+
+
+def loss_activation(loss: Any) -> str | None:
+    """Return what a compiled loss makes probabilities of logits with.
+
+    Returns:
+        `"softmax"` or `"sigmoid"` for a cross-entropy, `"linear"` for a loss
+        on numbers; None for none and for any other, such as one of the user's.
+    """
+    if is_binary(loss):
+        return "sigmoid"
+    name = _loss_name(loss)
+    if name.endswith("crossentropy"):
+        return "softmax"
+    return "linear" if name in _ON_NUMBERS else None
+
+
+def _loss_name(loss: Any) -> str:
+    """Return the name of a loss's class or function, as one word."""
+    loss = _only(loss)
+    if isinstance(loss, str):
+        loss = keras.losses.get(loss)
+    # `tf_keras` has classes of the same names.
+    name = getattr(loss, "__name__", type(loss).__name__)
+    return str(name).replace("_", "").lower()
+
+
+def _only(loss: Any) -> Any:
+    """Return the loss of a list or dictionary of one, others as they are."""
+    if isinstance(loss, (list, tuple, dict)) and len(loss) == 1:
+        (loss,) = loss.values() if isinstance(loss, dict) else loss
+    return loss
+
+
 def cross_entropy(
-    data: Any, unlabelled: int | None = None
+    data: Any,
+    unlabelled: int | None = None,
+    network: keras.Model | None = None,
 ) -> keras.losses.Loss:
-    """Return the loss, on logits, that fits the labels of a dataset.
+    """Return the loss that fits the labels of a dataset.
 
     Args:
         data: Gives (images, labels). Labels of shape (B, classes) are taken
             for rows of probabilities, others for class indices.
         unlabelled: The class index of images without a label, if any.
+        network: What is to be trained; the loss is on logits unless it ends
+            in a softmax or sigmoid.
     """
     _, labels = element_shapes(data, None)
+    logits = network is None or heads.output_activation(network) is None
     if labels is not None and len(labels) == 2 and labels[1] != 1:
-        return keras.losses.CategoricalCrossentropy(from_logits=True)
+        return keras.losses.CategoricalCrossentropy(from_logits=logits)
     return keras.losses.SparseCategoricalCrossentropy(
-        from_logits=True, ignore_class=unlabelled
+        from_logits=logits, ignore_class=unlabelled
     )
 
 
@@ -94,7 +151,8 @@ def check_labels_fit(student: keras.Model, loss: Any, x: Any, y: Any) -> None:
     Args:
         student: It must have one output for any check to run: (batch,
             classes), or (batch, height, width, classes) for a class per pixel.
-        loss: The compiled loss; others than cross-entropies are not checked.
+        loss: The compiled loss; others than cross-entropies, binary ones
+            among them, are not checked.
         x: Images, or a dataset of (images, labels).
         y: Labels as an array, or None. Arrays are checked entirely, streams
             by their declared shape here and by value within the step.
@@ -102,15 +160,21 @@ def check_labels_fit(student: keras.Model, loss: Any, x: Any, y: Any) -> None:
     Raises:
         InputError: No labels, one-hot labels for a sparse loss or the
             reverse, labels of another size than the outputs, class indices
-            out of range, or a loss with or without `from_logits` for the
-            other kind of outputs.
+            out of range, labels outside of 0..1 for a binary loss, or a loss
+            with or without `from_logits` for the other kind of outputs.
     """
     _check_present(loss, x, y)
-    sparse = is_sparse(loss)
-    if sparse is None or not classes(student):
+    sparse, binary = is_sparse(loss), is_binary(loss)
+    if (sparse is None and not binary) or not classes(student):
         return
     _check_logits(student, loss)
     _, labels = element_shapes(x, y)
+    if sparse is None:
+        if labels is not None:
+            _check_binary_shape(labels, student.output_shape)
+        if y is not None:
+            _check_shares(np.asarray(y))
+        return
     if labels is not None:
         _check_shape(labels, student.output_shape, sparse)
     if sparse and y is not None:
@@ -135,14 +199,16 @@ def _check_present(loss: Any, x: Any, y: Any) -> None:
 
 
 def _check_logits(student: keras.Model, loss: Any) -> None:
-    softmax = ends_in_softmax(student)
-    from_logits = bool(getattr(loss, "from_logits", False))
-    if softmax and from_logits:
+    activation = heads.output_activation(student)
+    from_logits = bool(getattr(_only(loss), "from_logits", False))
+    if activation and from_logits:
         raise InputError(
             "loss",
-            f"from_logits=True for '{student.name}', which ends in a softmax",
+            f"from_logits=True for '{student.name}', which ends in a "
+            f"{activation}",
             "logits, or a loss on probabilities",
-            "Remove the softmax from the student, or use from_logits=False.",
+            f"Remove the {activation} from the student, or use "
+            "from_logits=False.",
         )
     if _is_linear(student) and not from_logits:
         raise InputError(
@@ -150,8 +216,8 @@ def _check_logits(student: keras.Model, loss: Any) -> None:
             f"a loss on probabilities for '{student.name}', whose last layer "
             "has no activation",
             "a loss on logits",
-            "Use keras.losses.SparseCategoricalCrossentropy(from_logits=True) "
-            "or its categorical sister; a loss given by name expects "
+            "Use keras.losses.SparseCategoricalCrossentropy(from_logits=True), "
+            "or its categorical or binary sister; a loss given by name expects "
             "probabilities.",
         )
 
@@ -184,6 +250,33 @@ def _check_shape(shape: Shape, output: Shape, sparse: bool) -> None:
             f"one-hot labels of shape {_written(output)}",
             "Use keras.losses.SparseCategoricalCrossentropy(from_logits=True) "
             "for class indices.",
+        )
+
+
+def _check_binary_shape(shape: Shape, output: Shape) -> None:
+    fits = fit_together(shape[1:], output[1:]) or (
+        output[-1] == 1 and fit_together(shape[1:], output[1:-1])
+    )
+    if not fits:
+        raise InputError(
+            "y",
+            f"labels of shape {shape} for a binary loss and outputs of shape "
+            f"{_written(output)}",
+            f"0 or 1 for each output, of shape {_written(output)}",
+            "Give a row of zeros and ones per image; for class indices use "
+            "keras.losses.SparseCategoricalCrossentropy(from_logits=True).",
+        )
+
+
+def _check_shares(labels: Any) -> None:
+    """Refuse labels of a binary loss that are no shares."""
+    if labels.size and not (labels.min() >= 0 and labels.max() <= 1):
+        raise InputError(
+            "y",
+            f"labels from {labels.min()} to {labels.max()} for a binary loss",
+            "0 for no and 1 for yes, or something between",
+            "For class indices use keras.losses."
+            "SparseCategoricalCrossentropy(from_logits=True).",
         )
 
 
@@ -228,19 +321,4 @@ def _is_linear(model: keras.Model) -> bool:
     return (
         isinstance(last, _SCORING)
         and last.activation is keras.activations.linear
-    )
-
-
-def ends_in_softmax(model: keras.Model) -> bool:
-    """Return whether the last layer of a model applies a softmax."""
-    layers = getattr(model, "layers", None)
-    if not layers:
-        return False
-    last = layers[-1]
-    if isinstance(last, keras.Model):
-        return ends_in_softmax(last)
-    activation = getattr(last, "activation", None)
-    return (
-        isinstance(last, keras.layers.Softmax)
-        or activation is keras.activations.softmax
     )

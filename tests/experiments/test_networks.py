@@ -1,3 +1,7 @@
+import warnings
+
+import keras
+import numpy as np
 import pytest
 
 from keras_ft.data.normalization import IMAGENET
@@ -20,3 +24,46 @@ def test_other_teachers_leave_the_normalization_to_the_data():
 def test_missing_arrays_are_refused():
     with pytest.raises(InputError, match=r"absent\.npz"):
         networks.teacher("absent.npz")
+
+
+def test_an_old_h5_teacher_of_keras_2_is_read(tmp_path):
+    tf_keras = pytest.importorskip("tf_keras")
+    layers = tf_keras.layers
+    old = tf_keras.Sequential(
+        [
+            tf_keras.Input((8, 8, 3)),
+            layers.Conv2D(4, 3),
+            layers.BatchNormalization(),
+            layers.LeakyReLU(alpha=0.2),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    with warnings.catch_warnings():  # tf_keras recommends another format.
+        warnings.simplefilter("ignore")
+        old.save(tmp_path / "old.h5")
+    teacher = networks.teacher(str(tmp_path / "old.h5"))
+    images = np.random.default_rng(0).normal(size=(4, 8, 8, 3))
+    np.testing.assert_allclose(teacher(images), old(images), atol=1e-6)
+
+
+def test_code_in_an_old_file_is_not_run(tmp_path, caplog):
+    image = keras.Input((8, 8, 3))
+    doubled = keras.layers.Lambda(lambda x: 2 * x)(image)
+    keras.Model(image, doubled).save(tmp_path / "lambda.h5")
+    with pytest.raises(InputError, match="Lambda layer is code.*Rescaling"):
+        networks.teacher(str(tmp_path / "lambda.h5"))
+
+
+def test_weights_alone_are_told_from_a_network(tmp_path, network):
+    network(4).save_weights(tmp_path / "only.weights.h5")
+    with pytest.raises(InputError, match="weights alone: build the network"):
+        networks.teacher(str(tmp_path / "only.weights.h5"))
+
+
+def test_a_saved_model_is_to_be_converted(tmp_path):
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(InputError, match=r"tf_keras.*save\('teacher.h5'\)"):
+        networks.teacher(str(folder))

@@ -41,6 +41,16 @@ def test_float_file_says_what_keras_says(
         "logit_step": None,
         "median_margin": pytest.approx(_median_margin(expected), rel=1e-3),
         "samples": 48,
+        "outputs": (
+            {
+                "name": "probabilities",
+                "shape": (5,),
+                "activation": "softmax",
+                "agreement": 1.0,
+                "max_error": result.max_error,
+                "mean_error": None,
+            },
+        ),
     }
 
 

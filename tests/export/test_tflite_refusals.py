@@ -123,12 +123,20 @@ def test_a_normalization_of_other_channels_is_refused(
         )
 
 
-def test_a_student_that_ends_in_softmax_is_refused(
-    make_student, images, tmp_path
+def test_probabilities_that_no_graph_shows_are_refused(
+    make_student, images, normalization, tmp_path
 ):
+    """A softmax of one's own arithmetic, which would be softened twice."""
+    logits = make_student()
+    powers = keras.ops.exp(logits.output)
+    shares = powers / keras.ops.sum(powers, axis=-1, keepdims=True)
+    student = keras.Model(logits.input, shares)
     with pytest.raises(InputError, match="Leave out the last softmax"):
         to_tflite(
-            make_student("softmax"), tmp_path / "s.tflite", samples=images
+            student,
+            tmp_path / "s.tflite",
+            samples=images,
+            normalization=normalization,
         )
 
 

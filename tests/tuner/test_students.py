@@ -90,19 +90,12 @@ def test_a_name_that_keras_numbers_is_refused(hypermodel, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-def softmax(hp):
-    made = student()
-    outputs = keras.layers.Softmax()(made.output)
-    return keras.Model(made.input, outputs)
-
-
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
         ({"student": "resnet9"}, "resnet9"),
         ({"student_layer_name": "featurez"}, "featurez"),
         ({"teacher_layer_name": "featurez"}, "featurez"),
-        ({"student": softmax}, "from_logits"),
     ],
 )
 def test_what_fails_in_every_trial_is_refused_at_once(

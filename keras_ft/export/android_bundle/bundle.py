@@ -30,6 +30,7 @@ from keras_ft.export.representative_data import MAXIMUM
 from keras_ft.export.representative_data import pixel_images
 from keras_ft.export.representative_data import pixel_scaling
 from keras_ft.export.student import classifier_shapes
+from keras_ft.export.student import file_outputs
 from keras_ft.export.tflite import ExportResult
 from keras_ft.export.tflite import to_tflite
 
@@ -148,6 +149,15 @@ def bundle(
     """
     folder = Path(folder).resolve()
     input_shape, _ = classifier_shapes(student)
+    (output,) = file_outputs(student)
+    if output.activation != "softmax":
+        raise InputError(
+            "student",
+            "one whose outputs are a yes or no each, or no probabilities",
+            "a classifier of two or more classes of which one is right",
+            "Write its file with to_tflite: the bundle's Classifier.kt and "
+            "its golden images speak of one class per image.",
+        )
     check_replaceable(folder, CARD)
     _check_package(package)
     if "int8_io" in (quantization, fallback):
