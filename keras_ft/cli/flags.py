@@ -19,6 +19,7 @@ SCHEDULES = ("recipe", "linear")
 STRATEGIES = ("none", "mirrored", "multi_worker")
 ACCELERATIONS = ("auto", "none")
 REDUCTIONS = ("mean", "sum", "relative")
+PIXELS = ("raw", "0..1", "-1..1", "imagenet", "dataset")
 AUGMENTATIONS = ("crop", "flip", "randaugment", "mixup", "cutmix")
 TERMS = ("ft", "fitnet", "at", "kd", "skd", "dkd")
 BETA_RATIO = 2.0
@@ -56,6 +57,7 @@ _SETTINGS = (
     "validation_fraction",
     "seed",
     "teacher",
+    "pixels",
     "student",
     "teacher_layer",
     "student_layer",
@@ -218,6 +220,17 @@ def define_networks(
         "A .keras file, the run folder of train_teacher, the name of a teacher "
         "that comes along, or the arrays (.npz) of a PyTorch ResNet for CIFAR, "
         "which get images normalized as ImageNet's.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "pixels",
+        None,
+        PIXELS,
+        "What the teacher takes pixels 0..255 as: as they are (raw), scaled, "
+        "or normalized by ImageNet's or the dataset's mean and deviation. By "
+        "default it is found: as noted when a run folder's teacher was "
+        "trained, raw for a network that rescales inside, else by trying all "
+        "on some labelled images. The student's is found likewise.",
         flag_values=values,
     )
     flags.DEFINE_string(

@@ -45,6 +45,7 @@ _COPIED = (
     "max_trials",
     "objective",
     "teacher",
+    "pixels",
     "student",
     "teacher_layer",
     "student_layer",

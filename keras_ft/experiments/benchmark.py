@@ -15,6 +15,7 @@ from keras_ft import data as datasets
 from keras_ft import export
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
+from keras_ft.experiments.datasets import load_for
 from keras_ft.experiments.datasets import load_run_data
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import silent
@@ -202,8 +203,13 @@ def benchmark_files(
                 "Name the dataset the student was trained on.",
             )
         return compare_files(paths, None, **measurement)
-    network = None if student is None else networks.load(student)
-    data = datasets.load(dataset, data_dir=data_dir, image_size=image_size)
+    network = None
+    if student is None:
+        data = datasets.load(dataset, data_dir=data_dir, image_size=image_size)
+    else:
+        network, data = load_for(
+            networks.load(student), dataset, data_dir, image_size
+        )
     test = TestImages.of(data, network, test_examples)
     return compare_files(paths, test, **measurement)
 

@@ -16,7 +16,7 @@ from keras_ft.distribution.placement import Placement
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
 from keras_ft.experiments import students
-from keras_ft.experiments.datasets import loader
+from keras_ft.experiments.datasets import Loader
 from keras_ft.experiments.datasets import note_dataset
 from keras_ft.experiments.evaluation import Evaluation
 from keras_ft.experiments.exporting import export_student
@@ -74,7 +74,7 @@ def train_teacher(
         placement.explained(run_dir),
         RunFolder(run_dir, configuration, command_line, echo, placement) as run,
     ):
-        load = loader(settings, placement)
+        load = Loader(settings, placement, run_dir, echo)
         finished_teacher(run, settings, load)
         return _write_metrics(run)
 
@@ -113,24 +113,24 @@ def distill(
     """
     placement = placement or Placement()
     _check_strategy(settings, placement)
-    load = loader(settings, placement)
-    settings = sized(settings, load, placement)
-    configuration = _configuration("distill", settings, placement)
-    with (
-        placement.explained(run_dir),
-        RunFolder(run_dir, configuration, command_line, echo, placement) as run,
-    ):
+    with placement.explained(run_dir):
+        load = Loader(settings, placement, run_dir, echo)
         data = load(settings.recipe.distill.batch_size)
-        teacher = finished_teacher(run, settings, load)
-        _train_students(run, settings, load, teacher)
-        refused = {}
-        for quantization in settings.quantizations:
-            try:
-                _export(run, data, quantization)
-            except ExportError as error:
-                # The other results stand; the caller is told at the end.
-                refused[quantization] = str(error)
-        return _write_metrics(run, refused)
+        settings = sized(settings, load, placement)
+        configuration = _configuration("distill", settings, placement)
+        with RunFolder(
+            run_dir, configuration, command_line, echo, placement
+        ) as run:
+            teacher = finished_teacher(run, settings, load)
+            _train_students(run, settings, load, teacher)
+            refused = {}
+            for quantization in settings.quantizations:
+                try:
+                    _export(run, data, quantization)
+                except ExportError as error:
+                    # The other results stand; the caller is told at the end.
+                    refused[quantization] = str(error)
+            return _write_metrics(run, refused)
 
 
 def sized(
@@ -144,7 +144,7 @@ def sized(
 
     Args:
         settings: Of a run.
-        load: What `loader` returned for them.
+        load: A `Loader` of them.
         placement: Where the run trains; one device if left out.
     """
     before = settings.recipe
@@ -162,33 +162,34 @@ def sized(
 
 
 def finished_teacher(
-    run: RunFolder, settings: Settings, load: Any
+    run: RunFolder, settings: Settings, load: Loader
 ) -> keras.Model:
     """Train the run's teacher, or take the one that was named.
 
     Args:
         run: Its folder, entered.
         settings: Of the run.
-        load: What `loader` returned.
+        load: Of these settings.
 
     Returns:
         The teacher, read from `teacher.keras` of the run.
     """
     name, placement = "teacher.keras", run.placement
     data = load(settings.recipe.distill.batch_size)
-    note_dataset(run, data)
+    note_dataset(run, data, load.ranges)
 
     def make() -> dict[str, Any]:
         result: dict[str, Any] = {}
         if settings.teacher is not None:
-            teacher = networks.teacher(settings.teacher)
-            networks.check_fit(teacher, data, "teacher")
+            teacher = load.teacher(data)
         else:
             assert settings.teacher_network is not None
             schedule = settings.recipe.teacher
             keras.utils.set_random_seed(settings.seed)
             with placement.scope():
-                teacher = networks.build(settings.teacher_network, data)
+                teacher = load.converted(
+                    networks.build(settings.teacher_network, data), data
+                )
             rows = train(
                 run.path,
                 "teacher",
@@ -209,9 +210,8 @@ def finished_teacher(
     )
     if Evaluation(result["confusion"]).is_at_chance:
         run.echo(
-            "teacher: WARNING, this is hardly better than chance. Does the "
-            "dataset's normalization fit this teacher, and are its classes in "
-            "the same order?"
+            "teacher: WARNING, this is hardly better than chance. Do its "
+            "pixels fit (--pixels), and are its classes in the same order?"
         )
     with placement.scope():
         return networks.load_recorded(run.path, name)

@@ -9,10 +9,12 @@ from keras_ft import methods
 from keras_ft.acceleration.acceleration import check_choice
 from keras_ft.data import augmentation
 from keras_ft.data.load_settings import resolve_image_size
+from keras_ft.data.normalization import RANGES
 from keras_ft.errors import InputError
 from keras_ft.export.quantizations import QUANTIZATIONS
 from keras_ft.models.beta_suggestion import check_ratio
 from keras_ft.recipes import Recipe
+from keras_ft.validation.parameters import OneOf
 
 # The arguments of `data.load` that few runs need. Where one plays no part it
 # is left out of a configuration, so that earlier run folders go on.
@@ -57,6 +59,10 @@ class Settings:
         seed: Of initial weights, order and augmentation, >= 0.
         teacher: A `.keras` file, a run folder, or the name of a shipped
             teacher. `None` trains `teacher_network` first.
+        pixels: What the teacher takes pixels 0..255 as: `"raw"`, `"0..1"`,
+            `"-1..1"`, `"imagenet"` (its mean and deviation) or `"dataset"`
+            (the dataset's). `None` finds it: as noted when it was trained,
+            raw for one that rescales inside, else by trying all of them.
         teacher_network: Zoo name of the teacher to train.
         student: Zoo name, or a `.keras` file to start from.
         teacher_layer: Tap of the teacher; `None` for the last feature map.
@@ -91,6 +97,7 @@ class Settings:
     augment: str | bool = True
     seed: int = 0
     teacher: str | None = None
+    pixels: str | None = None
     teacher_network: str | None = None
     student: str = "resnet20"
     teacher_layer: str | None = None
@@ -117,6 +124,7 @@ class Settings:
                     "Separate several by commas.",
                 )
         check_choice(self.acceleration)
+        check_pixels(self.pixels)
         if (self.teacher is None) == (self.teacher_network is None):
             raise InputError(
                 "teacher",
@@ -142,7 +150,7 @@ class Settings:
         Where no method has a phase 1 its schedule stays as it is.
 
         Args:
-            load: Returns the dataset for a batch size; see `datasets.loader`.
+            load: Returns the dataset for a batch size; see `datasets.Loader`.
         """
         recipe = self.recipe
         if not recipe.paraphrase_steps:
@@ -163,11 +171,19 @@ class Settings:
         if isinstance(self.image_size, tuple):
             content["image_size"] = list(self.image_size)  # As JSON has it.
         # Left out where it plays no part: earlier run folders go on.
-        optional = ("beta_ratio", "views", "paraphrase_views")
+        optional = ("beta_ratio", "views", "paraphrase_views", "pixels")
         for name in (*optional, *OPTIONAL_OF_LOAD):
             if content[name] is None:
                 del content[name]
         return augmentation.in_configuration(content)
+
+
+def check_pixels(pixels: str | None) -> None:
+    """Refuse what is no range of pixels."""
+    if pixels is not None:
+        OneOf(RANGES, fix="Leave it out to have it found.").check(
+            "pixels", pixels
+        )
 
 
 def check_one_batch_size(argument: str, recipe: Recipe) -> None:

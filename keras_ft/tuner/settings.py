@@ -10,6 +10,7 @@ from keras_ft.data import augmentation
 from keras_ft.data.load_settings import resolve_image_size
 from keras_ft.errors import InputError
 from keras_ft.experiments.settings import OPTIONAL_OF_LOAD
+from keras_ft.experiments.settings import check_pixels
 from keras_ft.recipes import Recipe
 from keras_ft.tuner import space
 from keras_ft.tuner.checks import OBJECTIVES
@@ -56,6 +57,7 @@ class SearchSettings:
         augment: See `experiments.Settings`.
         seed: Of the search, of initial weights, order and augmentation.
         teacher: A `.keras` file, a run folder, or a shipped teacher's name.
+        pixels: What the teacher takes pixels as, see `experiments.Settings`.
         student: Zoo name, or a `.keras` file to start from.
         teacher_layer: Tap of the teacher; `None` for the last feature map.
         student_layer: Tap of the student; `None` for the last feature map.
@@ -93,6 +95,7 @@ class SearchSettings:
     augment: str | bool = True
     seed: int = 0
     teacher: str = "fashion_mini"
+    pixels: str | None = None
     student: str = "resnet8"
     teacher_layer: str | None = None
     student_layer: str | None = None
@@ -112,6 +115,7 @@ class SearchSettings:
                     f"Use '{next(iter(known))}'.",
                 )
         check_choice(self.acceleration)
+        check_pixels(self.pixels)
         method = methods.parse(self.method)
         of_factors = [
             name
@@ -194,7 +198,7 @@ class SearchSettings:
         if isinstance(self.image_size, tuple):
             content["image_size"] = list(self.image_size)  # As JSON has it.
         # Left out where they play no part: earlier searches go on.
-        for name in OPTIONAL_OF_LOAD:
+        for name in (*OPTIONAL_OF_LOAD, "pixels"):
             if content[name] is None:
                 del content[name]
         content |= {"command": "tune", "recipe": self.recipe.to_dict()}

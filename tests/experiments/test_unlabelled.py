@@ -52,6 +52,7 @@ def test_a_comparison(arguments, few_images, tmp_path):
         "export": False,
         "recipe": recipe,
         "teacher": teacher,
+        "pixels": "dataset",
         "student": student,
         "dataset": str(few_images),
         "labelled_examples": 30,

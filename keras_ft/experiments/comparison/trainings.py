@@ -20,7 +20,7 @@ from keras_ft.experiments import networks
 from keras_ft.experiments import students
 from keras_ft.experiments.comparison.named_taps import layer_name
 from keras_ft.experiments.comparison.named_taps import with_named_taps
-from keras_ft.experiments.datasets import loader
+from keras_ft.experiments.datasets import Loader
 from keras_ft.experiments.datasets import note_dataset
 from keras_ft.experiments.distill import PARAPHRASE_VIEWS
 from keras_ft.experiments.distill import TEACHER_OUTPUTS
@@ -205,7 +205,7 @@ class Trainings:
     def load(cls, plan: Plan, echo: Echo) -> "Trainings":
         """Return those of a comparison that has begun, from its folder."""
         teacher = networks.load_recorded(plan.path, "teacher.keras")
-        load = loader(plan.settings)
+        load = Loader(plan.settings, run_dir=plan.path)
         data = load(plan.settings.recipe.distill.batch_size)
         return cls(plan, teacher, data, echo)
 
