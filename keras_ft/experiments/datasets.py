@@ -20,6 +20,7 @@ from keras_ft.experiments.progress import silent
 from keras_ft.experiments.run_folder import RunFolder
 from keras_ft.experiments.run_folder import read_content
 from keras_ft.experiments.settings import optional_of_load
+from keras_ft.zoo import network_names
 
 EMBEDDED = "fashion_mini"  # It has one size.
 # What must stay as it was for results of one run to belong together.
@@ -39,6 +40,7 @@ class Loader:
         placement: Where it trains; one device if left out.
         run_dir: Its folder, where there is one.
         echo: Takes lines of progress.
+        with_student: Whether there is one beside the teacher.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class Loader:
         placement: Placement | None = None,
         run_dir: artifacts.PathLike | None = None,
         echo: Echo = silent,
+        with_student: bool = True,
     ) -> None:
         self.settings = settings
+        self._with_student = with_student
         self._placement = placement or Placement()
         self._echo = echo
         self._kept: dict[str, Any] = {}
@@ -82,14 +86,27 @@ class Loader:
             return kept
         return {who: of.to_dict() for who, of in self._ranges.items()}
 
+    @property
+    def fits_teacher(self) -> bool:
+        """Return whether the teacher is to be fitted to the dataset."""
+        source = self.settings.teacher
+        return source is not None and (
+            network_names.backbone(source) is not None
+        )
+
     def teacher(self, data: Any) -> keras.Model:
         """Return the teacher that the settings name, for the loaded images.
 
-        It is handed over: a second call reads it anew.
+        It is handed over: a second call reads it anew. One that
+        `fits_teacher` has a new head.
 
         Args:
             data: What this loader returned.
         """
+        if self.fits_teacher:
+            settings = self.settings
+            teacher = networks.build(settings.teacher, data, settings.weights)
+            return self.converted(teacher, data)
         teacher, self._teacher = self._fitted_teacher(data), None
         return self.converted(teacher, data)
 
@@ -148,7 +165,7 @@ class Loader:
         if settings.image_size is not None or settings.dataset == EMBEDDED:
             return None
         sizes = []
-        if settings.teacher is not None:
+        if settings.teacher is not None and not self.fits_teacher:
             sizes.append(networks.fixed_size(self._read_teacher()))
         if settings.student.endswith(networks.KERAS):
             sizes.append(networks.fixed_size(networks.load(settings.student)))
@@ -183,6 +200,8 @@ class Loader:
         if settings.teacher is None:
             why = "as it is trained from the start"
             teacher = PixelRange(DATASET, data.normalization, why)
+        elif self.fits_teacher:
+            teacher = pixel_ranges.rescaled_inside(data)
         else:
             teacher = pixel_ranges.of_teacher(
                 self._fitted_teacher(data),
@@ -190,7 +209,11 @@ class Loader:
                 settings.pixels,
                 networks.recorded_normalization(settings.teacher),
             )
-        if settings.student.endswith(networks.KERAS):
+        if not self._with_student:
+            return {"teacher": teacher, "student": teacher}
+        if network_names.backbone(settings.student) is not None:
+            student = pixel_ranges.rescaled_inside(data)
+        elif settings.student.endswith(networks.KERAS):
             network = networks.build(settings.student, data)
             student = pixel_ranges.of_student(
                 network,
@@ -205,6 +228,8 @@ class Loader:
     def _tell(self) -> None:
         assert self._ranges is not None
         for who, of in self._ranges.items():
+            if who == "student" and not self._with_student:
+                continue
             same = of.normalization == self._ranges["teacher"].normalization
             if of.trials or (of.range == RAW if who == "teacher" else not same):
                 for line in of.lines(who):

@@ -21,6 +21,7 @@ from keras_ft.experiments.datasets import note_dataset
 from keras_ft.experiments.evaluation import Evaluation
 from keras_ft.experiments.exporting import export_student
 from keras_ft.experiments.exporting import file_name
+from keras_ft.experiments.fine_tuning import fine_tuned
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import silent
 from keras_ft.experiments.run_folder import METRICS
@@ -74,7 +75,7 @@ def train_teacher(
         placement.explained(run_dir),
         RunFolder(run_dir, configuration, command_line, echo, placement) as run,
     ):
-        load = Loader(settings, placement, run_dir, echo)
+        load = Loader(settings, placement, run_dir, echo, with_student=False)
         finished_teacher(run, settings, load)
         return _write_metrics(run)
 
@@ -180,7 +181,9 @@ def finished_teacher(
 
     def make() -> dict[str, Any]:
         result: dict[str, Any] = {}
-        if settings.teacher is not None:
+        if load.fits_teacher:
+            teacher, result = fine_tuned(run, settings, load, data)
+        elif settings.teacher is not None:
             teacher = load.teacher(data)
         else:
             assert settings.teacher_network is not None
@@ -224,7 +227,7 @@ def _train_students(
     data = load(recipe.distill.batch_size)
     # What does not fit is found before anything is trained.
     with run.placement.scope():
-        example = networks.build(settings.student, data)
+        example = networks.build(settings.student, data, settings.weights)
         pairs = methods.tap_pairs(
             chosen,
             teacher,
@@ -300,6 +303,7 @@ def _train_students(
             method.name,
             "student.keras" if shipped else f"student_{method.name}.keras",
             student=settings.student,
+            weights=settings.weights,
             seed=settings.seed,
             schedule=recipe.distill,
             data=data,

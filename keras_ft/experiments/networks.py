@@ -14,7 +14,7 @@ from keras_ft.errors import InputError
 from keras_ft.experiments.run_folder import RUN_FILE
 from keras_ft.features import graph
 from keras_ft.validation.models import input_shape
-from keras_ft.zoo import registry
+from keras_ft.zoo import network_names
 
 KERAS = ".keras"
 ARRAYS = ".npz"
@@ -67,13 +67,18 @@ def save(model: keras.Model, path: artifacts.PathLike) -> None:
         model.save(temporary)
 
 
-def build(source: str, loaded: Any) -> keras.Model:
-    """Build a zoo network for the dataset, or load a `.keras` file.
+def build(
+    source: str, loaded: Any, weights: str | None = "imagenet"
+) -> keras.Model:
+    """Build a network for the dataset, or load a `.keras` file.
 
     Args:
-        source: Zoo name or path.
+        source: A name of the zoo or of `keras.applications`, or a path.
         loaded: What `data.load` returned.
+        weights: Of a network of `keras.applications`, see `zoo.backbone`.
     """
+    if network_names.backbone(source) is not None:
+        return zoo.backbone(source, loaded.classes, loaded.input_shape, weights)
     if source.endswith(KERAS):
         return fitted(load(source), loaded, "student")
     return zoo.build(
@@ -114,9 +119,11 @@ def recorded_normalization(source: str | None) -> Any:
     if (folder / RUN_FILE).is_file():
         if folder != path and path.name not in artifacts.manifest(folder):
             return None  # Of somebody else.
-        content = artifacts.read_json(folder / RUN_FILE, sealed=True)
-        kept = content["notes"]["dataset"]["normalization"]
-    elif source in registry.pretrained_names():
+        notes = artifacts.read_json(folder / RUN_FILE, sealed=True)["notes"]
+        if "dataset" not in notes:
+            return None
+        kept = notes["dataset"]["normalization"]
+    elif source in network_names.shipped():
         kept = zoo.provenance(source)["normalization"]
     else:
         return None

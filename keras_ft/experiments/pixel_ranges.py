@@ -160,11 +160,11 @@ def of_teacher(
         return PixelRange(RECORDED, recorded, "as it was trained")
     trials = []
     if rescales_inside(teacher):
-        why = "which it rescales itself"
-        raw = PixelRange(RAW, _normalization(RAW, data), why)
         trials = _try(teacher, data, [RAW])
         if not trials or not trials[0].at_chance:
-            return dataclasses.replace(raw, trials=tuple(trials))
+            return dataclasses.replace(
+                rescaled_inside(data), trials=tuple(trials)
+            )
     tried = {trial.range for trial in trials}
     trials += _try(teacher, data, [r for r in RANGES if r not in tried])
     if not trials:
@@ -197,13 +197,18 @@ def of_student(
     if recorded is not None:
         return PixelRange(RECORDED, recorded, "as it was trained")
     if rescales_inside(student):
-        why = "which it rescales itself"
-        return PixelRange(RAW, _normalization(RAW, data), why)
+        return rescaled_inside(data)
     trials = _try(student, data, RANGES)
     good = [t for t in trials if t.accuracy > (1 + 1 / data.classes) / 2]
     if good:
         return _chosen(good, trials, data)
     return untrained_student(data, teacher)
+
+
+def rescaled_inside(data: Any) -> PixelRange:
+    """Return the range of a network that rescales pixels itself."""
+    why = "which it rescales itself"
+    return PixelRange(RAW, _normalization(RAW, data), why)
 
 
 def untrained_student(data: Any, teacher: PixelRange) -> PixelRange:

@@ -342,7 +342,7 @@ def _phases(
     for method in chosen:
         trained[method.name] = recipe.distiller(
             teacher,
-            networks.build(settings.student, data),
+            networks.build(settings.student, data, settings.weights),
             paraphraser,
             settings.teacher_layer,
             settings.student_layer,

@@ -22,6 +22,7 @@ from keras_ft.tuner.checks import OBJECTIVES
 from keras_ft.tuner.hypermodel import FactorTransferHyperModel
 from keras_ft.tuner.settings import AXES
 from keras_ft.tuner.settings import SearchSettings
+from keras_ft.zoo import network_names
 
 PROJECT = "search"
 TRIALS, TABLE, STUDENT = "trials.json", "trials.csv", "student.keras"
@@ -129,10 +130,16 @@ def _hypermodel(
     echo: Echo,
 ) -> FactorTransferHyperModel:
     loaded = load(settings.recipe.distill.batch_size)
+    student: Any = settings.student
+    if network_names.backbone(student) is not None:
+
+        def student(hp: Any) -> Any:
+            return networks.build(settings.student, loaded, settings.weights)
+
     names = ("recipe", "method", "views", "seed", "acceleration", *AXES)
     return FactorTransferHyperModel(
         load.teacher(loaded),
-        settings.student,
+        student,
         loaded,
         os.path.join(run_dir, "cache"),
         teacher_layer_name=settings.teacher_layer,

@@ -179,7 +179,7 @@ class Trainings:
         self.data = data
         self.echo = echo
         settings = plan.settings
-        student = networks.build(settings.student, data)
+        student = networks.build(settings.student, data, settings.weights)
         if plan.exports:
             classifier_shapes(student)
         taps = methods.tap_pairs(
@@ -277,7 +277,9 @@ class Trainings:
                 # Asked for once per seed, for all methods with a factor term.
                 batches, teacher = self._source(seed)
                 keras.utils.set_random_seed(seed)
-                student = networks.build(settings.student, self.data)
+                student = networks.build(
+                    settings.student, self.data, settings.weights
+                )
                 model = self.build("ft", student, teacher, paraphraser)
                 students.measure_beta(run, model, batches, settings.beta_ratio)
         gc.collect()
@@ -311,6 +313,7 @@ class Trainings:
                 STUDENT,
                 "student.keras",
                 student=settings.student,
+                weights=settings.weights,
                 seed=seed,
                 schedule=settings.recipe.distill,
                 data=self.data,
