@@ -345,6 +345,8 @@ def distill_arguments(made_once):
         "distill",
         f"--teacher={folder / 'teacher.keras'}",
         f"--student={folder / 'student.keras'}",
+        # The teacher is not trained; without this the run refuses it.
+        "--pixels=dataset",
         "--train_examples=256",
         "--batch_size=32",
         "--learning_rate=0.05",
@@ -391,6 +393,7 @@ def toy(distill_arguments, few_images):
         ),
         "teacher": words["teacher"],
         "student": words["student"],
+        "pixels": "dataset",
         "dataset": str(few_images),
         "methods": ["none", "kd", "ft+at"],
         "seeds": 2,

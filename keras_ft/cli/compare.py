@@ -34,6 +34,7 @@ def define(values: absl_flags.FlagValues) -> None:
     """Define the command's flags."""
     flags.define_run(values, "runs/compare")
     flags.define_networks(values, "fashion_mini", "resnet20")
+    flags.define_fine_tuning(values)
     flags.define_acceleration(values)
     flags.define_data(values)
     absl_flags.DEFINE_list(
@@ -77,6 +78,8 @@ def define(values: absl_flags.FlagValues) -> None:
 
 def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
     """Compare, report, tell."""
+    flags.check_networks(values)
+    flags.image_size(values)
     flags.beta(values)
     flags.check_reduction(values, "beta")
     with terminal.quiet_start():

@@ -70,6 +70,7 @@ def define(values: absl_flags.FlagValues) -> None:
 
 def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
     """Distill, report, tell."""
+    flags.check_networks(values)
     methods, quantizations = flags.methods(values), flags.quantizations(values)
     with terminal.quiet_start():
         from keras_ft import experiments

@@ -29,6 +29,7 @@ def define(values: absl_flags.FlagValues) -> None:
     """Define the command's flags."""
     flags.define_run(values, "runs/distill")
     flags.define_networks(values, "fashion_mini", "resnet20")
+    flags.define_fine_tuning(values)
     flags.define_acceleration(values)
     flags.define_data(values)
     flags.define_method(values, baselines="")
@@ -59,6 +60,8 @@ def define(values: absl_flags.FlagValues) -> None:
 def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
     """Distill, report, tell."""
     methods, quantizations = flags.methods(values), flags.quantizations(values)
+    flags.check_networks(values)
+    flags.image_size(values)
     flags.beta(values)
     flags.check_reduction(values, "beta")
     strategy = values["strategy"].value

@@ -5,12 +5,14 @@ A flag means the same wherever it is defined, because it is defined here.
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from absl import flags
 
 from keras_ft.errors import InputError
 from keras_ft.export.quantizations import QUANTIZATIONS
+from keras_ft.zoo import network_names
 
 # Kept here as words, because importing the recipes imports Keras: --help must
 # not take seconds. A test compares them.
@@ -19,6 +21,7 @@ SCHEDULES = ("recipe", "linear")
 STRATEGIES = ("none", "mirrored", "multi_worker")
 ACCELERATIONS = ("auto", "none")
 REDUCTIONS = ("mean", "sum", "relative")
+PIXELS = ("raw", "0..1", "-1..1", "imagenet", "dataset")
 AUGMENTATIONS = ("crop", "flip", "randaugment", "mixup", "cutmix")
 TERMS = ("ft", "fitnet", "at", "kd", "skd", "dkd")
 BETA_RATIO = 2.0
@@ -57,6 +60,7 @@ _SETTINGS = (
     "validation_fraction",
     "seed",
     "teacher",
+    "pixels",
     "student",
     "teacher_layer",
     "student_layer",
@@ -224,14 +228,28 @@ def define_networks(
         "teacher",
         teacher,
         "A .keras file, the run folder of train_teacher, the name of a teacher "
-        "that comes along, or the arrays (.npz) of a PyTorch ResNet for CIFAR, "
-        "which get images normalized as ImageNet's.",
+        "that comes along, the arrays (.npz) of a PyTorch ResNet for CIFAR, "
+        "which get images normalized as ImageNet's, or a name of "
+        "keras.applications such as MobileNetV2, which is fitted to the labels "
+        "first: its head, then all of it.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "pixels",
+        None,
+        PIXELS,
+        "What the teacher takes pixels 0..255 as: as they are (raw), scaled, "
+        "or normalized by ImageNet's or the dataset's mean and deviation. By "
+        "default it is found: as noted when a run folder's teacher was "
+        "trained, raw for a network that rescales inside, else by trying all "
+        "on some labelled images. The student's is found likewise.",
         flag_values=values,
     )
     flags.DEFINE_string(
         "student",
         student,
-        "Name of a network of the zoo, or a .keras file to start from.",
+        "Name of a network of the zoo or of keras.applications, such as "
+        "MobileNetV3Small or MobileNetV2_0.35, or a .keras file to start from.",
         flag_values=values,
     )
     for side in ("teacher", "student"):
@@ -240,6 +258,36 @@ def define_networks(
             None,
             f"Feature map of the {side}, by default its last spatial one; "
             "`keras-ft taps` lists them.",
+            flag_values=values,
+        )
+
+
+def define_weights_of_names(values: flags.FlagValues) -> None:
+    """Define what networks of keras.applications start from."""
+    flags.DEFINE_enum(
+        "weights",
+        "imagenet",
+        ("imagenet", "none"),
+        "What networks of keras.applications start from: the weights that "
+        "Keras downloads, or fresh ones (none).",
+        flag_values=values,
+    )
+
+
+def define_fine_tuning(values: flags.FlagValues) -> None:
+    """Define how a teacher of keras.applications is fitted."""
+    define_weights_of_names(values)
+    for name, default, what in (
+        ("head_epochs", 10, "the new head, all else frozen"),
+        ("fine_tuning_epochs", 5, "all of it, after that"),
+    ):
+        flags.DEFINE_integer(
+            name,
+            None,
+            "Passes over the labelled images that fit a teacher of "
+            f"keras.applications: {what}. By default {default}, and more "
+            "where they are few.",
+            lower_bound=1,
             flag_values=values,
         )
 
@@ -431,6 +479,33 @@ def define_quantization(values: flags.FlagValues, quantization: str) -> None:
     )
 
 
+def weights(values: flags.FlagValues) -> str | None:
+    """Return --weights as the settings take it."""
+    word = values["weights"].value
+    return None if word == "none" else str(word)
+
+
+def fine_tuning(values: flags.FlagValues) -> dict[str, Any]:
+    """Return what `define_fine_tuning` defined, as the settings take it."""
+    names = ("head_epochs", "fine_tuning_epochs")
+    return {
+        "weights": weights(values),
+        **{name: values[name].value for name in names},
+    }
+
+
+def check_networks(values: flags.FlagValues) -> None:
+    """Refuse networks that are not there, before Keras is imported.
+
+    A finished run has a copy of its networks: with one in --run_dir, files
+    may be missing.
+    """
+    begun = (Path(values["run_dir"].value) / "run.json").is_file()
+    for name in ("teacher", "student", "network"):
+        if name in values and values[name].value is not None:
+            network_names.check(name, values[name].value, missing_ok=begun)
+
+
 def methods(values: flags.FlagValues) -> tuple[str, ...]:
     """Return --method and --baselines, each once."""
     words = [("method", values["method"].value)]
@@ -569,6 +644,7 @@ def settings(values: flags.FlagValues) -> dict[str, Any]:
         **{name: values[name].value for name in _SETTINGS},
         "augment": augment(values),
         "image_size": image_size(values),
+        **fine_tuning(values),
         "recipe": recipe(values),
         "beta_ratio": beta_ratio,
     }

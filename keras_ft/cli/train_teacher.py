@@ -14,6 +14,7 @@ from absl import flags as absl_flags
 
 from keras_ft.cli import flags
 from keras_ft.cli import terminal
+from keras_ft.zoo import network_names
 
 
 def define(values: absl_flags.FlagValues) -> None:
@@ -22,9 +23,12 @@ def define(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_string(
         "network",
         "resnet20",
-        "Name of a network of the zoo, such as resnet56, wrn40_2 or vgg13.",
+        "Name of a network of the zoo, such as resnet56, wrn40_2 or vgg13, or "
+        "of keras.applications, such as MobileNetV2: that one's head is fitted "
+        "first, then all of it; --recipe and --epochs are not for it.",
         flag_values=values,
     )
+    flags.define_fine_tuning(values)
     flags.define_strategy(values)
     flags.define_data(values)
     flags.define_schedule(values, "for the teacher")
@@ -32,6 +36,8 @@ def define(values: absl_flags.FlagValues) -> None:
 
 def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
     """Train, report, tell."""
+    flags.check_networks(values)
+    flags.image_size(values)
     with terminal.quiet_start():
         from keras_ft import experiments
         from keras_ft.recipes import Recipe
@@ -43,6 +49,8 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
         teacher_epochs=values["epochs"].value or preset.teacher.epochs,
         **{name: values[name].value for name in names},
     )
+    is_backbone = network_names.backbone(values["network"].value) is not None
+    source = "teacher" if is_backbone else "teacher_network"
     settings = experiments.Settings(
         recipe=recipe,
         dataset=values["dataset"].value,
@@ -56,7 +64,8 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
         augment=flags.augment(values),
         image_size=flags.image_size(values),
         seed=values["seed"].value,
-        teacher_network=values["network"].value,
+        **flags.fine_tuning(values),
+        **{source: values["network"].value},
     )
     metrics = experiments.train_teacher(
         values["run_dir"].value,

@@ -45,6 +45,7 @@ _COPIED = (
     "max_trials",
     "objective",
     "teacher",
+    "pixels",
     "student",
     "teacher_layer",
     "student_layer",
@@ -108,6 +109,7 @@ def define(values: absl_flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.define_reduction(values)
+    flags.define_weights_of_names(values)
     flags.define_acceleration(values)
     flags.define_data(values)
     flags.define_schedule(values, "in phase 2 of a trial")
@@ -121,6 +123,8 @@ def define(values: absl_flags.FlagValues) -> None:
 def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
     """Search, report, tell."""
     (method,) = flags.methods(values)
+    flags.check_networks(values)
+    flags.image_size(values)
     flags.check_reduction(values, "betas")
     with terminal.quiet_start():
         from keras_ft import report
@@ -132,6 +136,7 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
         method=method,
         augment=flags.augment(values),
         image_size=flags.image_size(values),
+        weights=flags.weights(values),
         **{name: values[name].value for name in _COPIED},
         **axes,
     )

@@ -137,6 +137,38 @@ class ImageData:
             _batches={**self._batches, "train": train},
         )
 
+    def normalized(self, normalization: Normalization) -> "ImageData":
+        """Return the same images with other numbers for their pixels.
+
+        Args:
+            normalization: Maps pixels to network input.
+
+        Raises:
+            InputError: It is for another number of channels.
+
+        Example:
+
+        >>> zero_to_one = keras_ft.data.Normalization((0.0,), (1.0,))
+        >>> images, labels = next(iter(data.normalized(zero_to_one).test))
+        >>> float(images.numpy().max())
+        1.0
+        """
+        if normalization == self.normalization:
+            return self
+        normalization.check_channels(self.input_shape[-1])
+        batches = {
+            part: dataclasses.replace(some, normalization=normalization)
+            for part, some in self._batches.items()
+        }
+        return dataclasses.replace(
+            self,
+            train=batches["train"].shuffled(),
+            validation=batches["validation"].ordered(),
+            test=batches["test"].ordered(),
+            normalization=normalization,
+            _batches=batches,
+        )
+
     @property
     def classes(self) -> int:
         """Return the number of classes."""
@@ -255,6 +287,25 @@ class ImageData:
                 "Ask for fewer.",
             )
         return self._batches[split].choose(count, seed, labelled)
+
+    def labelled_images(
+        self, count: int, seed: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return some training images that have a label, as they are.
+
+        Args:
+            count: How many at most, at least 1.
+            seed: Another seed chooses others.
+
+        Returns:
+            uint8 images (N, H, W, C) and int32 labels (N,), N up to `count`.
+
+        Example:
+
+        >>> images, labels = data.labelled_images(16)
+        """
+        train = self._batches["train"]
+        return train.choose_labelled(min(count, train.labelled), seed)
 
 
 def summary(

@@ -75,6 +75,37 @@ class Normalization:
             )
 
 
+RAW, ZERO_TO_ONE, MINUS_ONE_TO_ONE = "raw", "0..1", "-1..1"
+IMAGENET_STATISTICS, DATASET = "imagenet", "dataset"
+# What a network may take a pixel 0..255 as; the words of `pixels=`.
+RANGES = (RAW, ZERO_TO_ONE, MINUS_ONE_TO_ONE, IMAGENET_STATISTICS, DATASET)
+
+
+def of_range(
+    name: str, channels: int, dataset: Normalization
+) -> Normalization | None:
+    """Return the normalization that a range of pixels stands for.
+
+    Args:
+        name: One of `RANGES`.
+        channels: Of the images.
+        dataset: The one that `"dataset"` stands for.
+
+    Returns:
+        It; `None` for ImageNet's and images that are not RGB.
+    """
+    if name == DATASET:
+        return dataset
+    if name == IMAGENET_STATISTICS:
+        return IMAGENET if channels == len(IMAGENET.mean) else None
+    mean, std = {
+        RAW: (0.0, 1 / 255),
+        ZERO_TO_ONE: (0.0, 1.0),
+        MINUS_ONE_TO_ONE: (0.5, 0.5),
+    }[name]
+    return Normalization((mean,) * channels, (std,) * channels)
+
+
 # Official Factor Transfer code (Jangho-Kim/Factor-Transfer-pytorch) and many
 # CIFAR repositories; the deviations are means of per-image ones.
 CIFAR10 = Normalization((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))

@@ -16,6 +16,7 @@ from keras_ft import export
 from keras_ft import heads
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
+from keras_ft.experiments.datasets import load_for
 from keras_ft.experiments.datasets import load_run_data
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import silent
@@ -206,13 +207,16 @@ def benchmark_files(
                 "Name the dataset the student was trained on.",
             )
         return compare_files(paths, None, **measurement)
-    network = None if student is None else networks.load(student)
-    data = datasets.load(
-        dataset,
-        data_dir=data_dir,
-        image_size=image_size,
-        skip_unreadable=skip_unreadable,
-    )
+    network = None
+    options: dict[str, Any] = {
+        "data_dir": data_dir,
+        "image_size": image_size,
+        "skip_unreadable": skip_unreadable,
+    }
+    if student is None:
+        data = datasets.load(dataset, **options)
+    else:
+        network, data = load_for(networks.load(student), dataset, **options)
     test = TestImages.of(data, network, test_examples)
     return compare_files(paths, test, **measurement)
 

@@ -1,20 +1,30 @@
 """The images of a run: loaded, noted, and loaded again as they were."""
 
-import functools
+import math
 from typing import Any
+
+import keras
 
 from keras_ft import artifacts
 from keras_ft import data as datasets
 from keras_ft.data import augmentation
 from keras_ft.data.folder_layout import by_ending
+from keras_ft.data.normalization import DATASET
+from keras_ft.data.normalization import RAW
 from keras_ft.distribution.placement import Placement
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
+from keras_ft.experiments import pixel_ranges
+from keras_ft.experiments.pixel_ranges import PixelRange
+from keras_ft.experiments.progress import Echo
+from keras_ft.experiments.progress import silent
 from keras_ft.experiments.run_folder import RunFolder
-from keras_ft.experiments.settings import Settings
+from keras_ft.experiments.run_folder import read_content
 from keras_ft.experiments.settings import optional_of_load
 from keras_ft.tables import text_table
+from keras_ft.zoo import network_names
 
+EMBEDDED = "fashion_mini"  # It has one size.
 # What must stay as it was for results of one run to belong together.
 _SAME_DATA = ("classes", "input_shape", "sizes", "normalization")
 
@@ -22,28 +32,270 @@ _SAME_DATA = ("classes", "input_shape", "sizes", "normalization")
 _CLASSES_SHOWN = 20
 
 
-def loader(settings: Settings, placement: Placement | None = None) -> Any:
-    """Return a function from a batch size to the dataset, loaded once each."""
+class Loader:
+    """Load a run's images as its networks take them, its teacher as well.
 
-    @functools.cache
-    def load(batch_size: int) -> Any:
+    Teacher and student may want pixels of different range and size. The
+    images have the student's range, and the larger size; the networks get
+    layers in front that convert them. What a folder that holds results was
+    begun with stays.
+
+    Args:
+        settings: Of the run.
+        placement: Where it trains; one device if left out.
+        run_dir: Its folder, where there is one.
+        echo: Takes lines of progress.
+        with_student: Whether there is one beside the teacher.
+    """
+
+    def __init__(
+        self,
+        settings: Any,
+        placement: Placement | None = None,
+        run_dir: artifacts.PathLike | None = None,
+        echo: Echo = silent,
+        with_student: bool = True,
+    ) -> None:
+        self.settings = settings
+        self._with_student = with_student
+        self._placement = placement or Placement()
+        self._echo = echo
+        self._kept: dict[str, Any] = {}
+        if run_dir is not None:
+            self._kept = _kept(run_dir, settings.dataset)
+        self._loaded: dict[int, Any] = {}
+        self._teacher: keras.Model | None = None
+        self._ranges: dict[str, PixelRange] | None = None
+
+    def __call__(self, batch_size: int) -> Any:
+        """Return the dataset in batches of a size, loaded once each.
+
+        Raises:
+            InputError: Networks and images do not fit each other, or the
+                teacher is at chance whatever its pixels are.
+        """
+        if batch_size not in self._loaded:
+            self._check_kept()
+            data = self._load(batch_size)
+            if "normalization" not in self._kept:
+                student = self._found(data)["student"]
+                data = data.normalized(student.normalization)
+            self._loaded[batch_size] = data
+        return self._loaded[batch_size]
+
+    @property
+    def ranges(self) -> dict[str, Any]:
+        """Return which pixels teacher and student take, for `run.json`."""
+        if self._ranges is None:
+            kept: dict[str, Any] = self._kept.get("pixels", {})
+            return kept
+        return {who: of.to_dict() for who, of in self._ranges.items()}
+
+    @property
+    def fits_teacher(self) -> bool:
+        """Return whether the teacher is to be fitted to the dataset."""
+        source = self.settings.teacher
+        return source is not None and (
+            network_names.backbone(source) is not None
+        )
+
+    def teacher(self, data: Any) -> keras.Model:
+        """Return the teacher that the settings name, for the loaded images.
+
+        It is handed over: a second call reads it anew. One that
+        `fits_teacher` has a new head.
+
+        Args:
+            data: What this loader returned.
+        """
+        if self.fits_teacher:
+            settings = self.settings
+            teacher = networks.build(settings.teacher, data, settings.weights)
+            return self.converted(teacher, data)
+        teacher, self._teacher = self._fitted_teacher(data), None
+        return self.converted(teacher, data)
+
+    def converted(self, teacher: keras.Model, data: Any) -> keras.Model:
+        """Return a teacher that takes the pixels of the loaded images."""
+        about = self.ranges.get("teacher")
+        if about is None:
+            return teacher
+        return networks.converted(
+            teacher,
+            data.normalization,
+            _normalization(about),
+            data.input_shape,
+        )
+
+    def _check_kept(self) -> None:
+        """Refuse a teacher that is now said to take other pixels."""
+        kept, settings = self._kept, self.settings
+        recorded = networks.recorded_normalization(settings.teacher)
+        if not kept or recorded is None or settings.pixels is not None:
+            return
+        about = kept["pixels"].get("teacher")
+        before = _normalization(about) if about else kept["normalization"]
+        if recorded != before:
+            raise InputError(
+                "teacher",
+                f"one with the normalization {recorded}",
+                f"{before}, with which this run was started",
+                "Bring back the teacher that was there, or name another "
+                "--run_dir.",
+            )
+
+    def _load(self, batch_size: int) -> Any:
+        settings, kept = self.settings, self._kept
+        more = optional_of_load(vars(settings))
+        size = kept.get("image_size") or self._size()
+        if size is not None:
+            more.setdefault("image_size", size)
         return datasets.load(
             settings.dataset,
             batch_size=batch_size,
             data_dir=settings.data_dir,
             seed=settings.seed,
             augment=settings.augment,
-            # As the teacher was trained.
-            normalization=networks.teacher_normalization(settings.teacher),
+            normalization=kept.get("normalization"),
             validation_fraction=settings.validation_fraction,
             train_examples=settings.train_examples,
-            **optional_of_load(vars(settings)),
             # Several devices share a batch, which must divide.
-            drop_remainder=placement is not None
-            and placement.strategy is not None,
+            drop_remainder=self._placement.strategy is not None,
+            **more,
         )
 
-    return load
+    def _size(self) -> tuple[int, int] | None:
+        """Return the size that the networks fix, the larger one of two."""
+        settings = self.settings
+        if settings.image_size is not None or settings.dataset == EMBEDDED:
+            return None
+        sizes = []
+        if settings.teacher is not None and not self.fits_teacher:
+            sizes.append(networks.fixed_size(self._read_teacher()))
+        if settings.student.endswith(networks.KERAS):
+            sizes.append(networks.fixed_size(networks.load(settings.student)))
+        fixed = [size for size in sizes if size is not None]
+        return max(fixed, key=math.prod) if fixed else None
+
+    def _read_teacher(self) -> keras.Model:
+        if self._teacher is None:
+            self._teacher = networks.teacher(self.settings.teacher)
+        return self._teacher
+
+    def _fitted_teacher(self, data: Any) -> keras.Model:
+        return networks.fitted(self._read_teacher(), data, "teacher")
+
+    def _found(self, data: Any) -> dict[str, PixelRange]:
+        if self._ranges is None:
+            chief = self._placement.is_chief
+            found = self._find(data) if chief else None
+            told = self._placement.agree(
+                found and {who: of.to_dict() for who, of in found.items()}
+            )
+            self._ranges = found or {
+                who: PixelRange.from_dict(of) for who, of in told.items()
+            }
+            if chief:
+                self._tell()
+        return self._ranges
+
+    def _find(self, data: Any) -> dict[str, PixelRange]:
+        """Return the ranges of both networks; see `pixel_ranges`."""
+        settings = self.settings
+        if settings.teacher is None:
+            why = "as it is trained from the start"
+            teacher = PixelRange(DATASET, data.normalization, why)
+        elif self.fits_teacher:
+            teacher = pixel_ranges.rescaled_inside(data)
+        else:
+            teacher = pixel_ranges.of_teacher(
+                self._fitted_teacher(data),
+                data,
+                settings.pixels,
+                networks.recorded_normalization(settings.teacher),
+            )
+        if not self._with_student:
+            return {"teacher": teacher, "student": teacher}
+        if network_names.backbone(settings.student) is not None:
+            student = pixel_ranges.rescaled_inside(data)
+        elif settings.student.endswith(networks.KERAS):
+            network = networks.build(settings.student, data)
+            student = pixel_ranges.of_student(
+                network,
+                data,
+                teacher,
+                networks.recorded_normalization(settings.student),
+            )
+        else:
+            student = pixel_ranges.untrained_student(data, teacher)
+        return {"teacher": teacher, "student": student}
+
+    def _tell(self) -> None:
+        assert self._ranges is not None
+        for who, of in self._ranges.items():
+            if who == "student" and not self._with_student:
+                continue
+            same = of.normalization == self._ranges["teacher"].normalization
+            if of.trials or (of.range == RAW if who == "teacher" else not same):
+                for line in of.lines(who):
+                    self._echo(line)
+
+
+def _normalization(about: dict[str, Any]) -> datasets.Normalization:
+    return datasets.Normalization(tuple(about["mean"]), tuple(about["std"]))
+
+
+def _kept(run_dir: artifacts.PathLike, dataset: str) -> dict[str, Any]:
+    """Return what a folder's results were made with, as `Loader` needs it."""
+    content = read_content(run_dir)
+    notes = content["notes"]
+    if not content["phases"] or "dataset" not in notes:
+        return {}
+    if content["configuration"].get("dataset") != dataset:
+        return {}  # It will be refused.
+    about = notes["dataset"]
+    return {
+        "normalization": _normalization(about["normalization"]),
+        "image_size": tuple(about["input_shape"][:2]),
+        "pixels": notes.get("pixels", {}),
+    }
+
+
+def load_for(
+    student: keras.Model,
+    dataset: str,
+    data_dir: artifacts.PathLike | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    skip_unreadable: bool = False,
+) -> tuple[keras.Model, Any]:
+    """Load images for a student of a file that is no part of a run.
+
+    Args:
+        student: Nothing says what an untrained one takes pixels as: it gets
+            the dataset's range.
+        dataset: A name that `data.load` knows.
+        data_dir: Where prepared datasets are.
+        image_size: See `data.load`; `None` for the one the student fixes.
+        skip_unreadable: See `data.load`.
+
+    Returns:
+        The student, fitted to the images, and what `data.load` returned.
+
+    Raises:
+        InputError: They do not fit each other.
+    """
+    if image_size is None and dataset != EMBEDDED:
+        image_size = networks.fixed_size(student)
+    data = datasets.load(
+        dataset,
+        data_dir=data_dir,
+        image_size=image_size,
+        skip_unreadable=skip_unreadable,
+    )
+    student = networks.fitted(student, data, "student")
+    nothing_known = PixelRange(DATASET, data.normalization, "by default")
+    found = pixel_ranges.of_student(student, data, nothing_known)
+    return student, data.normalized(found.normalization)
 
 
 def load_run_data(
@@ -56,18 +308,19 @@ def load_run_data(
         data_dir: Where prepared datasets are.
     """
     about = run.configuration
-    kept = run.content["notes"]["dataset"]["normalization"]
+    noted = run.content["notes"]["dataset"]
+    more = optional_of_load(about)
+    # The networks may have decided on it.
+    more.setdefault("image_size", tuple(noted["input_shape"][:2]))
     return datasets.load(
         about["dataset"],
         data_dir=data_dir,
         seed=about["seed"],
         augment=augmentation.of_configuration(about),
-        normalization=datasets.Normalization(
-            tuple(kept["mean"]), tuple(kept["std"])
-        ),
+        normalization=_normalization(noted["normalization"]),
         validation_fraction=about["validation_fraction"],
         train_examples=about["train_examples"],
-        **optional_of_load(about),
+        **more,
     )
 
 
@@ -110,8 +363,15 @@ def table(data: Any) -> list[str]:
     ]
 
 
-def note_dataset(run: RunFolder, data: Any) -> None:
+def note_dataset(
+    run: RunFolder, data: Any, ranges: dict[str, Any] | None = None
+) -> None:
     """Tell of the dataset and note it; refuse one unlike that of the results.
+
+    Args:
+        run: Its folder, entered.
+        data: The images.
+        ranges: See `Loader.ranges`.
 
     Raises:
         InputError: Images came or went, or pixels are scaled otherwise, as
@@ -143,6 +403,8 @@ def note_dataset(run: RunFolder, data: Any) -> None:
             )
     for line in table(data):
         run.echo(line)
+    if ranges:
+        run.note("pixels", ranges)
     run.note("dataset", now)
     if run.placement.is_chief:
         labels = "".join(f"{name}\n" for name in data.class_names)

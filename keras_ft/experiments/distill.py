@@ -16,13 +16,14 @@ from keras_ft.distribution.placement import Placement
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
 from keras_ft.experiments import students
-from keras_ft.experiments.datasets import loader
+from keras_ft.experiments.datasets import Loader
 from keras_ft.experiments.datasets import note_dataset
 from keras_ft.experiments.evaluation import Evaluation
 from keras_ft.experiments.exporting import check_enough
 from keras_ft.experiments.exporting import checked_on
 from keras_ft.experiments.exporting import export_student
 from keras_ft.experiments.exporting import file_name
+from keras_ft.experiments.fine_tuning import fine_tuned
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import silent
 from keras_ft.experiments.run_folder import METRICS
@@ -76,7 +77,7 @@ def train_teacher(
         placement.explained(run_dir),
         RunFolder(run_dir, configuration, command_line, echo, placement) as run,
     ):
-        load = loader(settings, placement)
+        load = Loader(settings, placement, run_dir, echo, with_student=False)
         finished_teacher(run, settings, load)
         return _write_metrics(run)
 
@@ -116,26 +117,26 @@ def distill(
     """
     placement = placement or Placement()
     _check_strategy(settings, placement)
-    load = loader(settings, placement)
-    settings = sized(settings, load, placement)
-    configuration = _configuration("distill", settings, placement)
-    with (
-        placement.explained(run_dir),
-        RunFolder(run_dir, configuration, command_line, echo, placement) as run,
-    ):
+    with placement.explained(run_dir):
+        load = Loader(settings, placement, run_dir, echo)
         data = load(settings.recipe.distill.batch_size)
         if settings.quantizations:
             check_enough(data)
-        teacher = finished_teacher(run, settings, load)
-        _train_students(run, settings, load, teacher)
-        refused = {}
-        for quantization in settings.quantizations:
-            try:
-                _export(run, data, quantization)
-            except ExportError as error:
-                # The other results stand; the caller is told at the end.
-                refused[quantization] = str(error)
-        return _write_metrics(run, refused)
+        settings = sized(settings, load, placement)
+        configuration = _configuration("distill", settings, placement)
+        with RunFolder(
+            run_dir, configuration, command_line, echo, placement
+        ) as run:
+            teacher = finished_teacher(run, settings, load)
+            _train_students(run, settings, load, teacher)
+            refused = {}
+            for quantization in settings.quantizations:
+                try:
+                    _export(run, data, quantization)
+                except ExportError as error:
+                    # The other results stand; the caller is told at the end.
+                    refused[quantization] = str(error)
+            return _write_metrics(run, refused)
 
 
 def sized(
@@ -149,7 +150,7 @@ def sized(
 
     Args:
         settings: Of a run.
-        load: What `loader` returned for them.
+        load: A `Loader` of them.
         placement: Where the run trains; one device if left out.
     """
     before = settings.recipe
@@ -167,33 +168,36 @@ def sized(
 
 
 def finished_teacher(
-    run: RunFolder, settings: Settings, load: Any
+    run: RunFolder, settings: Settings, load: Loader
 ) -> keras.Model:
     """Train the run's teacher, or take the one that was named.
 
     Args:
         run: Its folder, entered.
         settings: Of the run.
-        load: What `loader` returned.
+        load: Of these settings.
 
     Returns:
         The teacher, read from `teacher.keras` of the run.
     """
     name, placement = "teacher.keras", run.placement
     data = load(settings.recipe.distill.batch_size)
-    note_dataset(run, data)
+    note_dataset(run, data, load.ranges)
 
     def make() -> dict[str, Any]:
         result: dict[str, Any] = {}
-        if settings.teacher is not None:
-            teacher = networks.teacher(settings.teacher)
-            networks.check_fit(teacher, data, "teacher")
+        if load.fits_teacher:
+            teacher, result = fine_tuned(run, settings, load, data)
+        elif settings.teacher is not None:
+            teacher = load.teacher(data)
         else:
             assert settings.teacher_network is not None
             schedule = settings.recipe.teacher
             keras.utils.set_random_seed(settings.seed)
             with placement.scope():
-                teacher = networks.build(settings.teacher_network, data)
+                teacher = load.converted(
+                    networks.build(settings.teacher_network, data), data
+                )
             rows = train(
                 run.path,
                 "teacher",
@@ -214,9 +218,8 @@ def finished_teacher(
     )
     if Evaluation(result["confusion"]).is_at_chance:
         run.echo(
-            "teacher: WARNING, this is hardly better than chance. Does the "
-            "dataset's normalization fit this teacher, and are its classes in "
-            "the same order?"
+            "teacher: WARNING, this is hardly better than chance. Do its "
+            "pixels fit (--pixels), and are its classes in the same order?"
         )
     with placement.scope():
         return networks.load_recorded(run.path, name)
@@ -229,7 +232,7 @@ def _train_students(
     data = load(recipe.distill.batch_size)
     # What does not fit is found before anything is trained.
     with run.placement.scope():
-        example = networks.build(settings.student, data)
+        example = networks.build(settings.student, data, settings.weights)
         pairs = methods.tap_pairs(
             chosen,
             teacher,
@@ -305,6 +308,7 @@ def _train_students(
             method.name,
             "student.keras" if shipped else f"student_{method.name}.keras",
             student=settings.student,
+            weights=settings.weights,
             seed=settings.seed,
             schedule=recipe.distill,
             data=data,

@@ -37,8 +37,26 @@ class Evaluation:
 
     @property
     def is_at_chance(self) -> bool:
-        """Return whether the answers are hardly better than guessing."""
-        return self.accuracy < 1.5 / len(self.confusion)
+        """Return whether the answers hardly depend on the true class.
+
+        The mean of `class_accuracy` is that of answers drawn at random, as
+        often each as they were given: within 2.5 of its deviations, or less
+        than a fifth above. So a network that says the largest class of all
+        images is at chance however large that class is.
+        """
+        counts = np.array(self.confusion, np.float64)
+        images = counts.sum(axis=1)
+        present = images > 0
+        images = images[present]
+        if not len(images):
+            return True
+        right = np.mean(np.diag(counts)[present] / images)
+        given = counts.sum(axis=0)[present] / counts.sum()
+        chance = given.mean()
+        variance = np.sum(given * (1 - given) / images) / len(images) ** 2
+        return bool(
+            right <= chance + 2.5 * np.sqrt(variance) or right < 1.2 * chance
+        )
 
 
 def evaluate(model: keras.Model, dataset: Any, classes: int) -> Evaluation:

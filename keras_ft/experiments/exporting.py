@@ -11,13 +11,13 @@ import keras
 import numpy as np
 
 from keras_ft import artifacts
-from keras_ft import data as datasets
 from keras_ft import export
 from keras_ft import methods
 from keras_ft.compression import compress
 from keras_ft.compression.stages import check_export
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
+from keras_ft.experiments.datasets import load_for
 from keras_ft.experiments.datasets import load_run_data
 from keras_ft.experiments.run_folder import METRICS
 from keras_ft.experiments.run_folder import RunFolder
@@ -263,8 +263,8 @@ def export_file(
     Args:
         student: A `.keras` file.
         output: The file to write; `None` puts it beside `student`.
-        dataset: Its images calibrate and check, and its normalization is
-            built in.
+        dataset: Its images calibrate and check. The range of pixels that
+            the student takes, which is found as for `distill`, is built in.
         quantization: See `export.to_tflite`.
         data_dir: Where prepared datasets are.
         fallback: See `export.to_tflite`. The file is named after what it is.
@@ -328,8 +328,8 @@ def bundle_file(
     Args:
         student: A `.keras` file.
         folder: Where to; `None` for `<name of the file>_bundle` beside it.
-        dataset: Its images calibrate and check, and its normalization is
-            built in.
+        dataset: Its images calibrate and check. The range of pixels that
+            the student takes, which is found as for `distill`, is built in.
         quantization: See `export.to_tflite`.
         data_dir: Where prepared datasets are.
         image_size: To resize the images to, see `data.load`.
@@ -356,15 +356,9 @@ def _student_and_data(
     image_size: int | tuple[int, int] | None,
     skip_unreadable: bool,
 ) -> tuple[keras.Model, Any]:
-    network = networks.load(student)
-    data = datasets.load(
-        dataset,
-        data_dir=data_dir,
-        image_size=image_size,
-        skip_unreadable=skip_unreadable,
+    return load_for(
+        networks.load(student), dataset, data_dir, image_size, skip_unreadable
     )
-    networks.check_fit(network, data, "student")
-    return network, data
 
 
 def _checking_images(

@@ -1,7 +1,6 @@
 """Tell what a run will cost: measure a few steps, count the rest."""
 
 import dataclasses
-import functools
 import statistics
 import time
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ from keras_ft.errors import InputError
 from keras_ft.experiments import flops
 from keras_ft.experiments import networks
 from keras_ft.experiments import peak_memory
-from keras_ft.experiments.datasets import loader
+from keras_ft.experiments.datasets import Loader
 from keras_ft.experiments.distill import paraphrase_views
 from keras_ft.experiments.distill import sized
 from keras_ft.experiments.distill import views_of
@@ -190,10 +189,10 @@ def plan(settings: Settings, steps: int = STEPS) -> TrainingPlan:
         )
     if steps < 1:
         raise InputError("steps", steps, "at least 1", f"Use {STEPS}.")
-    load = functools.cache(loader(settings))
+    load = Loader(settings)
     settings = sized(settings, load)
     data = load(settings.recipe.distill.batch_size)
-    trained, schedules = _phases(settings, data)
+    trained, schedules = _phases(settings, load, data)
     peak_memory.forget()
     # First: the peak of what follows includes it.
     cached = {
@@ -317,13 +316,12 @@ class BatchesInMemory(keras.utils.PyDataset):
 
 
 def _phases(
-    settings: Settings, data: Any
+    settings: Settings, load: Loader, data: Any
 ) -> tuple[dict[str, Any], dict[str, Schedule]]:
     """Return what trains in each phase, and its schedule."""
     recipe = settings.recipe
     if settings.teacher is not None:
-        teacher = networks.teacher(settings.teacher)
-        networks.check_fit(teacher, data, "teacher")
+        teacher = load.teacher(data)
     else:
         assert settings.teacher_network is not None
         teacher = networks.build(settings.teacher_network, data)
@@ -344,7 +342,7 @@ def _phases(
     for method in chosen:
         trained[method.name] = recipe.distiller(
             teacher,
-            networks.build(settings.student, data),
+            networks.build(settings.student, data, settings.weights),
             paraphraser,
             settings.teacher_layer,
             settings.student_layer,

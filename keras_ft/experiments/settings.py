@@ -9,10 +9,13 @@ from keras_ft import methods
 from keras_ft.acceleration.acceleration import check_choice
 from keras_ft.data import augmentation
 from keras_ft.data.load_settings import resolve_image_size
+from keras_ft.data.normalization import RANGES
 from keras_ft.errors import InputError
 from keras_ft.export.quantizations import QUANTIZATIONS
 from keras_ft.models.beta_suggestion import check_ratio
 from keras_ft.recipes import Recipe
+from keras_ft.validation.parameters import OneOf
+from keras_ft.zoo import network_names
 
 # The arguments of `data.load` that few runs need. Where one plays no part it
 # is left out of a configuration, so that earlier run folders go on.
@@ -57,10 +60,24 @@ class Settings:
         augment: See `data.load`; kept as it was understood, so that the
             data set's default has a name here and in `configuration`.
         seed: Of initial weights, order and augmentation, >= 0.
-        teacher: A `.keras` file, a run folder, or the name of a shipped
-            teacher. `None` trains `teacher_network` first.
+        teacher: A `.keras` file, a run folder, the name of a shipped
+            teacher, or one of `keras.applications`, see `zoo.backbone`: the
+            run fits a head for the dataset and then fine-tunes the network.
+            `None` trains `teacher_network` first.
+        pixels: What the teacher takes pixels 0..255 as: `"raw"`, `"0..1"`,
+            `"-1..1"`, `"imagenet"` (its mean and deviation) or `"dataset"`
+            (the dataset's). `None` finds it: as noted when it was trained,
+            raw for one that rescales inside, else by trying all of them.
         teacher_network: Zoo name of the teacher to train.
-        student: Zoo name, or a `.keras` file to start from.
+        student: A name of the zoo or of `keras.applications`, or a `.keras`
+            file to start from.
+        weights: What networks of `keras.applications` start from:
+            `"imagenet"`, or `None` for fresh weights.
+        head_epochs: Epochs that a teacher of `keras.applications` trains its
+            head for, at least 1; all else is frozen. `None` for 10, or more
+            where they have few steps, see `fine_tuning`.
+        fine_tuning_epochs: Epochs for the whole of it after that, at a low
+            rate, at least 1; `None` for 5, or more likewise.
         teacher_layer: Tap of the teacher; `None` for the last feature map.
         student_layer: Tap of the student; `None` for the last feature map.
         acceleration: `"auto"` or `"none"`, see `Distiller`. Of both phases,
@@ -94,8 +111,12 @@ class Settings:
     augment: str | bool = True
     seed: int = 0
     teacher: str | None = None
+    pixels: str | None = None
     teacher_network: str | None = None
     student: str = "resnet20"
+    weights: str | None = "imagenet"
+    head_epochs: int | None = None
+    fine_tuning_epochs: int | None = None
     teacher_layer: str | None = None
     student_layer: str | None = None
     quantizations: tuple[str, ...] = ("none",)
@@ -120,6 +141,7 @@ class Settings:
                     "Separate several by commas.",
                 )
         check_choice(self.acceleration)
+        check_pixels(self.pixels)
         if (self.teacher is None) == (self.teacher_network is None):
             raise InputError(
                 "teacher",
@@ -128,6 +150,20 @@ class Settings:
                 "exactly one of the two",
                 "Name a finished teacher, or a network to train as teacher.",
             )
+        check_names(self.teacher, self.student, self.weights)
+        if self.teacher_network is not None:
+            network_names.check("network", self.teacher_network)
+            if network_names.backbone(self.teacher_network) is not None:
+                raise InputError(
+                    "teacher_network",
+                    repr(self.teacher_network),
+                    "a name of the zoo",
+                    f"Use teacher={self.teacher_network!r}, which fits it.",
+                )
+        for name in ("head_epochs", "fine_tuning_epochs"):
+            epochs = getattr(self, name)
+            if epochs is not None and epochs < 1:
+                raise InputError(name, epochs, "1 or more", "Use 5.")
         if self.seed < 0:
             raise InputError("seed", self.seed, "0 or more", "Use 0.")
         if self.beta_ratio is not None:
@@ -145,7 +181,7 @@ class Settings:
         Where no method has a phase 1 its schedule stays as it is.
 
         Args:
-            load: Returns the dataset for a batch size; see `datasets.loader`.
+            load: Returns the dataset for a batch size; see `datasets.Loader`.
         """
         recipe = self.recipe
         if not recipe.paraphrase_steps:
@@ -166,12 +202,40 @@ class Settings:
         if isinstance(self.image_size, tuple):
             content["image_size"] = list(self.image_size)  # As JSON has it.
         # Left out where it plays no part: earlier run folders go on.
-        for name in ("beta_ratio", "views", "paraphrase_views"):
+        for name in ("beta_ratio", "views", "paraphrase_views", "pixels"):
             if content[name] is None:
                 del content[name]
         for name in set(OPTIONAL_OF_LOAD) - set(optional_of_load(content)):
             del content[name]
+        sources = [self.teacher or "", self.student]
+        known = [network_names.backbone(source) for source in sources]
+        if known == [None, None]:
+            del content["weights"]
+        if known[0] is None:
+            del content["head_epochs"], content["fine_tuning_epochs"]
         return augmentation.in_configuration(content)
+
+
+def check_names(teacher: str | None, student: str, weights: str | None) -> None:
+    """Refuse names that no network has, whether files are there or not."""
+    for argument, source in (("teacher", teacher), ("student", student)):
+        if source is not None:
+            network_names.check(argument, source, missing_ok=True)
+    if weights not in ("imagenet", None):
+        raise InputError(
+            "weights",
+            repr(weights),
+            "'imagenet', or None for fresh weights",
+            "Leave it out.",
+        )
+
+
+def check_pixels(pixels: str | None) -> None:
+    """Refuse what is no range of pixels."""
+    if pixels is not None:
+        OneOf(RANGES, fix="Leave it out to have it found.").check(
+            "pixels", pixels
+        )
 
 
 def check_one_batch_size(argument: str, recipe: Recipe) -> None:

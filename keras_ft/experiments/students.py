@@ -152,6 +152,7 @@ def train_student(
     name: str,
     *,
     student: str,
+    weights: str | None,
     seed: int,
     schedule: Schedule,
     data: Any,
@@ -166,7 +167,8 @@ def train_student(
         phase: Names the training in the run.
         name: The student's file, `student*.keras`; the translator of a
             factor term is saved beside it as `translator*.keras`.
-        student: Zoo name, or a `.keras` file to start from.
+        student: See `networks.build`.
+        weights: See `networks.build`.
         seed: Of the initial weights.
         schedule: Of the training.
         data: The dataset: its classes, image size and test images.
@@ -195,7 +197,7 @@ def train_student(
         # One seed, and the student first: all methods begin with its weights.
         keras.utils.set_random_seed(seed)
         with placement.scope():
-            network = networks.build(student, data)
+            network = networks.build(student, data, weights)
         result: dict[str, Any] = dict(_start(network, batches))
         if check_start is not None:
             check_start(result)

@@ -10,19 +10,19 @@ from typing import Any
 import keras_tuner
 
 from keras_ft import artifacts
-from keras_ft import data
 from keras_ft.experiments import networks
+from keras_ft.experiments.datasets import Loader
 from keras_ft.experiments.datasets import note_dataset
 from keras_ft.experiments.evaluation import evaluate
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import silent
 from keras_ft.experiments.run_folder import RunFolder
-from keras_ft.experiments.settings import optional_of_load
 from keras_ft.tuner import space
 from keras_ft.tuner.checks import OBJECTIVES
 from keras_ft.tuner.hypermodel import FactorTransferHyperModel
 from keras_ft.tuner.settings import AXES
 from keras_ft.tuner.settings import SearchSettings
+from keras_ft.zoo import network_names
 
 PROJECT = "search"
 TRIALS, TABLE, STUDENT = "trials.json", "trials.csv", "student.keras"
@@ -70,17 +70,19 @@ def tune(
     """
     if _is_worker():
         _forget_own_file(run_dir)
-        hypermodel = _hypermodel(run_dir, settings, _load(settings), echo)
+        load = Loader(settings, run_dir=run_dir)
+        hypermodel = _hypermodel(run_dir, settings, load, echo)
         _tuner(run_dir, settings, hypermodel).search(verbose=0)
         return {}
-    loaded = _load(settings)
+    load = Loader(settings, run_dir=run_dir, echo=echo)
+    loaded = load(settings.recipe.distill.batch_size)
     recipe = settings.recipe.in_epochs(loaded.steps_per_epoch)
     settings = dataclasses.replace(settings, recipe=recipe)
     with RunFolder(
         run_dir, settings.configuration(), command_line, echo
     ) as run:
-        note_dataset(run, loaded)
-        hypermodel = _hypermodel(run_dir, settings, loaded, echo)
+        note_dataset(run, loaded, load.ranges)
+        hypermodel = _hypermodel(run_dir, settings, load, echo)
         cache = hypermodel.prepare()
         run.finish("features", [], {"bytes": cache.bytes})
         tuner = _tuner(run_dir, settings, hypermodel)
@@ -121,32 +123,23 @@ def _forget_own_file(run_dir: artifacts.PathLike) -> None:
     (Path(run_dir) / PROJECT / f"{name}.json").unlink(missing_ok=True)
 
 
-def _load(settings: SearchSettings) -> Any:
-    return data.load(
-        settings.dataset,
-        batch_size=settings.recipe.distill.batch_size,
-        data_dir=settings.data_dir,
-        seed=settings.seed,
-        augment=settings.augment,
-        normalization=networks.teacher_normalization(settings.teacher),
-        validation_fraction=settings.validation_fraction,
-        train_examples=settings.train_examples,
-        **optional_of_load(vars(settings)),
-    )
-
-
 def _hypermodel(
     run_dir: artifacts.PathLike,
     settings: SearchSettings,
-    loaded: Any,
+    load: Loader,
     echo: Echo,
 ) -> FactorTransferHyperModel:
-    teacher = networks.teacher(settings.teacher)
-    networks.check_fit(teacher, loaded, "teacher")
+    loaded = load(settings.recipe.distill.batch_size)
+    student: Any = settings.student
+    if network_names.backbone(student) is not None:
+
+        def student(hp: Any) -> Any:
+            return networks.build(settings.student, loaded, settings.weights)
+
     names = ("recipe", "method", "views", "seed", "acceleration", *AXES)
     return FactorTransferHyperModel(
-        teacher,
-        settings.student,
+        load.teacher(loaded),
+        student,
         loaded,
         os.path.join(run_dir, "cache"),
         teacher_layer_name=settings.teacher_layer,

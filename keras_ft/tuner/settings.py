@@ -10,12 +10,15 @@ from keras_ft.data import augmentation
 from keras_ft.data.load_settings import resolve_image_size
 from keras_ft.errors import InputError
 from keras_ft.experiments.settings import OPTIONAL_OF_LOAD
+from keras_ft.experiments.settings import check_names
+from keras_ft.experiments.settings import check_pixels
 from keras_ft.experiments.settings import optional_of_load
 from keras_ft.recipes import Recipe
 from keras_ft.tuner import space
 from keras_ft.tuner.checks import OBJECTIVES
 from keras_ft.tuner.space import Axis
 from keras_ft.tuner.space import LogRange
+from keras_ft.zoo import network_names
 
 AXES = (
     "rates",
@@ -58,7 +61,11 @@ class SearchSettings:
         augment: See `experiments.Settings`.
         seed: Of the search, of initial weights, order and augmentation.
         teacher: A `.keras` file, a run folder, or a shipped teacher's name.
-        student: Zoo name, or a `.keras` file to start from.
+        pixels: What the teacher takes pixels as, see `experiments.Settings`.
+        student: A name of the zoo or of `keras.applications`, or a `.keras`
+            file to start from.
+        weights: Of a student of `keras.applications`: `"imagenet"`, or `None`
+            for fresh ones.
         teacher_layer: Tap of the teacher; `None` for the last feature map.
         student_layer: Tap of the student; `None` for the last feature map.
         acceleration: `"auto"` or `"none"`, see `Distiller`.
@@ -96,7 +103,9 @@ class SearchSettings:
     augment: str | bool = True
     seed: int = 0
     teacher: str = "fashion_mini"
+    pixels: str | None = None
     student: str = "resnet8"
+    weights: str | None = "imagenet"
     teacher_layer: str | None = None
     student_layer: str | None = None
     acceleration: str = "auto"
@@ -115,6 +124,16 @@ class SearchSettings:
                     f"Use '{next(iter(known))}'.",
                 )
         check_choice(self.acceleration)
+        check_pixels(self.pixels)
+        check_names(self.teacher, self.student, self.weights)
+        if network_names.backbone(self.teacher) is not None:
+            raise InputError(
+                "teacher",
+                repr(self.teacher),
+                "a finished teacher",
+                f"Run `keras-ft train_teacher --network={self.teacher}` and "
+                "name its run folder.",
+            )
         method = methods.parse(self.method)
         of_factors = [
             name
@@ -199,6 +218,10 @@ class SearchSettings:
         # Left out where they play no part: earlier searches go on.
         for name in set(OPTIONAL_OF_LOAD) - set(optional_of_load(content)):
             del content[name]
+        if self.pixels is None:
+            del content["pixels"]
+        if network_names.backbone(self.student) is None:
+            del content["weights"]
         content |= {"command": "tune", "recipe": self.recipe.to_dict()}
         return augmentation.in_configuration(content)
 

@@ -1,7 +1,6 @@
 """Networks by name: those to train, and the trained ones of the package."""
 
 import difflib
-import re
 from collections.abc import Callable
 from collections.abc import Sequence
 from functools import partial
@@ -13,6 +12,9 @@ import keras
 from keras_ft import artifacts
 from keras_ft.errors import InputError
 from keras_ft.zoo.mobilenet import mobilenet_v2_small
+from keras_ft.zoo.network_names import WEIGHTS
+from keras_ft.zoo.network_names import WIDE_RESNET
+from keras_ft.zoo.network_names import shipped
 from keras_ft.zoo.resnet import resnet8
 from keras_ft.zoo.resnet import resnet14
 from keras_ft.zoo.resnet import resnet20
@@ -23,8 +25,6 @@ from keras_ft.zoo.resnet import resnet110
 from keras_ft.zoo.resnet import wide_resnet
 from keras_ft.zoo.vgg import vgg8
 from keras_ft.zoo.vgg import vgg13
-
-WEIGHTS = Path(__file__).parent / "weights"
 
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "resnet8": resnet8,
@@ -42,7 +42,6 @@ _BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "vgg13": vgg13,
     "mobilenet_v2_small": mobilenet_v2_small,
 }
-_WIDE_RESNET = re.compile(r"wrn(\d+)_(\d+)")
 _REINSTALL = "Install the package again."
 
 
@@ -86,7 +85,7 @@ def build(
     (None, 100)
     """
     builder = _BUILDERS.get(name)
-    wide = _WIDE_RESNET.fullmatch(name)
+    wide = WIDE_RESNET.fullmatch(name)
     if builder is None and wide is not None:
         builder = partial(wide_resnet, int(wide[1]), int(wide[2]))
     if builder is None:
@@ -167,7 +166,7 @@ def provenance(
     >>> zoo.provenance("fashion_mini")["data"]["name"]
     'Fashion-MNIST, MIT, (c) 2017 Zalando SE'
     """
-    installed = pretrained_names(weights_dir)
+    installed = shipped(Path(weights_dir))
     if name not in installed:
         close = difflib.get_close_matches(name, installed, n=1)
         raise InputError(
@@ -185,8 +184,3 @@ def provenance(
             "name", repr(name), f'a "sha256" in {file}', _REINSTALL
         )
     return record
-
-
-def pretrained_names(weights_dir: artifacts.PathLike = WEIGHTS) -> list[str]:
-    """List the names that `pretrained` knows."""
-    return sorted(file.stem for file in Path(weights_dir).glob("*.json"))

@@ -174,6 +174,7 @@ def test_all_students_of_a_run_start_from_the_same_weights(tmp_path, photos):
         "distill",
         f"--dataset={images}",
         f"--teacher={teacher}",
+        "--pixels=dataset",  # the teacher is not trained
         "--student=resnet8",  # made anew, unlike a file
         "--batch_size=16",
         "--learning_rate=1e-30",

@@ -44,7 +44,7 @@ def networks(tmp_path_factory):
         network = keras.Model(image, keras.layers.Dense(10)(x), name=name)
         network.save(folder / f"{name}.keras")
         words.append(f"--{name}={folder / name}.keras")
-    return words
+    return [*words, "--pixels=dataset"]  # the teacher is not trained
 
 
 @pytest.fixture

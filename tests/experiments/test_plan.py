@@ -23,6 +23,7 @@ def planned(distill_arguments, tmp_path_factory):
         recipe=recipe,
         train_examples=300,
         methods=("ft", "none", "kd"),
+        pixels="dataset",  # the teacher is not trained
         **networks,
     )
     return settings, experiments.plan(settings, steps=2)
@@ -74,7 +75,7 @@ def test_steps_bytes_and_times(planned):
     # Two epochs need two views. A row: the image's number, features, logits,
     # 4 bytes that make it whole words, a check sum.
     assert plan.cache_views == 2
-    data = datasets.loader(settings)(128)
+    data = datasets.Loader(settings)(128)
     rows = 2 * data.sizes["train"] + data.sizes["validation"]
     rows += data.sizes["test"]
     assert plan.cache_bytes == rows * (8 + 2 * (7 * 7 * 12 + 10) + 4 + 8)

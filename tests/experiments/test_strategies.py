@@ -42,6 +42,7 @@ def arguments(tmp_path_factory):
         "distill",
         f"--teacher={folder / 'teacher.keras'}",
         f"--student={folder / 'student.keras'}",
+        "--pixels=dataset",  # the teacher is not trained
         "--train_examples=256",
         "--batch_size=32",
         "--learning_rate=0.01",

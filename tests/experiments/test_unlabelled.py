@@ -53,6 +53,7 @@ def test_a_comparison(arguments, few_images, augment, tmp_path):
         "export": False,
         "recipe": recipe,
         "teacher": teacher,
+        "pixels": "dataset",
         "student": student,
         "dataset": str(few_images),
         "labelled_examples": 30,

@@ -94,6 +94,7 @@ def search_words(tmp_path, few_images):
         words.append(f"--{name}={path}")
     return [
         *words,
+        "--pixels=dataset",  # the teacher is not trained
         "--learning_rate=0.05",
         "--paraphrase_epochs=1",
         f"--epochs={EPOCHS}",

@@ -189,9 +189,11 @@ def test_pixels_scaled_otherwise_are_refused(
 ):
     words = [*search_words, "--rates=0.5", "--epochs=1"]
     words.append(f"--run_dir={tmp_path / 'run'}")
+    words.remove("--pixels=dataset")
+    first, other = (data.Normalization((0.4,), (std,)) for std in (0.3, 0.2))
+    monkeypatch.setattr(networks, "recorded_normalization", lambda _: first)
     assert main(words) == 0
-    other = data.Normalization((0.4,), (0.2,))
-    monkeypatch.setattr(networks, "teacher_normalization", lambda _: other)
+    monkeypatch.setattr(networks, "recorded_normalization", lambda _: other)
     assert main(words) == 2
     assert "with which this run was started" in capsys.readouterr().err
 

@@ -7,7 +7,7 @@ import pytest
 
 from keras_ft import zoo
 from keras_ft.errors import InputError
-from keras_ft.zoo import registry
+from keras_ft.zoo import network_names
 
 
 def test_names():
@@ -115,7 +115,7 @@ def test_installation_without_networks(tmp_path):
 
 
 def test_every_shipped_network_loads():
-    shipped = registry.pretrained_names()
+    shipped = network_names.shipped()
     assert "fashion_mini" in shipped
     for name in shipped:
         model = zoo.pretrained(name)

@@ -21,7 +21,7 @@ from keras_ft.errors import InputError
 from keras_ft.experiments.comparison import results
 from keras_ft.experiments.comparison.trainings import Plan
 from keras_ft.experiments.comparison.trainings import Trainings
-from keras_ft.experiments.datasets import loader
+from keras_ft.experiments.datasets import Loader
 from keras_ft.experiments.distill import finished_teacher
 from keras_ft.experiments.exporting import check_enough
 from keras_ft.experiments.progress import Echo
@@ -110,7 +110,8 @@ def compare(
         # nothing to the processes.
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     of_all = _settings(settings)
-    of_all = of_all.in_epochs(loader(of_all))
+    load = Loader(of_all, run_dir=run_dir, echo=echo)
+    of_all = of_all.in_epochs(load)
     plan = Plan(
         path=Path(run_dir),
         settings=of_all,
@@ -122,7 +123,7 @@ def compare(
     )
     with RunFolder(run_dir, plan.configuration, plan.command_line, echo) as run:
         before = run.seconds
-        trainings = _begin(run, plan)
+        trainings = _begin(run, plan, load)
         idle = all(
             plan.is_finished(method, seed)
             for method in plan.methods
@@ -177,14 +178,13 @@ def _seeds(count: int, first: int) -> tuple[int, ...]:
     return tuple(range(first, first + count))
 
 
-def _begin(run: RunFolder, plan: Plan) -> Trainings:
+def _begin(run: RunFolder, plan: Plan, load: Loader) -> Trainings:
     """Return the trainings, once everything is known to fit.
 
     Raises:
         InputError: Networks, methods and data do not fit each other, or not
             what the folder holds.
     """
-    load = loader(plan.settings)
     data = load(plan.settings.recipe.distill.batch_size)
     if plan.exports:
         check_enough(data)

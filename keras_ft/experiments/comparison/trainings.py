@@ -20,7 +20,7 @@ from keras_ft.experiments import networks
 from keras_ft.experiments import students
 from keras_ft.experiments.comparison.named_taps import layer_name
 from keras_ft.experiments.comparison.named_taps import with_named_taps
-from keras_ft.experiments.datasets import loader
+from keras_ft.experiments.datasets import Loader
 from keras_ft.experiments.datasets import note_dataset
 from keras_ft.experiments.distill import PARAPHRASE_VIEWS
 from keras_ft.experiments.distill import TEACHER_OUTPUTS
@@ -179,7 +179,7 @@ class Trainings:
         self.data = data
         self.echo = echo
         settings = plan.settings
-        student = networks.build(settings.student, data)
+        student = networks.build(settings.student, data, settings.weights)
         if plan.exports:
             classifier_shapes(student)
         taps = methods.tap_pairs(
@@ -205,7 +205,7 @@ class Trainings:
     def load(cls, plan: Plan, echo: Echo) -> "Trainings":
         """Return those of a comparison that has begun, from its folder."""
         teacher = networks.load_recorded(plan.path, "teacher.keras")
-        load = loader(plan.settings)
+        load = Loader(plan.settings, run_dir=plan.path)
         data = load(plan.settings.recipe.distill.batch_size)
         return cls(plan, teacher, data, echo)
 
@@ -277,7 +277,9 @@ class Trainings:
                 # Asked for once per seed, for all methods with a factor term.
                 batches, teacher = self._source(seed)
                 keras.utils.set_random_seed(seed)
-                student = networks.build(settings.student, self.data)
+                student = networks.build(
+                    settings.student, self.data, settings.weights
+                )
                 model = self.build("ft", student, teacher, paraphraser)
                 students.measure_beta(run, model, batches, settings.beta_ratio)
         gc.collect()
@@ -311,6 +313,7 @@ class Trainings:
                 STUDENT,
                 "student.keras",
                 student=settings.student,
+                weights=settings.weights,
                 seed=seed,
                 schedule=settings.recipe.distill,
                 data=self.data,

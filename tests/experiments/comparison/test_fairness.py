@@ -53,10 +53,12 @@ def test_another_student_fails_before_it_trains(tmp_path, few):
 
 
 def test_pixels_scaled_otherwise_are_refused(tmp_path, few, monkeypatch):
-    """As when the teacher's run folder is not found where it was."""
+    """As when another teacher is in the run folder that was named."""
+    few = few | {"pixels": None}
+    first, other = (Normalization((0.4,), (std,)) for std in (0.3, 0.2))
+    monkeypatch.setattr(networks, "recorded_normalization", lambda _: first)
     keras_ft.compare(tmp_path, **few)
-    other = Normalization((0.4,), (0.2,))
-    monkeypatch.setattr(networks, "teacher_normalization", lambda _: other)
+    monkeypatch.setattr(networks, "recorded_normalization", lambda _: other)
     with pytest.raises(InputError, match="normalization") as caught:
         keras_ft.compare(tmp_path, **few | {"methods": ["none", "kd"]})
     assert "with which this run was started" in str(caught.value)
@@ -189,6 +191,7 @@ def test_methods_start_alike_and_seeds_do_not(tmp_path, photos):
         recipe=keras_ft.Recipe.preset("official").short(1, 1),
         dataset=str(images),
         teacher=str(teacher),
+        pixels="dataset",  # the teacher is not trained
         student="resnet8",
         methods=["none", "kd", "ft"],
         seeds=2,
