@@ -44,11 +44,11 @@ def learned(steps: Sequence[Step]) -> list[bool]:
     are given. Where a model has no weights, as the teacher of a cache, all was
     learned.
     """
-    nothing = not any(_weights(step) for step in steps)
+    nothing = not any(_weights(step.operation) for step in steps)
     behind: list[bool] = []
     for step in steps:
         before = any(behind[i] for i in step.sources)
-        behind.append(nothing or before or _learns(step))
+        behind.append(nothing or before or learns(step.operation))
     return [
         found and not _passes(step)
         for found, step in zip(behind, steps, strict=True)
@@ -67,7 +67,7 @@ def default_step(
     layers: list[int] = []
     for step in steps:
         before = max((layers[i] for i in step.sources), default=0)
-        layers.append(before + _learns(step))
+        layers.append(before + learns(step.operation))
     predictions = set[int]().union(
         *(_prediction(steps, i) for i in outputs if is_several(grids[i]))
     )
@@ -83,6 +83,18 @@ def default_step(
     ]
     chosen = [place for place in found if place is not None]
     return max(chosen, key=lambda place: layers[place], default=None)
+
+
+def learns(operation: Any) -> bool:
+    """Return whether a layer makes features by weights of its own.
+
+    Those of preprocessing and of normalizations do not count.
+    """
+    return (
+        _weights(operation)
+        and not isinstance(operation, _NORMS)
+        and not _is_in(operation, (_PREPROCESSING,))
+    )
 
 
 def is_several(grid: Grid | None) -> bool:
@@ -165,7 +177,7 @@ def _prediction(steps: Sequence[Step], output: int) -> set[int]:
             return set() if is_features else found
         if activation not in _SQUASHING | {""}:
             return set()
-        if _weights(step) or not step.sources:
+        if _weights(step.operation) or not step.sources:
             return found
         output = step.sources[0]
         found.add(output)
@@ -176,7 +188,7 @@ def _activation(step: Step) -> str:
     operation = step.operation
     function = getattr(operation, "activation", None)
     if function is None:
-        if not _is_in(step, _NONLINEAR_PACKAGES):
+        if not _is_in(step.operation, _NONLINEAR_PACKAGES):
             return ""
         function = type(operation)
     name = getattr(function, "__name__", type(function).__name__)
@@ -189,26 +201,17 @@ def _passes(step: Step) -> bool:
         step.operation is None
         or name in _PASSING
         or (name == "Activation" and _activation(step) == "linear")
-        or _is_in(step, _PASSING_PACKAGES)
+        or _is_in(step.operation, _PASSING_PACKAGES)
     )
 
 
-def _learns(step: Step) -> bool:
-    return (
-        _weights(step)
-        and not isinstance(step.operation, _NORMS)
-        and not _is_in(step, (_PREPROCESSING,))
-    )
+def _weights(operation: Any) -> bool:
+    return bool(getattr(operation, "weights", None))
 
 
-def _weights(step: Step) -> bool:
-    return bool(getattr(step.operation, "weights", None))
-
-
-def _is_in(step: Step, packages: tuple[str, ...]) -> bool:
+def _is_in(operation: Any, packages: tuple[str, ...]) -> bool:
     return any(
-        cls.__module__.startswith(packages)
-        for cls in type(step.operation).__mro__
+        cls.__module__.startswith(packages) for cls in type(operation).__mro__
     )
 
 
