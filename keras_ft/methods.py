@@ -379,8 +379,8 @@ def _stages(
 def _last_of_each_size(model: keras.Model) -> dict[tuple[int, int], Tap]:
     taps = taps_of(model)
     named = [tap for tap in taps if _STAGE.fullmatch(tap.name)]
-    # Padding makes a size of its own, which is no stage.
-    others = [tap for tap in taps if tap.layer != "ZeroPadding2D"]
+    # Augmented images are no stage, nor is padding, which has its own size.
+    others = [tap for tap in taps if tap.learned]
     found: dict[tuple[int, int], Tap] = {}
     for tap in named or others:
         height, width = tap.shape[:2]

@@ -74,6 +74,18 @@ def test_only_what_is_wanted(student):
     assert names(only) == {"factor": ("stage2", "stage1")}
 
 
+def test_what_was_not_learned_is_no_stage():
+    layers = keras.layers
+    image = keras.Input((16, 16, 3))
+    x = layers.Rescaling(1 / 255, name="raw")(layers.RandomFlip()(image))
+    x = layers.Conv2D(4, 3, 2, padding="same", name="conv")(x)
+    x = layers.ReLU(name="relu")(x)
+    x = layers.GlobalAveragePooling2D()(layers.Dropout(0.1)(x))
+    model = keras.Model(image, layers.Dense(2)(x))
+    found = methods.tap_pairs(parse_all(("at",)), model, model)
+    assert methods.names_of(found) == {"attention_1": ("relu", "relu")}
+
+
 def test_networks_without_stages_are_paired_by_size(student):
     # Maps of 28x28 only, the last of which is its ReLU's.
     layers = keras.layers

@@ -15,7 +15,7 @@ CHOICES = ("auto", "none")
 
 
 class _Teacher(Protocol):
-    def accelerate(self) -> str: ...
+    def accelerate(self, images: Any = None) -> str: ...
     def unfold(self) -> None: ...
 
 
@@ -47,12 +47,16 @@ class Acceleration:
         self.report: dict[str, str] = {}
         self._fuses = False
 
-    def prepare(self, model: keras.Model, strategy: Any) -> None:
+    def prepare(
+        self, model: keras.Model, strategy: Any, images: Any = None
+    ) -> None:
         """Decide, before a step is traced or traced steps go on.
 
         Args:
             model: The compiled model that trains.
             strategy: The one it was made under, or None.
+            images: Those of the training where they are an array: a folded
+                teacher is tried on the first.
         """
         reason = self._why_not(model, strategy)
         if reason is not None:
@@ -64,7 +68,7 @@ class Acceleration:
             return
         self._fuses = fused_norm.is_faster(model.compute_dtype)
         self.report = {
-            "teacher": self._teacher.accelerate(),
+            "teacher": self._teacher.accelerate(images),
             "student": "fused batch normalization"
             if self._fuses
             else "Keras' own path: the fused kernel is not faster here",

@@ -5,24 +5,27 @@ constants. A layer that is linear in its kernel and bias takes both into them.
 """
 
 import random
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
+from typing import TypeVar
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_ft.acceleration import check_images
 from keras_ft.acceleration.flat_graph import FlatGraph
 from keras_ft.acceleration.flat_graph import NotFoldableError
 from keras_ft.acceleration.flat_graph import Step
 from keras_ft.acceleration.flat_graph import is_keras
 from keras_ft.errors import InputError
 
+Folded = TypeVar("Folded")
+
 RELATIVE_ERROR = 1e-4
 COSINE = 0.9995
 
-_EXAMPLES = 4
-_FREE_SIZE = 64  # of an axis without a size
 # Exact types: a subclass may compute anything. Where in the last kernel the
 # output channels are; a depthwise kernel has them on two axes.
 _CHANNEL_AXIS: dict[type, int | None] = {
@@ -44,14 +47,16 @@ def fold(
     network: keras.Model,
     dtype: str = "float32",
     keep: Sequence[int] | None = None,
+    images: Any = None,
 ) -> keras.Model:
     """Build a network that computes the same in inference, faster.
 
     Batch normalization goes into the convolution or Dense layer before it
     where that feeds nothing else, and is a scale and a shift per channel
     elsewhere; dropout and noise are left out; nested models are opened. The
-    new network is called once, on random images, and compared with the
-    original.
+    new network is called once and compared with the original: on `images`,
+    or on random ones in the range that the network's own preprocessing
+    expects, pixels of 0 to 255 for example.
 
     Args:
         network: A Functional or Sequential model, for example what
@@ -61,6 +66,8 @@ def fold(
         keep: The outputs that are wanted, by their place in
             `network.outputs`; None for all. What only the others need is cut
             off, so that a pass can end at its taps.
+        images: An array of some that the network will see, of which the first
+            four are taken; None to draw some.
 
     Returns:
         A Functional model, not trainable, in inference mode only. Its inputs
@@ -96,10 +103,44 @@ def fold(
         _check_apart(flat, folded)
         _assign(flat, folded)
         folded.trainable = False
-        _check(flat, folded, dtype)
+        _check(flat, folded, dtype, images)
     finally:
         random.setstate(state)
     return folded
+
+
+def fold_in_steps(
+    fold_in: Callable[[str], Folded], gains_from_bfloat16: bool
+) -> tuple[Folded | None, str]:
+    """Fold in the fastest type in which that works.
+
+    Args:
+        fold_in: Returns what is folded in `"bfloat16"` or `"float32"`, or
+            raises `NotFoldableError`.
+        gains_from_bfloat16: Whether bfloat16 is tried, before float32.
+
+    Returns:
+        What was folded, and in which type, with the reason where it is the
+        second one; or None, and why not.
+
+    Example:
+
+    >>> fast, how = fold_in_steps(lambda dtype: fold(teacher, dtype), True)
+    >>> how
+    'bfloat16'
+    """
+    reasons: list[str] = []
+    for dtype in (
+        ("bfloat16", "float32") if gains_from_bfloat16 else ("float32",)
+    ):
+        try:
+            folded = fold_in(dtype)
+        except NotFoldableError as error:
+            if error.reason not in reasons:
+                reasons.append(error.reason)
+            continue
+        return folded, "; ".join([dtype, *reasons])
+    return None, "; ".join(reasons)
 
 
 def refold(
@@ -353,23 +394,27 @@ def _along(
     return scale if axis == -1 else scale[:, None]
 
 
-def _check(flat: FlatGraph, folded: keras.Model, dtype: str) -> None:
-    """Compare every output of both networks on random images.
+def _check(
+    flat: FlatGraph, folded: keras.Model, dtype: str, images: Any
+) -> None:
+    """Compare every output of both networks on some images.
 
     Raises:
         NotFoldableError: With the figure that missed its bound, or the layer
             that changed a variable or added a loss.
     """
-    images = [_random(x, seed) for seed, x in enumerate(flat.network.inputs)]
+    given = check_images.given(flat, images)
+    whose = "random images" if given is None else "your images"
     try:
+        chosen = check_images.draw(flat) if given is None else given
         # First, so that an original with state is never called.
-        found = _without_state(flat, folded, images)
-        expected = _outputs(flat.network, images)
+        found = _without_state(flat, folded, chosen)
+        expected = _outputs(flat.network, chosen)
     except NotFoldableError:
         raise
     except Exception as error:  # whatever a layer of the user's raises
         raise flat.refuse(
-            f"it cannot be called on random images: {type(error).__name__}"
+            f"it cannot be called on {whose}: {type(error).__name__}"
         ) from error
     for index, ours in zip(flat.keep, found, strict=True):
         theirs = expected[index]
@@ -384,7 +429,7 @@ def _check(flat: FlatGraph, folded: keras.Model, dtype: str) -> None:
         if missed:
             raise flat.refuse(
                 f"output {index} in {dtype} differs from the original's on "
-                f"random images: {said}"
+                f"{whose}: {said}"
             )
 
 
@@ -432,19 +477,6 @@ def _values(layer: Any) -> list[np.ndarray]:
 def _outputs(network: keras.Model, images: list[Any]) -> list[Any]:
     packed = _packed(network, "_inputs_struct", images)
     return keras.tree.flatten(network(packed, training=False))
-
-
-def _random(tensor: Any, seed: int) -> np.ndarray:
-    """Draw images for one input; token numbers are 0 or 1, which all have."""
-    free = [_EXAMPLES, *[_FREE_SIZE] * (len(tensor.shape) - 1)]
-    shape = [
-        size or other for size, other in zip(tensor.shape, free, strict=True)
-    ]
-    rng = np.random.default_rng(seed)
-    if keras.backend.is_float_dtype(tensor.dtype):
-        return rng.normal(size=shape).astype(tensor.dtype)
-    high = 256 if tensor.dtype == "uint8" else 2
-    return rng.integers(0, high, shape).astype(tensor.dtype)
 
 
 def _float64(x: Any) -> np.ndarray:

@@ -256,7 +256,7 @@ def define_networks(
         flags.DEFINE_string(
             f"{side}_layer",
             None,
-            f"Feature map of the {side}, by default its last spatial one; "
+            f"Feature map of the {side}, by default its last learned one; "
             "`keras-ft taps` lists them.",
             flag_values=values,
         )

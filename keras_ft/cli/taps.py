@@ -1,14 +1,16 @@
 """Lists the feature maps of a network that Factor Transfer can use.
 
-The default one is marked: the last spatial feature map. Name another with
---teacher_layer or --student_layer of `keras-ft distill`.
+The default one is marked: the last learned spatial feature map. Name another
+with --teacher_layer or --student_layer of `keras-ft distill`.
 
 examples:
   keras-ft taps --model=resnet20
+  keras-ft taps --model=MobileNetV2 --image_size=96
   keras-ft taps --model=teacher.keras
   keras-ft taps --run_dir=runs/demo
 """
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,16 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "model",
         "resnet20",
-        "A network of the zoo by name, or a .keras file.",
+        "A network of the zoo or of keras.applications by name, or a .keras "
+        "file.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "image_size",
+        None,
+        "Height and width of the images, for a network of keras.applications; "
+        "by default its own.",
+        lower_bound=1,
         flag_values=values,
     )
     flags.DEFINE_string(
@@ -40,7 +51,8 @@ def run(values: flags.FlagValues, command_line: list[str]) -> None:
         from keras_ft.features.taps import taps
 
     for source in _sources(values):
-        print(f"{source}\n{taps(_load(source))}\n")
+        network = _load(source, values["image_size"].value)
+        print(f"{source}\n{taps(network)}\n")
 
 
 def _sources(values: flags.FlagValues) -> list[str]:
@@ -59,10 +71,49 @@ def _sources(values: flags.FlagValues) -> list[str]:
     return found
 
 
-def _load(source: str) -> Any:
+def _load(source: str, size: int | None) -> Any:
+    import keras
+
     from keras_ft import zoo
     from keras_ft.experiments import networks
 
     if source.endswith(networks.KERAS):
         return networks.load(source)
-    return zoo.build(source)
+    applications = {
+        name.lower(): name
+        for name in dir(keras.applications)
+        if name[0].isupper()
+    }
+    if source.lower() in applications:
+        return _application(applications[source.lower()], size)
+    try:
+        return zoo.build(source)
+    except InputError as error:
+        known = [*zoo.names(), *applications]
+        near = difflib.get_close_matches(source.lower(), known, n=3)
+        found = [applications[name] for name in near if name in applications]
+        if not found:
+            raise
+        raise InputError(
+            "--model",
+            repr(source),
+            "a network of the zoo or of keras.applications, or a .keras file",
+            f"Did you mean {' or '.join(found)}?",
+        ) from error
+
+
+def _application(name: str, size: int | None) -> Any:
+    import keras
+
+    shape = None if size is None else (size, size, 3)
+    try:
+        return getattr(keras.applications, name)(
+            weights=None, input_shape=shape
+        )
+    except ValueError as error:  # too small an image
+        raise InputError(
+            "--image_size",
+            size,
+            f"a size that {name} takes",
+            str(error).strip().splitlines()[0],
+        ) from error

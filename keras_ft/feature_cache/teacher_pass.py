@@ -12,6 +12,7 @@ from keras_ft import heads
 from keras_ft.acceleration import processor
 from keras_ft.acceleration.flat_graph import NotFoldableError
 from keras_ft.acceleration.folded_teacher import fold
+from keras_ft.acceleration.folded_teacher import fold_in_steps
 from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.errors import InputError
 from keras_ft.feature_cache.rows import distances
@@ -122,20 +123,25 @@ def folded_teacher(
         return None, "as it is: float32 keeps its own outputs"
     if not processor.is_used_alone():
         return None, "as it is: folding is for TensorFlow on processors"
-    precision = "bfloat16" if gains_from_bfloat16() else "float32"
     wanted = len(taps) + logits
-    try:
-        folded = fold(
-            _extractor(teacher, taps, logits), precision, keep=range(wanted)
+    watched = _extractor(teacher, taps, logits)
+
+    def fold_in(dtype: str) -> Forward:
+        run = _compiled(
+            fold(watched, dtype, keep=range(wanted), images=images), wanted
         )
-    except NotFoldableError as error:
-        return None, f"as it is: {error.reason}"
-    run = _compiled(folded, wanted)
-    for theirs, ours in zip(live(images), run(images), strict=True):
-        missed = FOLDED.missed(distances(theirs, ours)[1])
-        if missed is not None:
-            return None, f"as it is: folded, {missed}, on your images"
-    return run, f"folded, {precision}"
+        for theirs, ours in zip(live(images), run(images), strict=True):
+            missed = FOLDED.missed(distances(theirs, ours)[1])
+            if missed is not None:
+                raise NotFoldableError(
+                    teacher.name, f"folded, {missed}, on your images"
+                )
+        return run
+
+    run, how = fold_in_steps(fold_in, gains_from_bfloat16())
+    return (
+        (None, f"as it is: {how}") if run is None else (run, f"folded, {how}")
+    )
 
 
 def check_outputs(

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_ft.features.grids import TokensToMap
 from keras_ft.features.taps import Tap
 
 # (x, training) -> (features, outputs)
@@ -18,13 +19,16 @@ FeatureFunction = Callable[[Any, bool | None], tuple[list[Any], Any]]
 def feature_extractor(model: keras.Model, taps: list[Tap]) -> keras.Model:
     """Return a Functional model from inputs to `[*features, *outputs]`.
 
+    A transformer's tokens come out as the map (batch, height, width, channels)
+    that their tap describes.
+
     Args:
         model: The model the taps were found in; its layers are used.
         taps: The feature maps to return.
     """
     if any("/" in tap.name for tap in taps):
         return _nested_extractor(model, taps)
-    tensors = [tap.tensor for tap in taps]
+    tensors = [_as_map(tap, tap.tensor) for tap in taps]
     return keras.Model(_input(model), [*tensors, *model.outputs])
 
 
@@ -87,8 +91,20 @@ def _nested_extractor(model: keras.Model, taps: list[Tap]) -> keras.Model:
     replay = keras.models.clone_model(
         model, clone_function=lambda layer: layer, call_function=call
     )
-    tensors = [seen[tap.name] for tap in taps]
+    # Those of a nested model are maps already.
+    tensors = [
+        seen[tap.name] if "/" in tap.name else _as_map(tap, seen[tap.name])
+        for tap in taps
+    ]
     return keras.Model(_input(replay), [*tensors, *replay.outputs])
+
+
+def _as_map(tap: Tap, tensor: Any) -> Any:
+    if tap.tokens is None:
+        return tensor
+    height, width = tap.shape[:2]
+    assert height is not None and width is not None
+    return TokensToMap(height, width, tap.tokens[0])(tensor)
 
 
 def _input(model: keras.Model) -> Any:

@@ -1,6 +1,8 @@
 """Walk the graph of a Functional or Sequential model."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -26,18 +28,59 @@ def check_has_graph(model: Any) -> None:
         )
 
 
-def tensors(
-    model: keras.Model, prefix: str = ""
-) -> Iterator[tuple[str, Any, Any]]:
-    """Yield (name, operation, tensor) in order of computation."""
-    for operation, tensor in nodes(model):
-        if isinstance(operation, keras.layers.InputLayer):
-            continue
-        if isinstance(operation, keras.Model) and operation.outputs:
-            inner = f"{prefix}{operation.name}/"
-            yield from tensors(operation, inner)
-        else:
-            yield f"{prefix}{operation.name}", operation, tensor
+@dataclass(frozen=True)
+class Step:
+    """One tensor of a model and what makes it.
+
+    Attributes:
+        name: Of its layer or operation, `backbone/layer` in a nested model.
+        operation: The layer or operation; None for an input of the model.
+        tensor: The symbolic tensor, in the graph that owns it.
+        sources: Places of the steps that it is made from.
+    """
+
+    name: str
+    operation: Any
+    tensor: Any
+    sources: tuple[int, ...]
+
+
+def steps(model: keras.Model) -> tuple[list[Step], list[int]]:
+    """List a model's computation in order, nested models opened.
+
+    Returns:
+        The steps, those of the inputs first, and the places of the model's
+        outputs among them.
+    """
+    found = [Step("", None, tensor, ()) for tensor in model.inputs]
+
+    def add(
+        model: keras.Model, inputs: Sequence[int], prefix: str
+    ) -> list[int]:
+        # Extra arguments of a nested model come with its first input.
+        known = {
+            id(tensor): place
+            for tensor, place in itertools.zip_longest(
+                model.inputs, inputs[: len(model.inputs)], fillvalue=inputs[0]
+            )
+        }
+        opened: set[int] = set()
+        for operation, tensor in nodes(model):
+            node = operation._inbound_nodes[tensor._keras_history.node_index]
+            sources = [known[id(source)] for source in node.input_tensors]
+            name = f"{prefix}{operation.name}"
+            if not (isinstance(operation, keras.Model) and operation.outputs):
+                known[id(tensor)] = len(found)
+                unique = tuple(dict.fromkeys(sources))
+                found.append(Step(name, operation, tensor, unique))
+            elif id(node) not in opened:
+                opened.add(id(node))
+                places = add(operation, sources, f"{name}/")
+                for made, place in zip(node.outputs, places, strict=True):
+                    known[id(made)] = place
+        return [known[id(tensor)] for tensor in model.outputs]
+
+    return found, add(model, range(len(found)), "")
 
 
 def nodes(model: keras.Model) -> list[tuple[Any, Any]]:

@@ -1,6 +1,7 @@
 """Taps: find the feature maps inside a Functional or Sequential model."""
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import keras
 
 from keras_ft.errors import InputError
+from keras_ft.features import default_tap
 from keras_ft.features import graph
+from keras_ft.features import grids
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,13 @@ class Tap:
         shape: (height, width, channels); None where the size is free.
         stride: Input height over the map's height, None when unknown.
         layer: Class name of the layer that makes it.
-        default: Whether it is the last spatial feature map.
-        tensor: The symbolic tensor in the graph that owns it.
+        default: Whether it is the last learned spatial feature map.
+        tensor: The symbolic tensor in the graph that owns it: the map, or
+            the tokens that are seen as one.
+        learned: Whether a learned layer made it, or an activation, sum or
+            normalization behind one: what a default can be.
+        tokens: Of a transformer's tokens (batch, N, channels), the first that
+            has a place in the map, and N; None for a map.
     """
 
     name: str
@@ -30,20 +38,37 @@ class Tap:
     layer: str
     default: bool
     tensor: Any = field(repr=False)
+    learned: bool = True
+    tokens: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         size = "x".join("?" if n is None else str(n) for n in self.shape)
         stride = "?" if self.stride is None else str(self.stride)
         mark = "  <- default" if self.default else ""
-        return f"{self.name:<40} {size:>14} {stride:>6}  {self.layer}{mark}"
+        made_by = f"{self.layer}{self._said_of_tokens()}"
+        return f"{self.name:<40} {size:>14} {stride:>6}  {made_by}{mark}"
+
+    def _said_of_tokens(self) -> str:
+        if self.tokens is None:
+            return ""
+        first, count = self.tokens
+        height, width = self.shape[:2]
+        end = first + height * width  # type: ignore[operator]
+        said = f", tokens {first} to {end - 1}"
+        return said + f" of {count}" if end - first < count else said
 
 
 class _TapTable(tuple[Tap, ...]):
     """List the taps of a model in order of computation; print a table."""
 
+    why_no_default = ""
+
     def __str__(self) -> str:
         header = f"{'tap':<40} {'HxWxC':>14} {'stride':>6}  layer"
-        return "\n".join([header, *map(str, self)])
+        lines = [header, *map(str, self)]
+        if self.why_no_default:
+            lines.append(f"No default: {self.why_no_default}.")
+        return "\n".join(lines)
 
     __repr__ = __str__
 
@@ -51,10 +76,14 @@ class _TapTable(tuple[Tap, ...]):
 def taps(model: keras.Model) -> _TapTable:
     """List the feature maps of a model, the default one marked.
 
-    The default is the *last spatial feature map*: the last map of rank 4 with
-    more than one position that is not itself an output of the model. For a
-    ResNet that is the last residual group after its final ReLU, the map that
-    Factor Transfer uses.
+    The default is the *last learned spatial feature map*, after its
+    activation: the last map with more than one position that a learned layer
+    has made, or an activation or normalization after one. Preprocessing,
+    dropout, pooling and predictions are none. For a ResNet that is the last
+    residual group after its final ReLU, the map that Factor Transfer uses.
+
+    A transformer's tokens (batch, N, channels) are seen as the map of the
+    patches that they stand for, class and register tokens set aside.
 
     Args:
         model: A built Functional or Sequential model; nested ones are entered
@@ -75,30 +104,29 @@ def taps(model: keras.Model) -> _TapTable:
     stage3                                8x8x64      4  ReLU  <- default
     """
     graph.check_has_graph(model)
-    outputs = {id(tensor) for tensor in model.outputs}
-    found = [
-        (name, operation, tensor)
-        for name, operation, tensor in graph.tensors(model)
-        if len(tensor.shape) == 4
-    ]
-    spatial = [
-        tensor
-        for _, _, tensor in found
-        if id(tensor) not in outputs and tuple(tensor.shape[1:3]) != (1, 1)
-    ]
+    steps, outputs = graph.steps(model)
+    found = grids.grids(steps)
+    default = default_tap.default_step(steps, outputs, found)
+    learned = default_tap.learned(steps)
     image = model.inputs[0].shape
     height = image[1] if len(image) == 4 else None
-    return _TapTable(
+    table = _TapTable(
         Tap(
-            name=name,
-            shape=tuple(tensor.shape[1:]),
-            stride=_stride(height, tensor.shape[1]),
-            layer=type(operation).__name__,
-            default=bool(spatial) and tensor is spatial[-1],
-            tensor=tensor,
+            name=step.name,
+            shape=(grid.height, grid.width, step.tensor.shape[-1]),
+            stride=_stride(height, grid.height),
+            layer=type(step.operation).__name__,
+            default=place == default,
+            tensor=step.tensor,
+            learned=learned[place],
+            tokens=None if grid.count is None else (grid.first, grid.count),
         )
-        for name, operation, tensor in found
+        for place, (step, grid) in enumerate(zip(steps, found, strict=True))
+        if step.operation is not None and grid is not None and grid.seen
     )
+    if default is None:
+        table.why_no_default = _why_no_default(model, table)
+    return table
 
 
 def find_tap(model: keras.Model, layer_name: str | None, argument: str) -> Tap:
@@ -123,11 +151,8 @@ def find_tap(model: keras.Model, layer_name: str | None, argument: str) -> Tap:
     names = [tap.name for tap in table]
     if not chosen and layer_name is None:
         raise InputError(
-            argument,
-            f"None, but model '{model.name}' has no spatial feature map",
-            "a model with a (batch, height, width, channels) map inside",
-            "Factor Transfer needs convolutional features; for other models "
-            "use transfers.SoftTargets.",
+            f"No `{argument}` was given, and {table.why_no_default}; name a "
+            "layer, or use transfers.SoftTargets, which compares outputs."
         )
     if chosen:
         raise InputError(
@@ -143,6 +168,24 @@ def find_tap(model: keras.Model, layer_name: str | None, argument: str) -> Tap:
         f"'{layer_name}', which is no feature map of '{model.name}'",
         f"one of: {', '.join(names)}",
         f"{hint}keras_ft.taps(model) prints them with their shapes.",
+    )
+
+
+def _why_no_default(model: keras.Model, table: Sequence[Tap]) -> str:
+    """Return what was looked for, and what there is instead."""
+    if not table:
+        there = "it has neither"
+    elif not any(tap.learned for tap in table):
+        there = "no learned layer has made any that it has"
+    elif all(tap.shape[:2] == (1, 1) for tap in table if tap.learned):
+        there = "all that learned layers have made are of one position"
+    else:
+        there = "what it has are predictions"
+    return (
+        f"model '{model.name}' has no spatial feature map: a learned one "
+        "(batch, height, width, channels), or tokens (batch, N, channels) of "
+        "a grid of patches, was looked for among its layers and those of "
+        f"nested models, and {there}"
     )
 
 

@@ -32,7 +32,7 @@ class FactorTransfer(Distiller):
         paraphraser: A `Paraphraser` trained on this teacher and tap by
             `ParaphraserTrainer`.
         translator: A `Translator`; None makes one that fits.
-        teacher_layer_name: Tap in the teacher; None means its last spatial
+        teacher_layer_name: Tap in the teacher; None means its last learned
             feature map. Must be the tap of phase 1.
         student_layer_name: Tap in the student; None as above.
         beta: Weight of the factor term, at least 0. Its scale depends on the

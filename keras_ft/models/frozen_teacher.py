@@ -155,7 +155,7 @@ class FrozenTeacherModel(keras.Model):
         """
         self.check(x, y)
         strategy = self._made_under()
-        self._acceleration.prepare(self, strategy)
+        self._acceleration.prepare(self, strategy, x)
         strategies.check_fit(self, strategy, x, y, *args, **kwargs)
         if hasattr(x, "element_spec") and not args:
             # Keras warns that its own default, True, means nothing here.
@@ -175,7 +175,7 @@ class FrozenTeacherModel(keras.Model):
         strategies.check_inference(self, strategy)
         self._check_data(x, y)
         if not kwargs.get("_use_cached_eval_dataset"):  # not from `fit`
-            self._acceleration.prepare(self, strategy)
+            self._acceleration.prepare(self, strategy, x)
         strategies.check_evaluate(self, strategy, x, y, *args, **kwargs)
         with self._explained_errors():
             return super().evaluate(x, y, *args, **kwargs)
@@ -190,7 +190,7 @@ class FrozenTeacherModel(keras.Model):
         """
         if self.train_function is None:
             self._check_models()
-            self._acceleration.prepare(self, self._made_under())
+            self._acceleration.prepare(self, self._made_under(), x)
         self._check_trainable()
         self._check_data(x, y)
         with self._explained_errors():

@@ -31,7 +31,7 @@ class ParaphraserTrainer(FrozenTeacherModel):
     Args:
         teacher: A trained Functional or Sequential model.
         paraphraser: The `Paraphraser` to train; `fit` marks it as trained.
-        teacher_layer_name: Tap in the teacher; None means its last spatial
+        teacher_layer_name: Tap in the teacher; None means its last learned
             feature map. Phase 2 must use the same.
         loss: `"l1"`, the mean absolute error of the official code, or
             `"l2"`, the mean squared error (the paper's equation divided by

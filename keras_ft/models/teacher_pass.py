@@ -8,8 +8,8 @@ from absl import logging
 from keras import ops
 
 from keras_ft import heads
-from keras_ft.acceleration.flat_graph import NotFoldableError
 from keras_ft.acceleration.folded_teacher import fold
+from keras_ft.acceleration.folded_teacher import fold_in_steps
 from keras_ft.acceleration.folded_teacher import refold
 from keras_ft.acceleration.processor import gains_from_bfloat16
 from keras_ft.errors import InputError
@@ -49,6 +49,7 @@ class TeacherPass:
             feature_extractor(network, list(taps)) if taps else network
         )
         self._folded: keras.Model | None = None
+        self._how = ""
         self._said = ""
 
     def __call__(self, x: Any) -> tuple[list[Any], Any]:
@@ -75,24 +76,31 @@ class TeacherPass:
         """Return the teacher's own outputs, made of what a call returned."""
         return heads.activate(self._activation, logits)
 
-    def accelerate(self) -> str:
+    def accelerate(self, images: Any = None) -> str:
         """Fold the teacher as it is now; called again, renew the weights.
+
+        Args:
+            images: An array of images to try it on, if there is one.
 
         Returns:
             What was done, or why not, for people.
         """
         if not self.teacher.variables:
             return "as it is: it has no weights"
-        dtype = "bfloat16" if gains_from_bfloat16() else "float32"
-        try:
-            if self._folded is not None:
-                refold(self._folded, self._extractor, self._kept())
-            else:
-                self._folded = fold(self._extractor, dtype, self._kept())
-        except NotFoldableError as error:
-            self._say(error.reason)
-            return f"as it is: {error.reason}"
-        return f"batch normalization folded, {dtype}"
+
+        def fold_in(dtype: str) -> keras.Model:
+            return fold(self._extractor, dtype, self._kept(), images=images)
+
+        if self._folded is not None:
+            refold(self._folded, self._extractor, self._kept())
+        else:
+            self._folded, self._how = fold_in_steps(
+                fold_in, gains_from_bfloat16()
+            )
+        if self._folded is None:
+            self._say(self._how)
+            return f"as it is: {self._how}"
+        return f"batch normalization folded, {self._how}"
 
     def _say(self, reason: str) -> None:
         """Tell the user once why training takes longer than it could."""

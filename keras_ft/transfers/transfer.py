@@ -40,7 +40,7 @@ class Transfer(keras.layers.Layer):
         beta: Multiplier of this term in the total loss, finite, at least 0.
             Kept in a variable: assign to `beta` to change it while training
             (on JAX between epochs, or after `model.jax_state_sync()`).
-        teacher_layer_name: Tap in the teacher; None means its last spatial
+        teacher_layer_name: Tap in the teacher; None means its last learned
             feature map.
         student_layer_name: The same for the student.
         name: Name of the term; its metric is called `<name>_loss`.

@@ -15,6 +15,16 @@ def test_taps_prints_the_default_of_a_zoo_network(capsys):
     assert default.split()[:2] == ["stage3", "8x8x64"]
 
 
+def test_taps_of_an_application(capsys):
+    assert main(["taps", "--model=MobileNet", "--image_size=32"]) == 0
+    printed = capsys.readouterr().out
+    assert "conv_pw_11_relu" in printed and "<- default" in printed
+    assert main(["taps", "--model=mobilenetv22"]) == 2
+    assert "Did you mean MobileNetV2" in capsys.readouterr().err
+    assert main(["taps", "--model=InceptionV3", "--image_size=32"]) == 2
+    assert "at least 75x75" in capsys.readouterr().err
+
+
 def test_taps_of_a_file(capsys, tmp_path, network):
     network().save(tmp_path / "own.keras")
     assert main(["taps", f"--model={tmp_path / 'own.keras'}"]) == 0

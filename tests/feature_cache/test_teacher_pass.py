@@ -123,6 +123,22 @@ def test_a_fold_that_is_far_off_on_the_users_images_is_not_used(
     assert "as it is: folded, a mean cosine of -1.00000, below" in said[0]
 
 
+def test_a_fold_that_bfloat16_cannot_is_tried_in_float32(
+    teacher, data, build, said, monkeypatch
+):
+    def only_float32(view, dtype, *args, **kwargs):
+        if dtype == "bfloat16":
+            return _turned(view)
+        return fold(view, dtype, *args, **kwargs)
+
+    monkeypatch.setattr(teacher_pass, "fold", only_float32)
+    monkeypatch.setattr(teacher_pass, "gains_from_bfloat16", lambda: True)
+    build(None, teacher, data, acceleration="auto", echo=said.append)
+    assert (
+        "the teacher runs folded, float32; folded, a mean cosine of -1.00000"
+    ) in said[0]
+
+
 def _turned(view, *_, **__):
     """A network with the opposite outputs."""
     outputs = [keras.ops.negative(x) for x in view.outputs]
