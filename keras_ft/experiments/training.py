@@ -119,15 +119,15 @@ def compile_model(
 
     Args:
         model: In the scope of its strategy.
-        data: What it is to train on: mixed labels need another loss, and some
-            of the images may have none.
+        data: What it is to train on: mixed labels need another loss, some of
+            the images may have none, and classes may count unlike.
         optimizer: As for `model.compile`.
     """
     if isinstance(model, ParaphraserTrainer):
         model.compile(optimizer)
         return
     ignored = UNLABELLED if data.has_unlabelled else None
-    loss = cross_entropy(data.validation, ignored)
+    loss = cross_entropy(data.validation, ignored, data.class_weights)
     model.compile(optimizer, loss, metrics=["accuracy"])
 
 

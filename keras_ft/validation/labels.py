@@ -1,10 +1,12 @@
 """Check labels and loss against the student's outputs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_ft import losses
 from keras_ft.errors import InputError
 from keras_ft.validation.data import element_shapes
 from keras_ft.validation.models import fit_together
@@ -31,7 +33,9 @@ def is_sparse(loss: Any) -> bool | None:
 
 
 def cross_entropy(
-    data: Any, unlabelled: int | None = None
+    data: Any,
+    unlabelled: int | None = None,
+    class_weights: Sequence[float] | None = None,
 ) -> keras.losses.Loss:
     """Return the loss, on logits, that fits the labels of a dataset.
 
@@ -39,10 +43,20 @@ def cross_entropy(
         data: Gives (images, labels). Labels of shape (B, classes) are taken
             for rows of probabilities, others for class indices.
         unlabelled: The class index of images without a label, if any.
+        class_weights: What each class's labels count, by index; `None` for
+            1 each.
     """
     _, labels = element_shapes(data, None)
     if labels is not None and len(labels) == 2 and labels[1] != 1:
+        if class_weights is not None:
+            return losses.ClassWeightedCrossentropy(
+                class_weights, from_logits=True
+            )
         return keras.losses.CategoricalCrossentropy(from_logits=True)
+    if class_weights is not None:
+        return losses.ClassWeightedSparseCrossentropy(
+            class_weights, from_logits=True, ignore_class=unlabelled
+        )
     return keras.losses.SparseCategoricalCrossentropy(
         from_logits=True, ignore_class=unlabelled
     )
