@@ -5,6 +5,7 @@ float32 number per example; averaging over the batch, sample weights and the
 division by the number of replicas happen in one place, `batch_mean`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -493,6 +494,82 @@ def share_of_all(known: Any) -> Any:
         return ops.ones_like(count)
     total = context.all_reduce(tf.distribute.ReduceOp.SUM, count)
     return ops.divide_no_nan(count * replicas(), total)
+
+
+@keras.saving.register_keras_serializable(package="keras_ft")
+class ClassWeightedSparseCrossentropy(
+    keras.losses.SparseCategoricalCrossentropy
+):
+    """Weigh each label's cross-entropy by its class.
+
+    What Keras' `class_weight` does in `fit`, in the loss: so it weighs the
+    labels' term alone, and not what a teacher teaches, and holds in
+    validation as well.
+
+    Args:
+        class_weights: One number of at least 0 per class, by index.
+        **kwargs: Of `keras.losses.SparseCategoricalCrossentropy`.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> loss = losses.ClassWeightedSparseCrossentropy(
+    ...     [1.0, 3.0], from_logits=True)
+    >>> round(float(loss(np.array([0, 1]), np.zeros((2, 2)))), 3)
+    1.386
+    """
+
+    def __init__(self, class_weights: Sequence[float], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.class_weights = [float(weight) for weight in class_weights]
+
+    def __call__(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> Any:
+        labels = ops.convert_to_tensor(y_true)
+        if len(labels.shape) == len(y_pred.shape) and labels.shape[-1] == 1:
+            labels = ops.squeeze(labels, -1)
+        # Not by `take`: a label of -1 has no place there. It gets 0.
+        rows = ops.one_hot(ops.cast(labels, "int32"), len(self.class_weights))
+        weights = ops.sum(rows * ops.convert_to_tensor(self.class_weights), -1)
+        if sample_weight is not None:
+            given = ops.cast(sample_weight, weights.dtype)
+            weights = weights * ops.reshape(given, ops.shape(weights))
+        return super().__call__(y_true, y_pred, weights)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "class_weights": self.class_weights}
+
+
+@keras.saving.register_keras_serializable(package="keras_ft")
+class ClassWeightedCrossentropy(keras.losses.CategoricalCrossentropy):
+    """Weigh the cross-entropy of rows of probabilities by their classes.
+
+    As `ClassWeightedSparseCrossentropy`; of a mixed label each part has the
+    weight of its class.
+
+    Args:
+        class_weights: One number of at least 0 per class, by index.
+        **kwargs: Of `keras.losses.CategoricalCrossentropy`.
+
+    Example:
+
+    >>> from keras_ft import losses
+    >>> loss = losses.ClassWeightedCrossentropy([1.0, 3.0], from_logits=True)
+    >>> round(float(loss(np.array([[0.5, 0.5]]), np.zeros((1, 2)))), 3)
+    1.386
+    """
+
+    def __init__(self, class_weights: Sequence[float], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.class_weights = [float(weight) for weight in class_weights]
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        weights = ops.convert_to_tensor(self.class_weights, y_true.dtype)
+        return super().call(y_true * weights, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "class_weights": self.class_weights}
 
 
 def replicas() -> int:

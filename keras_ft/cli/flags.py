@@ -56,6 +56,7 @@ _SETTINGS = (
     "labelled_examples",
     "unlabelled",
     "labelled_share",
+    "class_weights",
     "skip_unreadable",
     "validation_fraction",
     "seed",
@@ -136,7 +137,20 @@ def define_data(values: flags.FlagValues) -> None:
     )
     define_train_examples(values)
     define_augment(values)
+    define_class_weights(values)
     define_unlabelled(values)
+
+
+def define_class_weights(values: flags.FlagValues) -> None:
+    """Define the flag for classes of uneven size."""
+    flags.DEFINE_enum(
+        "class_weights",
+        None,
+        ("balanced",),
+        "balanced lets labels of rare classes count more, so that all classes "
+        "count alike; what the teacher teaches is weighed as before.",
+        flag_values=values,
+    )
 
 
 def define_unlabelled(values: flags.FlagValues) -> None:

@@ -59,6 +59,7 @@ def run(values: absl_flags.FlagValues, command_line: list[str]) -> None:
         labelled_examples=values["labelled_examples"].value,
         unlabelled=values["unlabelled"].value,
         labelled_share=values["labelled_share"].value,
+        class_weights=values["class_weights"].value,
         skip_unreadable=values["skip_unreadable"].value,
         validation_fraction=values["validation_fraction"].value,
         augment=flags.augment(values),

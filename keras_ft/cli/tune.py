@@ -58,6 +58,7 @@ _COPIED = (
     "labelled_examples",
     "unlabelled",
     "labelled_share",
+    "class_weights",
     "skip_unreadable",
     "seed",
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -57,6 +58,9 @@ class ImageData:
             as a test split cut from the training images.
         files: Of a folder, how many files were "read", are "hidden" or
             "unreadable", or are no images, by ending; else `None`.
+        class_weights: What a label of each class counts, if `load` was asked
+            for it; else `None`. `dict(enumerate(data.class_weights))` is what
+            Keras' `fit` takes as `class_weight`.
 
     Example:
 
@@ -80,6 +84,7 @@ class ImageData:
     _batches: Mapping[str, "Batches"]
     _first_epoch: int = 0
     files: Mapping[str, int] | None = None
+    class_weights: tuple[float, ...] | None = None
 
     def __repr__(self) -> str:
         return summary(
@@ -401,7 +406,32 @@ def from_splits(
             "Leave it out, or name images without labels by unlabelled=.",
         )
     found = from_batches(name, batches, class_names, notes + of_splits)
-    return dataclasses.replace(found, files=files)
+    if settings.class_weights is None:
+        return dataclasses.replace(found, files=files)
+    labels = parts["train"].labels
+    counts = np.bincount(
+        labels[labels != UNLABELLED], minlength=len(class_names)
+    )
+    weights = balanced(counts.tolist())
+    return dataclasses.replace(found, files=files, class_weights=weights)
+
+
+def balanced(counts: Sequence[int]) -> tuple[float, ...]:
+    """Return a weight for each class, so that all classes count alike.
+
+    All images over those of the class, and over the classes, as in
+    scikit-learn: the mean over all images is 1. A class that is absent has 1.
+
+    Example:
+
+    >>> from keras_ft.data.image_data import balanced
+    >>> balanced([60, 20])
+    (0.666..., 2.0)
+    """
+    present = sum(count > 0 for count in counts)
+    return tuple(
+        sum(counts) / (present * count) if count else 1.0 for count in counts
+    )
 
 
 def from_batches(

@@ -42,6 +42,7 @@ def load(
     labelled_examples: int | None = None,
     unlabelled: str | os.PathLike[str] | None = None,
     labelled_share: float | None = None,
+    class_weights: str | None = None,
     skip_unreadable: bool = False,
     drop_remainder: bool = False,
 ) -> ImageData:
@@ -98,6 +99,9 @@ def load(
         labelled_share: Part of every training batch that has labels, above 0
             and below 1. By default a quarter, or the labelled images' part of
             all where that is more.
+        class_weights: "balanced" has `class_weights` of the result say by how
+            much labels of rare classes should count more, so that all classes
+            count alike. Not for sets that are streamed from disk.
         skip_unreadable: Go on without the files of a folder that are no whole
             images, and say so in `notes`, instead of refusing them.
         drop_remainder: Leave out a last training batch that is not full, as
@@ -138,6 +142,7 @@ def load(
         labelled_examples=labelled_examples,
         unlabelled=None if unlabelled is None else os.fspath(unlabelled),
         labelled_share=labelled_share,
+        class_weights=class_weights,
         skip_unreadable=skip_unreadable,
         drop_remainder=drop_remainder,
     )

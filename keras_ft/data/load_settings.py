@@ -9,6 +9,7 @@ from keras_ft.errors import InputError
 from keras_ft.validation import parameters
 from keras_ft.validation.parameters import Interval
 
+BALANCED = "balanced"
 _CONSTRAINTS = {
     "batch_size": Interval(int, 1, fix="Use batch_size=128."),
     "seed": Interval(int, 0, 2**63 - 1, fix="Use seed=0."),
@@ -85,6 +86,7 @@ class LoadSettings:
     labelled_examples: int | None = None
     unlabelled: str | None = None
     labelled_share: float | None = None
+    class_weights: str | None = None
     skip_unreadable: bool = False
     drop_remainder: bool = False
 
@@ -97,6 +99,13 @@ class LoadSettings:
                 f"2 or more with augment='{self.augment}', which mixes images "
                 "of a batch",
                 "Use batch_size=128.",
+            )
+        if self.class_weights not in (None, BALANCED):
+            raise InputError(
+                "class_weights",
+                repr(self.class_weights),
+                f"'{BALANCED}' or None",
+                f"Use '{BALANCED}' to let all classes count alike.",
             )
         size = resolve_image_size(self.image_size)
         object.__setattr__(self, "image_size", size)

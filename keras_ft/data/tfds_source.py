@@ -173,6 +173,14 @@ def streamed(
     stratified draw from it (TFDS stores examples in random order); statistics
     are those of the first 2,000 images.
     """
+    if settings.class_weights is not None:
+        raise InputError(
+            "class_weights",
+            repr(settings.class_weights),
+            f"None for {name}, which is streamed from disk: its classes are "
+            "not counted",
+            "Leave it out, or write the images to a folder and name that.",
+        )
     instructions, sizes = _parts(source, settings)
     normalization = settings.normalization or usual
     if normalization is None:

@@ -22,6 +22,7 @@ from keras_ft.experiments.datasets import load_run_data
 from keras_ft.experiments.run_folder import METRICS
 from keras_ft.experiments.run_folder import RunFolder
 from keras_ft.experiments.students import beta_of
+from keras_ft.experiments.training import compile_model
 from keras_ft.export.representative_data import MINIMUM
 from keras_ft.recipes import Recipe
 
@@ -164,9 +165,9 @@ def export_compressed(
     check_export(compression, quantization, fallback)
     with RunFolder(run_dir) as run:
         data = load_run_data(run, data_dir)
-        small = compress(
-            trained_distiller(run), compression, data.train, epochs=epochs
-        )
+        distiller = trained_distiller(run)
+        compile_model(distiller, data)
+        small = compress(distiller, compression, data.train, epochs=epochs)
         return export_into(
             run, small, data, quantization, fallback, compression
         )

@@ -119,8 +119,8 @@ def compile_model(
 
     Args:
         model: In the scope of its strategy.
-        data: What it is to train on: mixed labels need another loss, and some
-            of the images may have none.
+        data: What it is to train on: mixed labels need another loss, some of
+            the images may have none, and classes may count unlike.
         optimizer: As for `model.compile`.
     """
     if isinstance(model, ParaphraserTrainer):
@@ -128,7 +128,7 @@ def compile_model(
         return
     ignored = UNLABELLED if data.has_unlabelled else None
     network = getattr(model, "student", model)
-    loss = cross_entropy(data.validation, ignored, network)
+    loss = cross_entropy(data.validation, ignored, network, data.class_weights)
     model.compile(optimizer, loss, metrics=["accuracy"])
 
 

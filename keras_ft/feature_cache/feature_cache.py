@@ -262,6 +262,11 @@ class FeatureCache:
         return self._batches.data.has_unlabelled
 
     @property
+    def class_weights(self) -> tuple[float, ...] | None:
+        """Return what each class's labels count; `None` for 1 each."""
+        return self._batches.data.class_weights
+
+    @property
     def views(self) -> int | None:
         """Return how many epochs differ; `None` for no limit."""
         return self._batches.views

@@ -55,6 +55,8 @@ class SearchSettings:
             unlabelled images, see `data.load`.
         image_size: (height, width) to resize all images to, or one number
             for both; `None` keeps their size.
+        class_weights: `"balanced"` lets all classes count alike in the loss on
+            the labels; the teacher's terms are as they were.
         skip_unreadable: Go on without damaged files of a folder.
         validation_fraction: Share of the training images kept for
             validation, 0 to 1; the objective is measured on them.
@@ -98,6 +100,7 @@ class SearchSettings:
     unlabelled: str | None = None
     labelled_share: float | None = None
     image_size: int | tuple[int, int] | None = None
+    class_weights: str | None = None
     skip_unreadable: bool = False
     validation_fraction: float = 0.1
     augment: str | bool = True

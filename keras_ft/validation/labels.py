@@ -1,11 +1,13 @@
 """Check labels and loss against the student's outputs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_ft import heads
+from keras_ft import losses
 from keras_ft.errors import InputError
 from keras_ft.validation.data import element_shapes
 from keras_ft.validation.models import fit_together
@@ -86,6 +88,7 @@ def cross_entropy(
     data: Any,
     unlabelled: int | None = None,
     network: keras.Model | None = None,
+    class_weights: Sequence[float] | None = None,
 ) -> keras.losses.Loss:
     """Return the loss that fits the labels of a dataset.
 
@@ -95,11 +98,21 @@ def cross_entropy(
         unlabelled: The class index of images without a label, if any.
         network: What is to be trained; the loss is on logits unless it ends
             in a softmax or sigmoid.
+        class_weights: What each class's labels count, by index; `None` for
+            1 each.
     """
     _, labels = element_shapes(data, None)
     logits = network is None or heads.output_activation(network) is None
     if labels is not None and len(labels) == 2 and labels[1] != 1:
+        if class_weights is not None:
+            return losses.ClassWeightedCrossentropy(
+                class_weights, from_logits=logits
+            )
         return keras.losses.CategoricalCrossentropy(from_logits=logits)
+    if class_weights is not None:
+        return losses.ClassWeightedSparseCrossentropy(
+            class_weights, from_logits=logits, ignore_class=unlabelled
+        )
     return keras.losses.SparseCategoricalCrossentropy(
         from_logits=logits, ignore_class=unlabelled
     )
