@@ -164,6 +164,8 @@ def compress(
         verbose=verbose,
     )
     stages = COMPRESSIONS[method]
+    if "quantize" in stages:
+        quantizable(network)  # refuses before an earlier stage trains
     history = None
     with loss.transfers_put_back():
         for stage in stages:

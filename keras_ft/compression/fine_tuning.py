@@ -124,6 +124,8 @@ class DistillationLoss:
     def task_loss(self, y: Any, logits: Any, sample_weight: Any) -> Any:
         """Return the mean loss on labels, weighted."""
         outputs = heads.activate(self.activation, logits)
+        if self._is_binary() and len(y.shape) < len(outputs.shape):
+            y = keras.ops.expand_dims(y, -1)  # functions do not do so
         task = keras.losses.get(self.task)
         if isinstance(task, keras.losses.Loss):
             return task(y, outputs, sample_weight)

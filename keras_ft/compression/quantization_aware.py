@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from keras_ft.compression.tfmot import tfmot
+from keras_ft.errors import InputError
 
+# That tfmot quantizes as layers; it refuses others.
+_ACTIVATIONS = ("linear", "relu", "sigmoid", "softmax", "swish", "tanh")
 _FOLDING = ("Conv2D", "DepthwiseConv2D", "Dense")
 
 
@@ -16,8 +19,9 @@ def quantizable(network: Any) -> Any:
 
     A batch normalization right after a convolution is folded into it by the
     converter. Any other, as before the activation in a wide ResNet, is left
-    in float here; the converter quantizes it when it is given calibration
-    images.
+    in float here, and so is what tfmot does not know, such as a Rescaling of
+    pixels or the products of a squeeze and excitation; the converter quantizes
+    it when it is given calibration images.
 
     Args:
         network: A flat `tf_keras` network; it is not changed.
@@ -26,7 +30,7 @@ def quantizable(network: Any) -> Any:
         The copy. A layer `name` is called `quant_name` in it.
 
     Raises:
-        RuntimeError: tfmot does not know a layer.
+        InputError: tfmot refuses a layer for another reason.
     """
     import tf_keras
 
@@ -34,19 +38,36 @@ def quantizable(network: Any) -> Any:
     float_config = _float_config()
     folded = _folded_normalizations(network)
 
+    known = quantization.default_8bit.Default8BitQuantizeScheme()
+    registry = known.get_quantize_registry()
+
+    def is_float(layer: Any) -> bool:
+        kind = type(layer).__name__
+        if kind == "BatchNormalization":
+            return layer.name not in folded
+        if kind == "Activation":
+            return layer.activation.__name__ not in _ACTIVATIONS
+        return not registry.supports(layer)
+
     def annotate(layer: Any) -> Any:
-        alone = (
-            type(layer).__name__ == "BatchNormalization"
-            and layer.name not in folded
-        )
+        in_float = is_float(layer)
         return quantization.quantize_annotate_layer(
-            layer, float_config() if alone else None
+            layer, float_config() if in_float else None
         )
 
     with quantization.quantize_scope({float_config.__name__: float_config}):
-        return quantization.quantize_apply(
-            tf_keras.models.clone_model(network, clone_function=annotate)
-        )
+        try:
+            return quantization.quantize_apply(
+                tf_keras.models.clone_model(network, clone_function=annotate)
+            )
+        except (NotImplementedError, RuntimeError, ValueError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise InputError(
+                f"'{network.name}' cannot learn to compute in 8 bits: "
+                f"tensorflow-model-optimization says {reason[:300]!r}. "
+                'Compress it with "prune" or "cluster", or quantize it after '
+                'training: to_tflite(student, ..., "int8").'
+            ) from error
 
 
 def _folded_normalizations(network: Any) -> set[str]:

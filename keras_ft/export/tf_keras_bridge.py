@@ -13,7 +13,11 @@ import numpy as np
 from keras_ft.errors import InputError
 from keras_ft.export.errors import BridgeError
 from keras_ft.export.student import in_float32
+from keras_ft.export.tf_keras_layers import arithmetic
 from keras_ft.export.tf_keras_layers import check_layer
+from keras_ft.export.tf_keras_layers import hard_activation
+from keras_ft.export.tf_keras_layers import is_arithmetic
+from keras_ft.export.tf_keras_layers import is_hard_activation
 from keras_ft.export.tf_keras_layers import tf_keras_layer
 from keras_ft.export.tf_keras_parity import check_same_outputs
 from keras_ft.export.tf_keras_parity import input_structure
@@ -169,6 +173,8 @@ class _Bridge:
         trainable: bool,
     ) -> list[Any]:
         kwargs = _call_keywords(layer, args, kwargs)
+        if is_arithmetic(layer) or is_hard_activation(layer):
+            return [self._several(layer, name, args)]
         is_model = isinstance(layer, keras.Model)
         if is_model and self._flat:
             inputs = _inputs_of(layer, args, kwargs)
@@ -193,6 +199,17 @@ class _Bridge:
                 "Call it with plain tensors only.",
             ) from error
         return list(keras.tree.flatten(outputs))
+
+    def _several(self, layer: Any, name: str, args: Any) -> Any:
+        """Call layers that together do what one of Keras 3 does."""
+        # They have no weights: what is called twice is made twice.
+        calls = self._made.setdefault(id(layer), [])
+        calls.append(layer)
+        if len(calls) > 1:
+            name = f"{name}_{len(calls) - 1}"
+        if is_arithmetic(layer):
+            return arithmetic(layer, name, args)
+        return hard_activation(layer, name, args[0])
 
 
 def _call_keywords(

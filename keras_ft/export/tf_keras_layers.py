@@ -39,11 +39,16 @@ _REGULARIZERS = frozenset({"L1", "L2", "L1L2", "OrthogonalRegularizer"})
 _CONSTRAINTS = frozenset({"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"})
 _RENAMED = {("LeakyReLU", "negative_slope"): "alpha"}
 
+# Of two tensors, or of one and a number, such as `x + 3.0`.
+OPERATIONS = frozenset({"Add", "Subtract", "Multiply", "Divide", "TrueDivide"})
+# As layers of their own; see `hard_activation`.
+HARD_ACTIVATIONS = frozenset({"hard_sigmoid", "hard_silu"})
+
 _HARD_SIGMOID = (
     "hard_sigmoid, which is relu6(x + 3) / 6 in Keras 3 and 0.2 x + 0.5, "
     "clipped, in tf_keras: up to 0.083 apart",
-    "Use sigmoid and train again; or, to the same effect, Rescaling(1 / 6, "
-    "0.5) and then ReLU(max_value=1).",
+    "In a layer of its own, Activation('hard_sigmoid'), it is rebuilt to the "
+    "same effect; elsewhere use Rescaling(1 / 6, 0.5) and ReLU(max_value=1).",
 )
 
 
@@ -67,12 +72,14 @@ def check_layer(layer: Any) -> None:
         BridgeError: It is not one of `LAYERS`.
     """
     kind = type(layer).__name__
+    if is_arithmetic(layer):
+        return
     if not isinstance(layer, keras.layers.Layer):
         raise BridgeError(
             layer.name,
             f"an operation ({kind}) outside of a layer",
-            "Use the layer instead, such as Add, Multiply, ReLU, Reshape or "
-            "Rescaling. Masking and mask_zero add operations, too.",
+            "Use the layer instead, such as ReLU, Reshape or Softmax. "
+            "Masking and mask_zero add operations, too.",
         )
     if isinstance(layer, keras.Model):
         raise BridgeError(
@@ -92,6 +99,74 @@ def check_layer(layer: Any) -> None:
             f"a {kind} layer, which tf_keras lacks or computes differently",
             _REMEDIES.get(kind, _REPLACE),
         )
+
+
+def is_arithmetic(operation: Any) -> bool:
+    """Return whether it is an operation, no layer, of `OPERATIONS`."""
+    module = type(operation).__module__
+    stock = module.startswith("keras.src.ops.")
+    return stock and type(operation).__name__ in OPERATIONS
+
+
+def arithmetic(operation: Any, name: str, args: Any) -> Any:
+    """Return what an operation of `OPERATIONS` makes of tf_keras tensors.
+
+    Two tensors are joined by a layer; a number is a `Rescaling`.
+
+    Raises:
+        BridgeError: There is no layer for it.
+    """
+    import tf_keras
+
+    kind = type(operation).__name__
+    numbers = [x for x in args if isinstance(x, (int, float))]
+    if len(args) != 2 or len(numbers) == 2:
+        raise BridgeError(operation.name, f"{kind} of {args}", _REPLACE)
+    if not numbers:
+        if "Divide" in kind:
+            raise BridgeError(
+                operation.name, "a division of two tensors", _REPLACE
+            )
+        return getattr(tf_keras.layers, kind)(name=name)(list(args))
+    (number,) = numbers
+    is_first = args[0] is number
+    if "Divide" in kind and is_first:
+        raise BridgeError(operation.name, "a division by a tensor", _REPLACE)
+    scale, offset = {
+        "Add": (1.0, number),
+        "Subtract": (-1.0, number) if is_first else (1.0, -number),
+        "Multiply": (number, 0.0),
+    }.get(kind, (1.0 / number if number else 0.0, 0.0))
+    layer = tf_keras.layers.Rescaling(scale, offset, name=name)
+    return layer(args[1] if is_first else args[0])
+
+
+def is_hard_activation(layer: Any) -> bool:
+    """Return whether it is an `Activation` of `HARD_ACTIVATIONS`."""
+    return type(layer) is keras.layers.Activation and _hard_name(layer) != ""
+
+
+def _hard_name(layer: Any) -> str:
+    name = getattr(layer.activation, "__name__", "")
+    return name if name in HARD_ACTIVATIONS else ""
+
+
+def hard_activation(layer: Any, name: str, tensor: Any) -> Any:
+    """Return relu6(x + 3) / 6, times x for hard_silu, of stock layers.
+
+    tf_keras has another hard_sigmoid and no hard_silu, also called hard_swish.
+    TensorFlow Lite's converter makes one operation of these.
+    """
+    import tf_keras
+
+    is_silu = _hard_name(layer) == "hard_silu"
+    x = tf_keras.layers.Rescaling(1.0, 3.0, name=f"{name}/shift")(tensor)
+    x = tf_keras.layers.ReLU(6.0, name=f"{name}/clip")(x)
+    last = f"{name}/scale" if is_silu else name
+    x = tf_keras.layers.Rescaling(1 / 6, name=last)(x)
+    if is_silu:
+        x = tf_keras.layers.Multiply(name=name)([tensor, x])
+    return x
 
 
 def tf_keras_layer(layer: Any, name: str, trainable: bool) -> Any:

@@ -207,8 +207,7 @@ def _own_activation(x):
             layers.Resizing(4, 4, pad_to_aspect_ratio=True, name="bad"),
             "pad_to_aspect_ratio",
         ),
-        (layers.Activation("hard_silu", name="bad"), "hard_silu"),
-        (layers.Activation("hard_swish", name="bad"), "hard_silu"),
+        (layers.Dense(3, activation="hard_silu", name="bad"), "hard_silu"),
         (layers.Dense(3, activation="hard_tanh", name="bad"), "hard_tanh"),
         (layers.Dense(3, activation=_own_activation, name="bad"), "_own_act"),
         (
@@ -259,8 +258,6 @@ HARD = "hard_sigmoid"
 @pytest.mark.parametrize(
     "layer",
     [
-        layers.Activation(HARD, name="bad"),
-        layers.Activation(keras.activations.hard_sigmoid, name="bad"),
         layers.Conv1D(3, 1, activation=HARD, name="bad"),
         layers.Dense(3, activation=HARD, name="bad"),
         layers.SeparableConv1D(3, 1, activation=HARD, name="bad"),
@@ -279,6 +276,53 @@ def test_hard_sigmoid_is_refused_wherever_it_is(layer):
         to_tf_keras(model)
     assert refusal.value.layer == "bad"
     assert "Rescaling" in refusal.value.remedy
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [
+        HARD,
+        keras.activations.hard_sigmoid,
+        "hard_silu",
+        "hard_swish",
+    ],
+)
+def test_hard_activations_of_their_own_are_rebuilt(
+    activation, assert_same_answers
+):
+    image = keras.Input(IMAGE)
+    gate = layers.Activation(activation, name="gate")
+    x = layers.Conv2D(4, 1, name="conv")(gate(image))
+    model = keras.Model(image, [gate(x), x])  # called twice
+    copy = to_tf_keras(model)
+    assert_same_answers(model, copy)
+    # Under the name of the layer, which a tap may have.
+    assert copy.get_layer("gate").output.shape == (None, *IMAGE)
+    x = np.linspace(-5, 5, 4 * np.prod(IMAGE), dtype="float32")
+    x = x.reshape(4, *IMAGE)
+    np.testing.assert_allclose(copy(x)[0], model(x)[0], atol=1e-6)
+
+
+def test_arithmetic_is_rebuilt(assert_same_answers):
+    """As `keras.applications` writes MobileNetV3's hard sigmoid."""
+    image = keras.Input(IMAGE)
+    x = layers.Conv2D(4, 1)(image)
+    x = layers.ReLU(6.0)(x + 3.0) * (1.0 / 6.0)
+    x = 2.0 - x
+    x = (x - 0.5) / 4
+    pooled = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    x = keras.ops.multiply(x, pooled) + keras.ops.add(x, x) - pooled
+    model = keras.Model(image, x, name="inner")
+    assert_same_answers(model, to_tf_keras(model))
+    outer = keras.Model(image, model(image) * 2.0)
+    assert_same_answers(outer, to_tf_keras(outer, flat=True))
+
+
+@pytest.mark.parametrize("output", [lambda x: 1 / x, lambda x: x / (x + 9.0)])
+def test_arithmetic_without_a_layer_is_refused(output):
+    image = keras.Input(IMAGE)
+    with pytest.raises(BridgeError, match="division"):
+        to_tf_keras(keras.Model(image, output(image)))
 
 
 def test_the_remedy_for_hard_sigmoid_is_exact():
