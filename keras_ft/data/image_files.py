@@ -46,6 +46,10 @@ def endings() -> frozenset[str]:
     return frozenset(ending for ending, name in known if name in readable)
 
 
+class DiskError(Exception):
+    """Pixels could not be written, which is not the image's fault."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Header:
     """What is known of an image before its pixels are read.
@@ -128,7 +132,7 @@ def in_parallel(
     def attempt(index: int) -> None:
         try:
             results[index] = do(index)
-        except (MemoryError, _DiskError):
+        except (MemoryError, DiskError):
             raise
         except Exception as error:
             # Readers of damaged files fail with whatever they meet: OSError,
@@ -147,10 +151,6 @@ def in_parallel(
             pool.shutdown(cancel_futures=True)
             raise
     return results, dict(sorted(failures.items()))
-
-
-class _DiskError(Exception):
-    """Writing failed, which is not the image's fault."""
 
 
 class PixelFile:
@@ -175,6 +175,7 @@ class PixelFile:
 
         Raises:
             ValueError: The image has another shape.
+            DiskError: The file cannot be written.
         """
         if pixels.shape != self.shape:
             raise ValueError(f"{pixels.shape} pixels and not {self.shape}")
@@ -183,7 +184,7 @@ class PixelFile:
                 file.seek(index * pixels.nbytes)
                 file.write(pixels.tobytes())
         except OSError as error:
-            raise _DiskError(error) from error
+            raise DiskError(error) from error
 
 
 def read_all(

@@ -176,9 +176,16 @@ def _decode(
         prefix="keras_ft_", ignore_cleanup_errors=True
     ) as folder:
         store = image_files.PixelFile(Path(folder, "pixels"), len(files), shape)
-        failures |= image_files.read_all(
-            files, store, image_size, batches.cores()
-        )
+        try:
+            failures |= image_files.read_all(
+                files, store, image_size, batches.cores()
+            )
+        except image_files.DiskError as error:
+            raise InputError(
+                f"The decoded images cannot be written to {folder}: {error}. "
+                "Make room there, or set the environment variable TMPDIR to "
+                "a folder with more."
+            ) from error
         if failures and (not skip_unreadable or len(failures) == len(files)):
             raise _unreadable(files, failures)
         fetch = batches.fetch_from_file(store.path, (len(files), *shape))

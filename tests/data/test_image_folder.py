@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 
 from keras_ft import data
+from keras_ft.data import image_files
 from keras_ft.errors import InputError
 
 
@@ -110,6 +112,44 @@ def test_too_little_room_is_refused_before_anything_is_decoded(
                 data.load(tmp_path)
         else:
             assert data.load(tmp_path).sizes["train"] == 16
+
+
+def test_a_disk_that_fails_is_not_the_images_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_class_folders(tmp_path)
+
+    def full(file: image_files.PixelFile, index: int, pixels: object) -> None:
+        raise image_files.DiskError("No space left on device")
+
+    monkeypatch.setattr(image_files.PixelFile, "write", full)
+    with pytest.raises(InputError, match=r"No space left .* TMPDIR"):
+        data.load(tmp_path, skip_unreadable=True)
+
+
+def test_pipelines_hold_no_python_and_run_on_every_device(
+    tmp_path: Path, two_devices: list[str]
+) -> None:
+    write_class_folders(tmp_path)
+    unlabelled = tmp_path / "unlabelled"
+    for index in range(6):
+        write(unlabelled / f"{index}.png", 200 + index)
+    found = data.load(tmp_path, batch_size=4)
+    epochs = tf.data.Dataset.range(2)
+    for pipeline in (found.train, found.test, found.numbered("train", epochs)):
+        graph = tf.raw_ops.DatasetToGraphV2(
+            input_dataset=tf.data.experimental.to_variant(pipeline)
+        )
+        assert b"PyFunc" not in graph.numpy()
+    strategy = tf.distribute.MirroredStrategy(two_devices)
+    shared = strategy.experimental_distribute_dataset(found.test)
+    reds = [
+        image.numpy()
+        for images, _ in shared
+        for image in strategy.experimental_local_results(images)
+    ]
+    alone = np.concatenate([images for images, _ in found.test])
+    np.testing.assert_array_equal(np.concatenate(reds), alone)
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

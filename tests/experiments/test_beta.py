@@ -77,6 +77,7 @@ def test_the_report_says_so(balanced_run):
 
 class _Data:
     has_unlabelled = False
+    class_weights = None
 
     def __init__(self, batch):
         self.batch = batch

@@ -25,6 +25,7 @@ class TinyData:
 
     steps_per_epoch = 4
     has_unlabelled = False
+    class_weights = None
 
     def __init__(self):
         self.validation = tf.data.Dataset.from_tensors(self._batch(0, 99))
