@@ -50,8 +50,12 @@ def test_dense_task(root, tmp_path):
     small = [f"--{name}=1" for name in less] + ["--scenes=64"]
     small += ["--test_scenes=32", "--width=2", "--teacher_width=4"]
     small += ["--labelled_scenes=8", "--methods=none,kd,ft,ft+kd"]
+    file = tmp_path / "segmenter.tflite"
+    small += [f"--tflite={file}"]
     output = _run(script, *small, f"--out={out}", f"--picture={picture}")
     assert "8 scenes have classes" in output
+    assert "of the pixels as Keras does" in output
+    assert file.read_bytes()[4:8] == b"TFL3"
     assert "one seed shows nothing" in output and "factor_loss" in output
     found = json.loads(out.with_suffix(".json").read_text("utf-8"))
     assert found["settings"]["test_scenes"] == 32

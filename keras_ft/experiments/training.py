@@ -36,6 +36,7 @@ def train(
     echo: Echo | None = None,
     placement: Placement | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    metrics: Sequence[keras.metrics.Metric] = (),
 ) -> list[Row]:
     """Compile and fit a model, continuing where a killed process stopped.
 
@@ -55,6 +56,7 @@ def train(
         echo: Takes lines of progress; `None` shows nothing.
         placement: Where it trains; one device if left out.
         callbacks: Called before an epoch is committed.
+        metrics: Watched beside the accuracy.
 
     Returns:
         One row per epoch: `epoch`, `seconds` and the training's metrics;
@@ -68,7 +70,7 @@ def train(
     folder = Path(folder)
     with placement.scope():
         optimizer = schedule.optimizer(data.steps_per_epoch)
-        compile_model(model, data, optimizer)
+        compile_model(model, data, optimizer, metrics)
     checkpoint = EpochCheckpoint(
         folder / CHECKPOINTS / phase,
         lambda rows: artifacts.write_csv(folder / history(phase), rows),
@@ -113,7 +115,10 @@ def train(
 
 
 def compile_model(
-    model: keras.Model, data: Any, optimizer: Any = "sgd"
+    model: keras.Model,
+    data: Any,
+    optimizer: Any = "sgd",
+    metrics: Sequence[keras.metrics.Metric] = (),
 ) -> None:
     """Compile a network or what trains it; phase 1 has no labels.
 
@@ -122,6 +127,7 @@ def compile_model(
         data: What it is to train on: mixed labels need another loss, some of
             the images may have none, and classes may count unlike.
         optimizer: As for `model.compile`.
+        metrics: Watched beside the accuracy; copied, for they have a state.
     """
     if isinstance(model, ParaphraserTrainer):
         model.compile(optimizer)
@@ -129,7 +135,8 @@ def compile_model(
     ignored = UNLABELLED if data.has_unlabelled else None
     network = getattr(model, "student", model)
     loss = cross_entropy(data.validation, ignored, network, data.class_weights)
-    model.compile(optimizer, loss, metrics=["accuracy"])
+    copies = [type(one).from_config(one.get_config()) for one in metrics]
+    model.compile(optimizer, loss, metrics=["accuracy", *copies])
 
 
 def summary(model: keras.Model, rows: list[Row]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import keras_tuner
 import numpy as np
 
@@ -71,13 +72,35 @@ def tuner_of(callbacks: Sequence[Any]) -> Any:
     return None
 
 
-def check_tuner(tuner: Any) -> str:
+def check_metrics(metrics: Sequence[Any]) -> None:
+    """Refuse metrics that cannot be told apart, or copied for each trial.
+
+    Raises:
+        InputError: One is no `keras.metrics.Metric`, or two have one name.
+    """
+    names = [getattr(metric, "name", None) for metric in metrics]
+    known = all(isinstance(metric, keras.metrics.Metric) for metric in metrics)
+    if not known or len({*names, "accuracy"}) <= len(names):
+        raise InputError(
+            "metrics",
+            repr(list(metrics)),
+            "keras.metrics.Metric objects, each with a name of its own",
+            'Use for example [keras.metrics.F1Score("macro", name="f1")].',
+        )
+
+
+def check_tuner(tuner: Any, metrics: Sequence[Any] = ()) -> Any:
     """Refuse a tuner whose search would mislead; return its objective.
+
+    Args:
+        tuner: The tuner.
+        metrics: What the hypermodel watches beside the accuracy.
 
     Raises:
         SearchError: The objective depends on beta, or is something else than
-            `val_accuracy` or `val_task_loss`; or the tuner overrides what
-            the hypermodel decides.
+            `val_accuracy`, `val_task_loss` or one of the metrics on the
+            validation images; or the tuner overrides what the hypermodel
+            decides.
     """
     for name in _OVERRIDES:
         if getattr(tuner, name, None) is not None:
@@ -88,13 +111,14 @@ def check_tuner(tuner: Any) -> str:
                 "Leave it out: FactorTransferHyperModel takes it from its "
                 "recipe and its own arguments.",
             )
-    objective: str = tuner.oracle.objective.name
-    direction = tuner.oracle.objective.direction
-    if OBJECTIVES.get(objective) != direction:
+    objective = tuner.oracle.objective
+    name, direction = objective.name, objective.direction
+    own = [f"val_{metric.name}" for metric in metrics]
+    if name not in own and OBJECTIVES.get(name) != direction:
         raise SearchError(
             "objective",
-            f"{objective} ({direction})",
-            "val_accuracy (max) or val_task_loss (min)",
+            f"{name} ({direction})",
+            " or ".join(["val_accuracy (max)", "val_task_loss (min)", *own]),
             "val_loss contains beta * factor term, so that a small beta wins "
             "by being small. Use objective='val_accuracy' or "
             "keras_tuner.Objective('val_task_loss', 'min').",

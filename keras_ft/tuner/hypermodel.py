@@ -79,6 +79,9 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         acceleration: `"auto"` or `"none"`, see `Distiller`.
         echo: Takes lines of progress, phase 1 included; `None` shows nothing.
             `verbose` of `search` governs keras-tuner's own output.
+        metrics: `keras.metrics` objects to watch beside the accuracy; each
+            may be the objective, as `keras_tuner.Objective("val_f1", "max")`
+            for one of the name `f1`.
 
     `search` takes `epochs` (the recipe's if left out; Hyperband sets them)
     and `callbacks` for phase 2. With callbacks of yours a killed trial starts
@@ -88,9 +91,10 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         InputError: An argument is out of range, or validation images are the
             test images, at construction.
         SearchError: An `InputError`, from `search` before the first training:
-            an objective other than `val_accuracy` and `val_task_loss`, a
-            tuner with a loss, optimizer, metrics or strategy of its own,
-            networks that do not fit, or other features in `cache_dir`.
+            an objective other than `val_accuracy`, `val_task_loss` and those
+            of `metrics`, a tuner with a loss, optimizer, metrics or strategy
+            of its own, networks that do not fit, or other features in
+            `cache_dir`.
 
     Example:
 
@@ -131,9 +135,11 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         seed: int = 0,
         acceleration: str = "auto",
         echo: Echo | None = print,
+        metrics: Sequence[keras.metrics.Metric] = (),
     ) -> None:
         super().__init__(name="factor_transfer")
         checks.check_arguments(teacher, data, seed)
+        checks.check_metrics(metrics)
         axes = (rates, betas, ps, learning_rates, temperatures, kd_weights)
         self.space = space.Space(dict(zip(space.NAMES, axes, strict=True)))
         self.teacher = teacher
@@ -154,6 +160,7 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
             seed=seed,
             acceleration=acceleration,
             echo=echo,
+            metrics=tuple(metrics),
         )
         most = max(self.recipe.paraphrase.epochs, self.recipe.distill.epochs)
         self._cache: FeatureCache | None = None
@@ -213,7 +220,9 @@ class FactorTransferHyperModel(keras_tuner.HyperModel):
         """
         checks.check_call(arguments, more)
         tuner = checks.tuner_of(callbacks)
-        objective = checks.check_tuner(tuner) if tuner else "val_accuracy"
+        objective = keras_tuner.Objective("val_accuracy", "max")
+        if tuner:
+            objective = checks.check_tuner(tuner, self._trials.metrics)
         epochs = epochs or self.recipe.distill.epochs
         checks.check_epochs(epochs, self.recipe.distill.epochs)
         self.space.declare(hp)
@@ -305,7 +314,7 @@ def _with_kd(
 def _row(
     trials: Trials, cache: FeatureCache, tuner: Any, trial: Any
 ) -> dict[str, Any]:
-    hp, objective = trial.hyperparameters, tuner.oracle.objective.name
+    hp, objective = trial.hyperparameters, tuner.oracle.objective
     epochs = hp.values.get(space.EPOCHS, trials.base.distill.epochs)
     row: dict[str, Any] = {
         **space.values_of(hp),
@@ -316,12 +325,16 @@ def _row(
         row["message"] = _last_line(trial.message)
         # The student of these values may be what failed.
         with contextlib.suppress(Exception):
-            folder = trials.folder_of(cache, hp, objective)
+            folder = trials.folder_of(
+                cache, hp, objective.name, direction=objective.direction
+            )
             row["message"] = folder.failure or row["message"]
         return row
     row["score"] = float(trial.score)
     folder, *more = (
-        trials.folder_of(cache, hp, objective, execution)
+        trials.folder_of(
+            cache, hp, objective.name, execution, objective.direction
+        )
         for execution in range(tuner.executions_per_trial)
     )
     if folder.has(epochs):

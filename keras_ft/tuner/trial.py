@@ -26,7 +26,7 @@ class Trial:
         trials: What it shares with the others.
         cache: The teacher's features.
         hp: keras-tuner's parameters, for the student.
-        objective: Name of the objective.
+        objective: The tuner's.
         execution: Counts the repetitions of the trial.
     """
 
@@ -35,7 +35,7 @@ class Trial:
         trials: Trials,
         cache: FeatureCache,
         hp: Any,
-        objective: str,
+        objective: keras_tuner.Objective,
         execution: int,
     ) -> None:
         self.trials = trials
@@ -91,8 +91,13 @@ class Trial:
         return folder
 
     def _folder(self) -> TrialFolder:
+        objective = self.objective
         return self.trials.folder_of(
-            self.cache, self.hp, self.objective, self.execution
+            self.cache,
+            self.hp,
+            objective.name,
+            self.execution,
+            objective.direction,
         )
 
     def _train(
@@ -123,6 +128,7 @@ class Trial:
             epochs=epochs,
             echo=self.trials.echo,
             callbacks=[KeepBest(folder, student), *passed],
+            metrics=self.trials.metrics,
         )
         folder.finish(rows, epochs, epochs < recipe.distill.epochs)
 

@@ -29,12 +29,16 @@ class TrialFolder:
 
     Args:
         path: The folder.
-        objective: Name of the objective, one of `OBJECTIVES`.
+        objective: Name of the objective.
+        direction: `"max"` or `"min"`; may be left out for one of `OBJECTIVES`.
     """
 
-    def __init__(self, path: Path, objective: str) -> None:
+    def __init__(
+        self, path: Path, objective: str, direction: str | None = None
+    ) -> None:
         self.path = path
         self.objective = objective
+        self.direction = direction or OBJECTIVES[objective]
         self._content: dict[str, Any] = {}
         if (path / _RESULT).exists():
             self._content = artifacts.read_json(path / _RESULT, sealed=True)
@@ -69,7 +73,7 @@ class TrialFolder:
 
     def best_of(self, rows: list[Row]) -> int:
         """Return the number of the best epoch, the first of equals."""
-        sign = 1 if OBJECTIVES[self.objective] == "max" else -1
+        sign = 1 if self.direction == "max" else -1
         values = [sign * row[self.objective] for row in rows]
         return values.index(max(values)) + 1
 

@@ -63,6 +63,7 @@ class Trials:
     seed: int
     acceleration: str
     echo: Echo | None
+    metrics: tuple[keras.metrics.Metric, ...] = ()
     # Of students that were built before.
     _student_keys: dict[str, dict[str, Any]] = dataclasses.field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -76,7 +77,7 @@ class Trials:
             student = networks.build(source, self.data)
         else:
             student = source(hp)
-        compile_model(student, self.data)
+        compile_model(student, self.data, metrics=self.metrics)
         return student
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
@@ -232,13 +233,14 @@ class Trials:
         hp: Any,
         objective: str,
         execution: int = 0,
+        direction: str | None = None,
     ) -> TrialFolder:
         """Return the folder of a trial, named after all that decides it."""
         values = space.values_of(hp)
         recipe = self.recipe(values).to_dict()
         for irrelevant in ("name", "source", "teacher"):
             del recipe[irrelevant]
-        key = {
+        key: dict[str, Any] = {
             "cache": cache.key,
             "layer": self.teacher_layer_name,
             "recipe": recipe,
@@ -250,8 +252,12 @@ class Trials:
             "execution": execution,
             "student": self._student_key(hp, execution),
         }
+        if self.metrics:
+            serialize = keras.saving.serialize_keras_object
+            key["metrics"] = [serialize(metric) for metric in self.metrics]
+            key["direction"] = direction
         path = self.folder / "trials" / digests.digest(key)[:16]
-        return TrialFolder(path, objective)
+        return TrialFolder(path, objective, direction)
 
     def _student_key(self, hp: Any, execution: int) -> dict[str, Any]:
         known = json.dumps([space.values_of(hp), execution])
