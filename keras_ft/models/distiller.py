@@ -61,9 +61,9 @@ class Distiller(FrozenTeacherModel):
             runs on processors: the teacher is folded for inference, in
             bfloat16 where the processor gains from it (its outputs keep a
             cosine of at least 0.9995) or else in float32 (they agree to 1e-4),
-            and the student's batch normalization is computed by TensorFlow's fused
-            kernel where that is faster. The models stay what they are. A
-            teacher whose weights change is noticed by `fit` and `evaluate`.
+            and the student's batch normalization is computed by TensorFlow's
+            fused kernel where that is faster. The models stay what they are.
+            A teacher whose weights change is noticed by `fit` and `evaluate`.
 
     Logged beside `loss` and the compiled metrics: `task_loss`,
     `<term>_loss` for each transfer (without its beta), `regularization_loss`.

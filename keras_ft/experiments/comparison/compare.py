@@ -18,6 +18,7 @@ from typing import Any
 from keras_ft import artifacts
 from keras_ft import methods as all_methods
 from keras_ft.errors import InputError
+from keras_ft.experiments import run_taps
 from keras_ft.experiments.comparison import results
 from keras_ft.experiments.comparison.trainings import Plan
 from keras_ft.experiments.comparison.trainings import Trainings
@@ -187,6 +188,7 @@ def _begin(run: RunFolder, plan: Plan) -> Trainings:
     teacher = finished_teacher(run, plan.settings, load)
     data = load(plan.settings.recipe.distill.batch_size)
     trainings = Trainings(plan, teacher, data, run.echo)
+    run_taps.note(run, trainings.taps)
     images = trainings.test_images()
     if run.content["notes"].get("test_images", images) != images:
         if plan.has_trained():
