@@ -15,6 +15,7 @@ from keras_ft import methods
 from keras_ft.distribution.placement import Placement
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
+from keras_ft.experiments import run_taps
 from keras_ft.experiments import students
 from keras_ft.experiments.datasets import Loader
 from keras_ft.experiments.datasets import note_dataset
@@ -237,11 +238,12 @@ def _train_students(
             chosen,
             teacher,
             example,
-            settings.teacher_layer,
-            settings.student_layer,
+            run_taps.layer(run, "teacher", teacher),
+            run_taps.layer(run, "student", example),
         )
         for method in chosen:
             methods.check(method, recipe, teacher, example, pairs)
+    run_taps.note(run, pairs)
 
     def online(schedule: Schedule) -> students.Source:
         return lambda: (load(schedule.batch_size), teacher)

@@ -17,6 +17,7 @@ from keras_ft.compression import compress
 from keras_ft.compression.stages import check_export
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
+from keras_ft.experiments import run_taps
 from keras_ft.experiments.datasets import load_for
 from keras_ft.experiments.datasets import load_run_data
 from keras_ft.experiments.run_folder import METRICS
@@ -200,8 +201,8 @@ def trained_distiller(run: RunFolder) -> keras.Model:
         teacher,
         student,
         paraphraser,
-        teacher_layer_name=about["teacher_layer"],
-        student_layer_name=about["student_layer"],
+        teacher_layer_name=run_taps.layer(run, "teacher", teacher),
+        student_layer_name=run_taps.layer(run, "student", student),
         acceleration=about["acceleration"],
         method=method.name,
     )

@@ -75,6 +75,8 @@ def train_paraphraser(
             trainer = recipe.paraphraser_trainer(
                 teacher, paraphraser, layer, acceleration
             )
+        if placement.is_chief and paraphraser.narrowing:
+            run.echo(f"paraphraser: {paraphraser.narrowing}")
         rows = train(
             run.path,
             "paraphrase",

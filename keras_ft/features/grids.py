@@ -156,8 +156,8 @@ class TokensToMap(keras.layers.Layer):
     Example:
 
     >>> tokens = np.ones((2, 197, 768), "float32")  # a class token first
-    >>> TokensToMap(14, 14, first=1)(tokens).shape
-    TensorShape([2, 14, 14, 768])
+    >>> keras.ops.shape(TokensToMap(14, 14, first=1)(tokens))
+    (2, 14, 14, 768)
     """
 
     def __init__(

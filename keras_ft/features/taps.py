@@ -171,6 +171,23 @@ def find_tap(model: keras.Model, layer_name: str | None, argument: str) -> Tap:
     )
 
 
+def former_default(model: keras.Model) -> str | None:
+    """Return the default tap of runs that were begun before they noted it.
+
+    The last map with more than one position that was no output, be it made by
+    a Dropout; None where there was none.
+    """
+    outputs = {id(tensor) for tensor in model.outputs}
+    names = [
+        tap.name
+        for tap in taps(model)
+        if len(tap.tensor.shape) == 4
+        and tap.shape[:2] != (1, 1)
+        and id(tap.tensor) not in outputs
+    ]
+    return names[-1] if names else None
+
+
 def _why_no_default(model: keras.Model, table: Sequence[Tap]) -> str:
     """Return what was looked for, and what there is instead."""
     if not table:

@@ -10,7 +10,7 @@ from keras import layers
 
 @keras.saving.register_keras_serializable(package="keras_ft")
 class ConvTower(layers.Layer):
-    """3x3 convolutions of stride 1, each followed by LeakyReLU(0.1).
+    """Convolutions of stride 1, 3x3 by default, each with LeakyReLU(0.1).
 
     Height and width never change. Weights start as PyTorch's defaults, which
     the official recipe relies on: kernels and biases uniform in
@@ -22,6 +22,7 @@ class ConvTower(layers.Layer):
         transpose: Use transposed convolutions (the decoder).
         batch_normalization: Put batch normalization after each convolution.
         negative_slope: Slope of LeakyReLU below zero.
+        kernel_sizes: Of each convolution; None for 3 everywhere.
 
     Input shape: (batch, height, width, channels).
     Output shape: (batch, height, width, widths[-1]).
@@ -36,10 +37,12 @@ class ConvTower(layers.Layer):
         transpose: bool = False,
         batch_normalization: bool = False,
         negative_slope: float = 0.1,
+        kernel_sizes: tuple[int, ...] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.widths = tuple(widths)
+        self.kernel_sizes = tuple(kernel_sizes or [3] * len(self.widths))
         self.transpose = transpose
         self.batch_normalization = batch_normalization
         self.negative_slope = negative_slope
@@ -47,8 +50,8 @@ class ConvTower(layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         channels: Any = input_shape[-1]
-        for width in self.widths:
-            self.steps.extend(self._block(channels, width))
+        for width, size in zip(self.widths, self.kernel_sizes, strict=True):
+            self.steps.extend(self._block(channels, width, size))
             channels = width
         shape = tuple(input_shape)
         for step in self.steps:
@@ -56,14 +59,16 @@ class ConvTower(layers.Layer):
             shape = step.compute_output_shape(shape)
         super().build(input_shape)
 
-    def _block(self, channels: int, width: int) -> list[layers.Layer]:
+    def _block(
+        self, channels: int, width: int, size: int
+    ) -> list[layers.Layer]:
         kind = layers.Conv2DTranspose if self.transpose else layers.Conv2D
-        fan_in = 9 * (width if self.transpose else channels)
+        fan_in = size * size * (width if self.transpose else channels)
         limit = 1 / math.sqrt(fan_in)
         block = [
             kind(
                 width,
-                3,
+                size,
                 padding="same",
                 kernel_initializer=initializers.VarianceScaling(
                     1 / 3, "fan_in", "uniform"
@@ -103,4 +108,5 @@ class ConvTower(layers.Layer):
             "transpose": self.transpose,
             "batch_normalization": self.batch_normalization,
             "negative_slope": self.negative_slope,
+            "kernel_sizes": list(self.kernel_sizes),
         }

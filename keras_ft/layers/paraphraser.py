@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers
 
 from keras_ft.errors import InputError
+from keras_ft.layers import bottleneck as bottlenecks
 from keras_ft.layers.conv_tower import ConvTower
 from keras_ft.validation import parameters
 from keras_ft.validation.parameters import Interval
@@ -42,6 +43,12 @@ class Paraphraser(layers.Layer):
     LeakyReLU(0.1), the last one included. Rate 0.5 on 64 channels has 129,312
     parameters.
 
+    Features of more than 512 channels, wider than any it was published for,
+    are narrowed to a quarter by a 1x1 convolution before the encoder, and
+    widened by one behind the decoder: C is that quarter then. `narrowing`
+    tells. ResNet-50's 2,048 channels have 10 million parameters so, and 132
+    million with `bottleneck=None`.
+
     Args:
         rate: The paper's k, above 0: channels of the factor per channel of
             the features. Usual values are 0.5, 0.75, 1, 2 and 4.
@@ -50,6 +57,8 @@ class Paraphraser(layers.Layer):
         batch_normalization: Batch normalization after each convolution. The
             official recipe for CIFAR has none.
         negative_slope: Slope of LeakyReLU below zero.
+        bottleneck: `"auto"`, as above; None, to keep all channels; or the
+            number of channels to narrow to, at least 1.
 
     Input shape: (batch, height, width, C).
     Output shape: (batch, height, width, m).
@@ -60,7 +69,8 @@ class Paraphraser(layers.Layer):
             come from elsewhere.
 
     Raises:
-        InputError: `rate` is not above 0, or leaves no channel.
+        InputError: `rate` is not above 0, or leaves no channel; `bottleneck`
+            is none of these.
 
     Example:
 
@@ -73,7 +83,8 @@ class Paraphraser(layers.Layer):
 
     Reference:
         arXiv:1802.04977; Jangho-Kim/Factor-Transfer-pytorch,
-        Models/FeatureProjection.py.
+        Models/FeatureProjection.py. The bottleneck: He et al. 2016,
+        arXiv:1512.03385.
     """
 
     def __init__(
@@ -82,8 +93,10 @@ class Paraphraser(layers.Layer):
         rounding: str = "round",
         batch_normalization: bool = False,
         negative_slope: float = 0.1,
+        bottleneck: int | str | None = "auto",
         **kwargs: Any,
     ) -> None:
+        bottlenecks.check(bottleneck)
         values = {"rate": rate, "rounding": rounding}
         parameters.check(_CONSTRAINTS, values)
         super().__init__(**kwargs)
@@ -91,10 +104,12 @@ class Paraphraser(layers.Layer):
         self.rounding = rounding
         self.batch_normalization = batch_normalization
         self.negative_slope = negative_slope
+        self.bottleneck = bottleneck
         self.trained = False
 
     def factor_channels(self, channels: int) -> int:
         """Return the factor's channels for features of `channels` channels."""
+        channels = bottlenecks.width(channels, self.bottleneck) or channels
         factor_channels = ROUNDINGS[self.rounding](channels * self.rate)
         if factor_channels < 1:
             raise InputError(
@@ -113,13 +128,45 @@ class Paraphraser(layers.Layer):
             "negative_slope": self.negative_slope,
             "dtype": self.dtype_policy,
         }
-        self.encoder = ConvTower((channels, code, code), **shared)
-        self.decoder = ConvTower(
-            (code, channels, channels), transpose=True, **shared
-        )
+        narrow = bottlenecks.width(channels, self.bottleneck)
+        if narrow is None:
+            self.encoder = ConvTower((channels, code, code), **shared)
+            self.decoder = ConvTower(
+                (code, channels, channels), transpose=True, **shared
+            )
+        else:
+            self.encoder = ConvTower(
+                (narrow, narrow, code, code),
+                kernel_sizes=(1, 3, 3, 3),
+                **shared,
+            )
+            self.decoder = ConvTower(
+                (code, narrow, narrow, channels),
+                kernel_sizes=(3, 3, 3, 1),
+                transpose=True,
+                **shared,
+            )
         self.encoder.build(input_shape)
         self.decoder.build((*input_shape[:-1], code))
         super().build(input_shape)
+
+    @property
+    def narrowing(self) -> str:
+        """Return what the bottleneck does, for people; "" where there is none.
+
+        Known once the layer is built.
+        """
+        if not self.built or len(self.encoder.widths) == 3:
+            return ""
+        channels, narrow = self.decoder.widths[-1], self.encoder.widths[0]
+        without = ROUNDINGS[self.rounding](channels * self.rate)
+        full = 18 * (channels**2 + channels * without + without**2)
+        return (
+            f"{channels:,} channels are narrowed to {narrow:,} by 1x1 "
+            "convolutions, as in the bottlenecks of He et al. 2016: "
+            f"{self.count_params() / 1e6:.1f} M parameters instead of "
+            f"{full / 1e6:.1f} M"
+        )
 
     def call(self, features: Any, training: bool | None = None) -> Any:
         """Encode features into the teacher factor."""
@@ -154,7 +201,13 @@ class Paraphraser(layers.Layer):
             "rounding": self.rounding,
             "batch_normalization": self.batch_normalization,
             "negative_slope": self.negative_slope,
+            "bottleneck": self.bottleneck,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Paraphraser":
+        # Files of earlier versions know of none.
+        return cls(**{"bottleneck": None, **config})
 
 
 def feature_channels(shape: tuple[int | None, ...], argument: str) -> int:

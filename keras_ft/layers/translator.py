@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from keras_ft.errors import InputError
+from keras_ft.layers import bottleneck as bottlenecks
 from keras_ft.layers.conv_tower import ConvTower
 from keras_ft.layers.paraphraser import feature_channels
 from keras_ft.validation.parameters import Interval
@@ -21,7 +22,8 @@ class Translator(layers.Layer):
 
     Conv C->C, Conv C->m, Conv m->m, each 3x3 with bias and LeakyReLU(0.1):
     the shape of the paraphraser's encoder. It trains with the student and is
-    thrown away afterwards.
+    thrown away afterwards. As there, features of more than 512 channels are
+    narrowed to a quarter first.
 
     Args:
         channels: m, the channels of the teacher factor. None lets the
@@ -29,6 +31,7 @@ class Translator(layers.Layer):
         batch_normalization: Batch normalization after each convolution
             (RepDistiller has it, the official recipe has not).
         negative_slope: Slope of LeakyReLU below zero.
+        bottleneck: `"auto"`, None or a number, as a `Paraphraser`'s.
 
     Input shape: (batch, height, width, C).
     Output shape: (batch, height, width, m).
@@ -49,13 +52,16 @@ class Translator(layers.Layer):
         channels: int | None = None,
         batch_normalization: bool = False,
         negative_slope: float = 0.1,
+        bottleneck: int | str | None = "auto",
         **kwargs: Any,
     ) -> None:
+        bottlenecks.check(bottleneck)
         _CHANNELS.check("channels", channels)
         super().__init__(**kwargs)
         self.channels = channels
         self.batch_normalization = batch_normalization
         self.negative_slope = negative_slope
+        self.bottleneck = bottleneck
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         width = feature_channels(input_shape, "student features")
@@ -66,8 +72,11 @@ class Translator(layers.Layer):
                 "the channels of the teacher factor",
                 "Pass Translator(channels=...) when using it on its own.",
             )
+        narrow = bottlenecks.width(width, self.bottleneck)
+        widths = (narrow or width, self.channels, self.channels)
         self.tower = ConvTower(
-            (width, self.channels, self.channels),
+            widths if narrow is None else (narrow, *widths),
+            kernel_sizes=None if narrow is None else (1, 3, 3, 3),
             batch_normalization=self.batch_normalization,
             negative_slope=self.negative_slope,
             dtype=self.dtype_policy,
@@ -89,4 +98,10 @@ class Translator(layers.Layer):
             "channels": self.channels,
             "batch_normalization": self.batch_normalization,
             "negative_slope": self.negative_slope,
+            "bottleneck": self.bottleneck,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Translator":
+        # Files of earlier versions know of none.
+        return cls(**{"bottleneck": None, **config})

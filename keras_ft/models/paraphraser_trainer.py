@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+from absl import logging
 
 from keras_ft import losses
 from keras_ft.features.taps import find_tap
@@ -83,6 +84,8 @@ class ParaphraserTrainer(FrozenTeacherModel):
         features = (None, *tap.shape)
         if not paraphraser.built:
             paraphraser.build(features)
+        if paraphraser.narrowing:
+            logging.warning("Paraphraser: %s.", paraphraser.narrowing)
         channels = feature_channels(features, "teacher_layer_name")
         self._variance_kept = VarianceKept(channels)
         self.build(input_shape(teacher))

@@ -12,6 +12,7 @@ from PIL import Image
 from keras_ft import artifacts
 from keras_ft import heads
 from keras_ft.experiments import RunFolder
+from keras_ft.experiments import run_taps
 from keras_ft.experiments.networks import load_recorded
 from keras_ft.features.extraction import feature_extractor
 from keras_ft.features.taps import find_tap
@@ -37,7 +38,6 @@ def sample_images(run: RunFolder, data: Any) -> list[dict[str, Any]]:
     inputs = data.normalization.apply(images)
     pictures = [[("image", _image(image))] for image in images]
     answers: list[list[dict[str, Any]]] = [[] for _ in images]
-    about = run.configuration
     files = artifacts.manifest(run.path)
     for name, factor_file in FACTORS.items():
         if f"{name}.keras" not in files:
@@ -45,7 +45,8 @@ def sample_images(run: RunFolder, data: Any) -> list[dict[str, Any]]:
         network = load_recorded(run.path, f"{name}.keras")
         factors, outputs = None, network(inputs, training=False)
         if set(FACTORS.values()) <= files.keys():
-            tap = find_tap(network, about[f"{name}_layer"], f"{name}_layer")
+            layer_name = run_taps.layer(run, name, network)
+            tap = find_tap(network, layer_name, f"{name}_layer")
             features = feature_extractor(network, [tap])(
                 inputs, training=False
             )[0]

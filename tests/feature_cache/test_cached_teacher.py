@@ -144,6 +144,23 @@ def test_a_tap_inside_a_nested_model_is_found(network, data, build):
     assert errors[2] != pytest.approx(errors[0], rel=1e-2)
 
 
+def test_a_transformers_tokens_are_kept_as_a_map(data, build):
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(6, 4, strides=4)(image)
+    x = keras.layers.Reshape((4, 6))(x)
+    x = keras.layers.LayerNormalization(name="norm")(x)
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    teacher = keras.Model(image, keras.layers.Dense(4)(x))
+    cache = build(None, teacher, data, dtype="float32")
+    tap = find_tap(cache.teacher, None, "")
+    assert (tap.name, tap.shape) == ("norm", (2, 2, 6))
+    model = keras_ft.ParaphraserTrainer(teacher, keras_ft.Paraphraser(0.5))
+    live = _compiled(model).evaluate(data.test, verbose=0)
+    model = keras_ft.ParaphraserTrainer(cache.teacher, model.paraphraser)
+    cached = _compiled(model).evaluate(cache.test, verbose=0)
+    assert cached == pytest.approx(live, rel=1e-5)
+
+
 @pytest.mark.parametrize("jit_compile", ["auto", False])
 def test_without_cached_outputs_it_refuses(
     jit_compile, cache, data, network, paraphraser

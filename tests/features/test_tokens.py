@@ -174,8 +174,8 @@ def test_a_nested_transformer_teaches_a_network_of_convolutions(
     phase1 = keras_ft.ParaphraserTrainer(teacher, paraphraser)
     phase1.compile("sgd", run_eagerly=True)
     phase1.fit(images(), batch_size=3, verbose=0)
-    folded = "batch normalization folded, float32"
-    assert phase1.accelerated["teacher"].startswith(folded)
+    said = phase1.accelerated["teacher"]
+    assert said.startswith("batch normalization folded"), said
     image = keras.Input((16, 16, 3))
     x = layers.Conv2D(4, 3, strides=2, activation="relu")(image)
     x = layers.GlobalAveragePooling2D()(x)

@@ -18,6 +18,7 @@ from typing import Any
 from keras_ft import artifacts
 from keras_ft import methods as all_methods
 from keras_ft.errors import InputError
+from keras_ft.experiments import run_taps
 from keras_ft.experiments.comparison import results
 from keras_ft.experiments.comparison.trainings import Plan
 from keras_ft.experiments.comparison.trainings import Trainings
@@ -190,6 +191,7 @@ def _begin(run: RunFolder, plan: Plan, load: Loader) -> Trainings:
         check_enough(data)
     teacher = finished_teacher(run, plan.settings, load)
     trainings = Trainings(plan, teacher, data, run.echo)
+    run_taps.note(run, trainings.taps)
     images = trainings.test_images()
     if run.content["notes"].get("test_images", images) != images:
         if plan.has_trained():

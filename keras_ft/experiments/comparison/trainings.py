@@ -17,6 +17,7 @@ from keras_ft import methods
 from keras_ft.data.image_data import ImageData
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
+from keras_ft.experiments import run_taps
 from keras_ft.experiments import students
 from keras_ft.experiments.comparison.named_taps import layer_name
 from keras_ft.experiments.comparison.named_taps import with_named_taps
@@ -182,13 +183,17 @@ class Trainings:
         student = networks.build(settings.student, data, settings.weights)
         if plan.exports:
             classifier_shapes(student)
-        taps = methods.tap_pairs(
-            plan.methods,
-            teacher,
-            student,
-            settings.teacher_layer,
-            settings.student_layer,
-        )
+        notes = read_content(plan.path)["notes"]
+        begun = "teacher_pass" in notes
+        layers = [
+            run_taps.choose(asked, notes, begun, side, network)
+            for asked, side, network in (
+                (settings.teacher_layer, "teacher", teacher),
+                (settings.student_layer, "student", student),
+            )
+        ]
+        taps = methods.tap_pairs(plan.methods, teacher, student, *layers)
+        self.taps = taps
         for method in plan.methods:
             methods.check(method, settings.recipe, teacher, student, taps)
         self.pairs = {
