@@ -105,8 +105,7 @@ def distill(
     >>> result = keras_ft.distill(
     ...     "fashion_mini", teacher="teacher.keras", student="student.keras",
     ...     run_dir="runs/first", method="kd", epochs=1, bundle=False,
-    ...     train_examples=256)
-    teacher: ...
+    ...     train_examples=256, echo=lambda line: None)
     >>> 0.0 <= result.metrics["kd_accuracy"] <= 1.0
     True
     """
