@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from keras_ft.models.paraphraser_trainer import (
         ParaphraserTrainer as ParaphraserTrainer,
     )
+    from keras_ft.one_call import distill as distill
     from keras_ft.optimizers import CoupledSGD as CoupledSGD
     from keras_ft.recipes import Recipe as Recipe
 
@@ -55,11 +56,11 @@ _HOMES = {
     "taps": "features.taps",
 }
 # They define nothing that a saved model may hold.
-_USES = {"compare": "experiments.comparison"}
+_USES = {"compare": "experiments.comparison", "distill": "one_call"}
 __all__ = ["__version__", *_MODULES, *_HOMES, *_USES]
 
 # The command line's own work, built on TensorFlow's data and exports.
-_WITH_TENSORFLOW = ("compare", "tuner")
+_WITH_TENSORFLOW = ("compare", "distill", "tuner")
 
 
 def __getattr__(name: str) -> Any:

@@ -30,6 +30,7 @@ FLOORS = (
     {"experiments"},
     {"tuner"},
     {"report"},
+    {"one_call"},
     {"cli"},
     {"__main__"},
     {"__init__"},

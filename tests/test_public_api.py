@@ -19,6 +19,7 @@ PROMISED = {
     "compare",
     "compression",
     "data",
+    "distill",
     "export",
     "multi_worker",
     "suggest_beta",

@@ -140,7 +140,8 @@ def is_name(argument: str, source: str) -> bool:
 def is_path(source: str) -> bool:
     """Return whether this means a file or folder, be it there or not."""
     path = Path(source)
-    return path.suffix in (".keras", ".npz") or path.exists()
+    known = path.suffix in (".keras", ".npz") or len(path.parts) > 1
+    return known or path.exists()
 
 
 def check(argument: str, source: str, missing_ok: bool = False) -> None:
@@ -187,7 +188,9 @@ def _check_file(argument: str, path: Path, missing_ok: bool) -> None:
         raise InputError(
             argument,
             path,
-            f"an existing {path.suffix} file",
+            f"an existing {path.suffix} file"
+            if path.suffix
+            else "an existing run folder or file",
             "Check the spelling.",
         )
     kinds = (".keras", ".npz") if argument == "teacher" else (".keras",)

@@ -15,6 +15,7 @@ def words(distill_arguments, few_images):
         "compare",
         *distill_arguments[1:3],
         f"--dataset={few_images}",
+        "--pixels=dataset",  # the teacher is not trained
         "--paraphrase_epochs=1",
         "--epochs=1",
         "--methods=none,kd,ft+at",

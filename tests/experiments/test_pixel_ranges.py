@@ -14,6 +14,7 @@ from keras_ft.cli.main import main
 from keras_ft.data.normalization import RANGES
 from keras_ft.data.normalization import of_range
 from keras_ft.errors import InputError
+from keras_ft.experiments import datasets
 from keras_ft.experiments import networks
 from keras_ft.experiments import pixel_ranges
 
@@ -246,6 +247,47 @@ def test_a_network_for_smaller_images_resizes_them(as_sequential, data):
     np.testing.assert_array_equal(answers.argmax(axis=-1), labels)
     with pytest.raises(InputError, match=r"\(16, 16, 3\)"):
         networks.fitted(knows(of("raw", data), size=16), data, "student")
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "asked", "size"),
+    [
+        (8, None, None, 8),
+        (8, 16, None, 16),
+        (16, 8, None, 16),
+        (None, 12, None, 12),
+        (8, 8, 16, 16),
+    ],
+)
+def test_the_size_is_the_larger_one_that_the_networks_fix(
+    teacher, student, asked, size, tmp_path
+):
+    """Of images that differ in size, as photos do."""
+    for index in range(60):
+        for name, value in BRIGHTNESS.items():
+            (tmp_path / "images" / name).mkdir(parents=True, exist_ok=True)
+            pixels = np.full((6 + index % 9, 7 + index % 5, 3), value, np.uint8)
+            image = PIL.Image.fromarray(pixels)
+            image.save(tmp_path / "images" / name / f"{index}.png")
+    raw = of_range("raw", 3, None)
+    names = {"student": "resnet8"}
+    for who, its in (("teacher", teacher), ("student", student)):
+        if who == "teacher" or its is not None:
+            path = tmp_path / f"{who}.keras"
+            names[who] = saved(knows(raw, size=its), path)
+    settings = experiments.Settings(
+        recipe=keras_ft.Recipe.preset("official"),
+        dataset=str(tmp_path / "images"),
+        image_size=asked,
+        **names,
+    )
+    load = datasets.Loader(settings)
+    data = load(16)
+    assert data.input_shape == (size, size, 3)
+    network = load.teacher(data)
+    for images, labels in data.test:
+        answers = network.predict(images, verbose=0).argmax(axis=-1)
+        np.testing.assert_array_equal(answers, labels)
 
 
 WORDS = [

@@ -51,6 +51,7 @@ def test_a_width_without_weights_is_refused():
         ("teacher", "resnet20", "a run folder"),  # It is not trained.
         ("teacher", "absent.keras", "existing .keras file"),
         ("student", "absent.keras", "existing .keras file"),
+        ("teacher", "runs/absent", "existing run folder"),
         ("network", "absent.keras", "Check the spelling"),
     ],
 )
@@ -68,6 +69,7 @@ def test_files_and_folders(tmp_path):
     network_names.check("teacher", str(tmp_path))  # A run folder.
     network_names.check("student", str(tmp_path / "net.keras"))
     network_names.check("student", "gone.keras", missing_ok=True)
+    network_names.check("teacher", "runs/gone", missing_ok=True)
     (tmp_path / "empty").mkdir()
     for argument, name in (
         ("student", "net.npz"),
