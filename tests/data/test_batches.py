@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 import tensorflow as tf
 
 from keras_ft.data.batches import IndexedBatches
+from keras_ft.data.batches import fetch_from_file
 from keras_ft.data.batches import split_in_memory
 from keras_ft.data.normalization import Normalization
+from keras_ft.data.splits import Split
 
 COUNT = 50
 # The identity of an image is its constant pixel value.
@@ -221,3 +224,34 @@ def test_two_replicas_share_the_batches_of_one(
         np.testing.assert_array_equal(np.concatenate(parts), expected)
         parts = strategy.experimental_local_results(labels)
         np.testing.assert_array_equal(np.concatenate(parts), expected_labels)
+
+
+def anonymous_bytes() -> int:
+    """Return this process's memory that is no page of a file."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no RssAnon")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_file_of_images_is_not_copied_into_memory(tmp_path: Path) -> None:
+    shape = (400, 256, 256, 3)
+    with (tmp_path / "pixels").open("wb") as file:
+        for index in range(400):
+            file.write(bytes([index % 256]) * (256 * 256 * 3))
+    split = Split(
+        fetch_from_file(tmp_path / "pixels", shape),
+        np.zeros(400, np.int32),
+        np.arange(400),
+    )
+    found = batches(split=split, batch_size=2, image_shape=shape[1:])
+    for _ in found.ordered().take(1):
+        pass
+    before = anonymous_bytes()
+    for step, (images, _) in enumerate(found.ordered().take(20)):
+        assert images[0, 0, 0, 0].numpy() == pytest.approx(2 * step)
+    for _ in found.shuffled().take(20):
+        pass
+    # 79 MB of images; the batches in flight are 1.5 MB each.
+    assert anonymous_bytes() - before < 40e6
