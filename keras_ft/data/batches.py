@@ -48,8 +48,8 @@ def options() -> tf.data.Options:
     # iterator that `fit` drops may wait until it wakes: up to as long as the
     # epoch took, once per iterator (benchmarks/end_of_fit.py).
     chosen.autotune.enabled = False
-    # Nor to rewrite; the rewriter takes an iterator 0.02 s and copies all images
-    # that a pipeline holds.
+    # Nor to rewrite; the rewriter takes an iterator 0.02 s and copies all
+    # images that a pipeline holds.
     chosen.experimental_optimization.apply_default_optimizations = False
     # So that input does not crowd out training.
     chosen.threading.private_threadpool_size = cores()
