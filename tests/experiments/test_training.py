@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_ft.errors import InputError
 from keras_ft.experiments.run_folder import RunFolder
+from keras_ft.experiments.training import compile_model
 from keras_ft.experiments.training import read_history
 from keras_ft.experiments.training import train
 from keras_ft.optimizers import Schedule
@@ -195,3 +196,13 @@ if __name__ == "__main__":
     # As conftest.py does for the process that continues.
     tf.config.experimental.enable_op_determinism()
     train_tiny(sys.argv[1], KillAfter(int(sys.argv[2])))
+
+
+def test_the_loss_is_on_what_the_network_returns(network):
+    for last in (None, "softmax"):
+        model = network(4)
+        if last is not None:
+            outputs = keras.layers.Activation(last)(model.output)
+            model = keras.Model(model.input, outputs)
+        compile_model(model, TinyData())
+        assert model.loss.from_logits == (last is None)

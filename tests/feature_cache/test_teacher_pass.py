@@ -162,3 +162,15 @@ def test_another_choice_is_refused(teacher, data, build):
 )
 def test_both_limits_count(cosines, missed):
     assert teacher_pass.ACCELERATED.missed(np.float32(cosines)) == missed
+
+
+def test_logits_are_kept_of_a_teacher_that_ends_in_a_softmax(network):
+    bare = network(4)
+    teacher = keras.Sequential([bare, keras.layers.Softmax()])
+    images = (
+        np.ones((5, 8, 8, 3), "float32") * np.arange(5)[:, None, None, None]
+    )
+    (logits,) = teacher_pass.live_teacher(teacher, [], True)(
+        images.astype("float32")
+    )
+    np.testing.assert_allclose(logits, bare(images), atol=1e-6)
