@@ -10,7 +10,6 @@ examples:
   keras-ft taps --run_dir=runs/demo
 """
 
-import difflib
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,8 @@ def define(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_integer(
         "image_size",
-        None,
-        "Height and width of the images, for a network of keras.applications; "
-        "by default its own.",
+        224,
+        "Height and width of the images, for a network of keras.applications.",
         lower_bound=1,
         flag_values=values,
     )
@@ -71,49 +69,15 @@ def _sources(values: flags.FlagValues) -> list[str]:
     return found
 
 
-def _load(source: str, size: int | None) -> Any:
-    import keras
-
+def _load(source: str, size: int) -> Any:
     from keras_ft import zoo
     from keras_ft.experiments import networks
+    from keras_ft.zoo import network_names
 
     if source.endswith(networks.KERAS):
         return networks.load(source)
-    applications = {
-        name.lower(): name
-        for name in dir(keras.applications)
-        if name[0].isupper()
-    }
-    if source.lower() in applications:
-        return _application(applications[source.lower()], size)
-    try:
+    if network_names.backbone(source, "--model") is None:
+        network_names.check("network", source)
         return zoo.build(source)
-    except InputError as error:
-        known = [*zoo.names(), *applications]
-        near = difflib.get_close_matches(source.lower(), known, n=3)
-        found = [applications[name] for name in near if name in applications]
-        if not found:
-            raise
-        raise InputError(
-            "--model",
-            repr(source),
-            "a network of the zoo or of keras.applications, or a .keras file",
-            f"Did you mean {' or '.join(found)}?",
-        ) from error
-
-
-def _application(name: str, size: int | None) -> Any:
-    import keras
-
-    shape = None if size is None else (size, size, 3)
-    try:
-        return getattr(keras.applications, name)(
-            weights=None, input_shape=shape
-        )
-    except ValueError as error:  # too small an image
-        raise InputError(
-            "--image_size",
-            size,
-            f"a size that {name} takes",
-            str(error).strip().splitlines()[0],
-        ) from error
+    # As a run builds it, so that the names are those of its taps.
+    return zoo.backbone(source, 2, (size, size, 3), weights=None)
