@@ -26,8 +26,13 @@ def test_the_python_blocks_run(tmp_path, monkeypatch):
     assert (tmp_path / "student.tflite").stat().st_size > 0
 
 
-def test_the_python_blocks_on_few_labels_run():
-    run_blocks((ROOT / "docs" / "few_labels.md").read_text(encoding="utf-8"))
+@pytest.mark.parametrize(
+    "page",
+    ["few_labels", pytest.param("own_photos", marks=pytest.mark.long)],
+)
+def test_the_python_blocks_of_a_page_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_blocks((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("verb", ["demo", "test"])
