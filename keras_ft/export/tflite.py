@@ -58,6 +58,15 @@ class CheckedOutput:
             values as a share of their range.
         mean_error: Mean absolute difference of values as a share, 0..1, of
             their range; None for probabilities.
+
+    Example:
+
+    >>> images, labels = data.examples("test", 100)
+    >>> result = keras_ft.export.to_tflite(
+    ...     student, "student.tflite", samples=images,
+    ...     normalization=data.normalization)
+    >>> result.outputs[0].activation, result.outputs[0].agreement
+    ('softmax', 1.0)
     """
 
     name: str

@@ -119,7 +119,8 @@ def suggest_beta(
     model.check(x, y)
 
     def task_loss(outputs: Any, terms: dict[str, Any]) -> Any:
-        whole = model.compute_loss(x, y, outputs, sample_weight)
+        # As in training it would ask for the terms as well.
+        whole = model.compute_loss(x, y, outputs, sample_weight, training=False)
         return whole - sum(model.losses)
 
     def term_loss(outputs: Any, terms: dict[str, Any]) -> Any:
