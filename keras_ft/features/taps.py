@@ -191,18 +191,18 @@ def former_default(model: keras.Model) -> str | None:
 def _why_no_default(model: keras.Model, table: Sequence[Tap]) -> str:
     """Return what was looked for, and what there is instead."""
     if not table:
-        there = "it has neither"
+        why = "it has neither"
     elif not any(tap.learned for tap in table):
-        there = "no learned layer has made any that it has"
+        why = "no learned layer made those it has"
     elif all(tap.shape[:2] == (1, 1) for tap in table if tap.learned):
-        there = "all that learned layers have made are of one position"
+        why = "those it has are of one position"
     else:
-        there = "what it has are predictions"
+        why = "those it has are predictions"
     return (
-        f"model '{model.name}' has no spatial feature map: a learned one "
-        "(batch, height, width, channels), or tokens (batch, N, channels) of "
-        "a grid of patches, was looked for among its layers and those of "
-        f"nested models, and {there}"
+        f"model '{model.name}' has no spatial feature map: learned maps "
+        "(batch, height, width, channels) and tokens (batch, N, channels) of "
+        "a grid of patches were looked for, in nested models as well, and "
+        f"{why}"
     )
 
 

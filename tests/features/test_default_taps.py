@@ -174,7 +174,7 @@ def test_what_no_weights_made_is_none():
         message = str(caught.value)
         assert "model 'flat' has no spatial feature map" in message
         assert "\nNo default: model 'flat' has no" in str(taps(model))
-        assert "no learned layer has made any" in message
+        assert "no learned layer made those it has" in message
         # One sentence that says what was looked for.
         assert message.count(". ") == 0 and "tokens (batch, N" in message
 
