@@ -24,6 +24,7 @@ NO_EXAMPLE = {"Tap": "the example of `taps` prints some"}
 # They take more than about ten seconds.
 SLOW = {
     "keras_ft.compare",
+    "keras_ft.compression.compress",
     "keras_ft.tuner.FactorTransferHyperModel",
     "keras_ft.tuner.tune",
 }

@@ -136,7 +136,7 @@ def test_pixels_of_no_class_are_left_out(both, pixels):
     ("kind", "loss_by"),
     [
         (list, list),
-        (dict, dict),
+        pytest.param(dict, dict, marks=pytest.mark.long),
         pytest.param(list, dict, marks=pytest.mark.long),
         pytest.param(dict, list, marks=pytest.mark.long),
     ],

@@ -346,6 +346,7 @@ def test_networks_that_take_different_pixels(folder, data, tmp_path, capsys):
     assert "done before" in capsys.readouterr().out
 
 
+@pytest.mark.long
 # keras-tuner's own.
 @pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:getName:DeprecationWarning")

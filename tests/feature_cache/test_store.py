@@ -249,11 +249,11 @@ def test_a_full_disk_leaves_the_folder_usable(
     # The manifest, a block, the manifest with it, and a later block; each
     # flushes its file, then the folder.
     [
-        ("replace", 1),
+        pytest.param("replace", 1, marks=pytest.mark.long),
         ("replace", 2),
-        ("replace", 3),
+        pytest.param("replace", 3, marks=pytest.mark.long),
         ("fsync", 1),
-        ("fsync", 7),
+        pytest.param("fsync", 7, marks=pytest.mark.long),
     ],
 )
 def test_a_failing_write_leaves_the_folder_usable(

@@ -30,7 +30,7 @@ class MacroF1(keras.metrics.F1Score):
         return {"name": self.name}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_search_by_f1_hands_out_the_student_that_is_best_by_it(
     hypermodel, search
 ):

@@ -189,6 +189,7 @@ def test_kds_weight_is_not_that_of_other_soft_targets(hypermodel):
     assert "method='ft+skd'" in str(caught.value)
 
 
+@pytest.mark.long
 def test_a_parameter_that_some_trials_do_not_have(hypermodel, search, teacher):
     def student(hp):
         if hp.Boolean("deep"):

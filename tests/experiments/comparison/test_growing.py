@@ -39,7 +39,7 @@ def test_methods_may_follow_where_a_cache_was_left(tmp_path, toy, monkeypatch):
     assert found.about["seconds"] > sum(t.seconds for t in found.trainings)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_another_teacher_pass_is_refused_once_something_learned(tmp_path, toy):
     few = toy | {"methods": ["none", "kd"], "seeds": 1}
     keras_ft.compare(tmp_path, **few, teacher_pass="live")
