@@ -52,6 +52,7 @@ REAL = [
     "--train_examples=1500",
 ]
 TOY = [
+    "--pixels=dataset",  # None suits the teacher, which is not trained.
     "--rates=0.001,0.5,1,2,4",
     "--betas=50,500",
     "--paraphrase_epochs=1",
