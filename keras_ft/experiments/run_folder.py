@@ -100,6 +100,9 @@ class RunFolder:
     @property
     def configuration(self) -> dict[str, Any]:
         """Return what the run was started with."""
+        # A worker that is not the chief has no content, and asks alike.
+        if "configuration" not in self._content and self._asked is not None:
+            return dict(self._asked)
         configuration: dict[str, Any] = self._content["configuration"]
         return configuration
 

@@ -7,6 +7,7 @@ import keras
 
 from keras_ft.experiments.run_folder import RunFolder
 from keras_ft.experiments.run_folder import history
+from keras_ft.experiments.run_folder import read_content
 from keras_ft.features.taps import Tap
 from keras_ft.features.taps import former_default
 
@@ -25,7 +26,9 @@ def layer(run: RunFolder, side: str, network: keras.Model) -> str | None:
     # version that did not.
     begun = (run.path / history("paraphrase")).is_file()
     asked = run.configuration[f"{side}_layer"]
-    return choose(asked, run.content["notes"], begun, side, network)
+    # A worker that is not the chief finds them in the chief's file.
+    notes = run.content["notes"] or read_content(run.path)["notes"]
+    return choose(asked, notes, begun, side, network)
 
 
 def choose(
