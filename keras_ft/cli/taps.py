@@ -74,7 +74,7 @@ def _load(source: str, size: int) -> Any:
     from keras_ft.experiments import networks
     from keras_ft.zoo import network_names
 
-    if source.endswith(networks.KERAS):
+    if source.endswith(network_names.KERAS):
         return networks.load(source)
     if network_names.backbone(source, "--model") is None:
         network_names.check("network", source)

@@ -16,12 +16,10 @@ from keras_ft.experiments.run_folder import RUN_FILE
 from keras_ft.features import graph
 from keras_ft.validation.models import input_shape
 from keras_ft.zoo import network_names
-
-KERAS = ".keras"
-ARRAYS = ".npz"
-# What Keras 2 wrote; Keras 3 still reads them.
-OLD = (".h5", ".hdf5")
-_SAVED_MODEL = "saved_model.pb"
+from keras_ft.zoo.network_names import ARRAYS
+from keras_ft.zoo.network_names import KERAS
+from keras_ft.zoo.network_names import OLD
+from keras_ft.zoo.network_names import SAVED_MODEL
 
 
 def load(path: artifacts.PathLike) -> keras.Model:
@@ -33,7 +31,7 @@ def load(path: artifacts.PathLike) -> keras.Model:
             read as a network.
     """
     path = Path(path)
-    if (path / _SAVED_MODEL).is_file():
+    if (path / SAVED_MODEL).is_file():
         raise InputError(
             f"{path} is a SavedModel of Keras 2, which Keras 3 does not read "
             "as a network. Convert it once, after pip install tf_keras, with "
@@ -128,7 +126,7 @@ def teacher(source: str) -> keras.Model:
     path = Path(source)
     if (path / RUN_FILE).is_file():
         return load_recorded(path, "teacher.keras")
-    is_saved_model = (path / _SAVED_MODEL).is_file()
+    is_saved_model = (path / SAVED_MODEL).is_file()
     if path.suffix in (KERAS, *OLD) or is_saved_model:
         return load(path)
     if path.suffix == ARRAYS:
@@ -160,7 +158,7 @@ def recorded_normalization(source: str | None) -> Any:
         kept = zoo.provenance(source)["normalization"]
     else:
         return None
-    return data.Normalization(tuple(kept["mean"]), tuple(kept["std"]))
+    return data.Normalization.from_dict(kept)
 
 
 def fixed_size(model: keras.Model) -> tuple[int, int] | None:

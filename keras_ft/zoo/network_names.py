@@ -1,4 +1,4 @@
-"""Names of networks, known without Keras, which takes seconds to import."""
+"""Know the names of networks without Keras, which takes seconds to import."""
 
 import dataclasses
 import difflib
@@ -8,6 +8,11 @@ from pathlib import Path
 from keras_ft.errors import InputError
 
 WEIGHTS = Path(__file__).parent / "weights"
+KERAS, ARRAYS = ".keras", ".npz"
+# What Keras 2 wrote. Keras 3 still reads the files; `networks.load` says how
+# to convert the folders.
+OLD = (".h5", ".hdf5")
+SAVED_MODEL = "saved_model.pb"
 # What `registry` builds.
 ZOO = (
     "resnet8",
@@ -140,7 +145,7 @@ def is_name(argument: str, source: str) -> bool:
 def is_path(source: str) -> bool:
     """Return whether this means a file or folder, be it there or not."""
     path = Path(source)
-    known = path.suffix in (".keras", ".npz") or len(path.parts) > 1
+    known = path.suffix in (KERAS, ARRAYS, *OLD) or len(path.parts) > 1
     return known or path.exists()
 
 
@@ -193,13 +198,17 @@ def _check_file(argument: str, path: Path, missing_ok: bool) -> None:
             else "an existing run folder or file",
             "Check the spelling.",
         )
-    kinds = (".keras", ".npz") if argument == "teacher" else (".keras",)
-    folder = argument == "teacher" and (path / "run.json").is_file()
+    kinds: tuple[str, ...] = (KERAS,)
+    folder = False
+    if argument == "teacher":
+        kinds = (KERAS, *OLD, ARRAYS)
+        inside = ("run.json", SAVED_MODEL)
+        folder = any((path / name).is_file() for name in inside)
     if not folder and (path.suffix not in kinds or not path.is_file()):
         raise InputError(
             argument,
             path,
-            " or ".join(f"a {kind} file" for kind in kinds)
+            f"a {', '.join(kinds)} file"
             + (" or a run folder" if argument == "teacher" else ""),
             "Save the network with model.save('name.keras') of Keras 3.",
         )

@@ -7,7 +7,10 @@ import pytest
 from keras_ft.data.normalization import FASHION_MNIST
 from keras_ft.data.normalization import IMAGENET
 from keras_ft.errors import InputError
+from keras_ft.experiments import Settings
 from keras_ft.experiments import networks
+from keras_ft.recipes import Recipe
+from keras_ft.zoo import network_names
 
 
 def test_arrays_of_a_pytorch_resnet_are_a_teacher(reference):
@@ -47,6 +50,11 @@ def test_an_old_h5_teacher_of_keras_2_is_read(tmp_path):
     teacher = networks.teacher(str(tmp_path / "old.h5"))
     images = np.random.default_rng(0).normal(size=(4, 8, 8, 3))
     np.testing.assert_allclose(teacher(images), old(images), atol=1e-6)
+    # Nothing on the way to it refuses the name.
+    name = str(tmp_path / "old.h5")
+    settings = Settings(recipe=Recipe.preset("official"), teacher=name)
+    assert settings.teacher == name
+    network_names.check("teacher", name)
 
 
 def test_code_in_an_old_file_is_not_run(tmp_path, caplog):
@@ -69,3 +77,5 @@ def test_a_saved_model_is_to_be_converted(tmp_path):
     (folder / "saved_model.pb").write_bytes(b"")
     with pytest.raises(InputError, match=r"tf_keras.*save\('teacher.h5'\)"):
         networks.teacher(str(folder))
+    # The check of names leaves that sentence to it.
+    network_names.check("teacher", str(folder))
