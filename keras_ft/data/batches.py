@@ -204,12 +204,6 @@ class Batches(abc.ABC):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return some uint8 images and their labels, other ones per seed."""
 
-    def choose_labelled(
-        self, count: int, seed: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return some uint8 images that have labels, and these."""
-        return self.choose(count, seed)
-
     @abc.abstractmethod
     def _epoch(self, epoch: Any) -> tf.data.Dataset:
         """Return (chosen, epoch, step) of every batch of an epoch."""
@@ -478,16 +472,6 @@ class MixedBatches(IndexedBatches):
     @property
     def has_unlabelled(self) -> bool:
         return self.labelled_per_batch < self.batch_size
-
-    def choose_labelled(
-        self, count: int, seed: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        known = np.flatnonzero(self.split.labels != UNLABELLED)
-        chosen = np.random.default_rng(seed).permutation(known)[:count]
-        return self.split.images(chosen), self.split.labels[chosen]
-
-    def labelled_only(self) -> "MixedBatches":
-        return dataclasses.replace(self, labelled_per_batch=self.batch_size)
 
     @property
     def _groups(self) -> list[tuple[np.ndarray, int]]:

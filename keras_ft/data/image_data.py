@@ -110,8 +110,8 @@ class ImageData:
     def class_counts(self) -> dict[str, list[int]] | None:
         """Return each split's images by label; `None` where not known.
 
-        Images without a label are left out. Not known is it of a set that is
-        streamed from disk.
+        Images without a label are left out. A set that is streamed from disk
+        is not counted.
         """
         counts = {}
         for part, batches in self._batches.items():
@@ -293,25 +293,6 @@ class ImageData:
                 "Ask for fewer.",
             )
         return self._batches[split].choose(count, seed, labelled)
-
-    def labelled_images(
-        self, count: int, seed: int = 0
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return some training images that have a label, as they are.
-
-        Args:
-            count: How many at most, at least 1.
-            seed: Another seed chooses others.
-
-        Returns:
-            uint8 images (N, H, W, C) and int32 labels (N,), N up to `count`.
-
-        Example:
-
-        >>> images, labels = data.labelled_images(16)
-        """
-        train = self._batches["train"]
-        return train.choose_labelled(min(count, train.labelled), seed)
 
 
 def summary(

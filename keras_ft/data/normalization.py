@@ -2,6 +2,8 @@
 
 import dataclasses
 from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +29,11 @@ class Normalization:
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Normalization":
+        """Make one of the `mean` and `std` that JSON holds."""
+        return cls(tuple(content["mean"]), tuple(content["std"]))
 
     @classmethod
     def of(cls, blocks: Iterable[np.ndarray]) -> "Normalization":

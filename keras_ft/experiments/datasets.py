@@ -11,6 +11,7 @@ from keras_ft.data import augmentation
 from keras_ft.data.folder_layout import by_ending
 from keras_ft.data.normalization import DATASET
 from keras_ft.data.normalization import RAW
+from keras_ft.data.normalization import Normalization
 from keras_ft.distribution.placement import Placement
 from keras_ft.errors import InputError
 from keras_ft.experiments import networks
@@ -77,6 +78,9 @@ class Loader:
         if batch_size not in self._loaded:
             self._check_kept()
             data = self._load(batch_size)
+            if not self._loaded and self._placement.is_chief:
+                for line in table(data):
+                    self._echo(line)
             if "normalization" not in self._kept:
                 student = self._found(data)["student"]
                 data = data.normalized(student.normalization)
@@ -123,7 +127,7 @@ class Loader:
         return networks.converted(
             teacher,
             data.normalization,
-            _normalization(about),
+            Normalization.from_dict(about),
             data.input_shape,
         )
 
@@ -134,7 +138,9 @@ class Loader:
         if not kept or recorded is None or settings.pixels is not None:
             return
         about = kept["pixels"].get("teacher")
-        before = _normalization(about) if about else kept["normalization"]
+        before = (
+            Normalization.from_dict(about) if about else kept["normalization"]
+        )
         if recorded != before:
             raise InputError(
                 "teacher",
@@ -172,7 +178,7 @@ class Loader:
         sizes = []
         if settings.teacher is not None and not self.fits_teacher:
             sizes.append(networks.fixed_size(self._read_teacher()))
-        if settings.student.endswith(networks.KERAS):
+        if settings.student.endswith(network_names.KERAS):
             sizes.append(networks.fixed_size(networks.load(settings.student)))
         fixed = [size for size in sizes if size is not None]
         return max(fixed, key=math.prod) if fixed else None
@@ -218,7 +224,7 @@ class Loader:
             return {"teacher": teacher, "student": teacher}
         if network_names.backbone(settings.student) is not None:
             student = pixel_ranges.rescaled_inside(data)
-        elif settings.student.endswith(networks.KERAS):
+        elif settings.student.endswith(network_names.KERAS):
             network = networks.build(settings.student, data)
             student = pixel_ranges.of_student(
                 network,
@@ -241,10 +247,6 @@ class Loader:
                     self._echo(line)
 
 
-def _normalization(about: dict[str, Any]) -> datasets.Normalization:
-    return datasets.Normalization(tuple(about["mean"]), tuple(about["std"]))
-
-
 def _kept(run_dir: artifacts.PathLike, dataset: str) -> dict[str, Any]:
     """Return what a folder's results were made with, as `Loader` needs it."""
     content = read_content(run_dir)
@@ -255,7 +257,7 @@ def _kept(run_dir: artifacts.PathLike, dataset: str) -> dict[str, Any]:
         return {}  # It will be refused.
     about = notes["dataset"]
     return {
-        "normalization": _normalization(about["normalization"]),
+        "normalization": Normalization.from_dict(about["normalization"]),
         "image_size": tuple(about["input_shape"][:2]),
         "pixels": notes.get("pixels", {}),
     }
@@ -317,7 +319,7 @@ def load_run_data(
         data_dir=data_dir,
         seed=about["seed"],
         augment=augmentation.of_configuration(about),
-        normalization=_normalization(noted["normalization"]),
+        normalization=Normalization.from_dict(noted["normalization"]),
         validation_fraction=about["validation_fraction"],
         train_examples=about["train_examples"],
         **more,
@@ -366,7 +368,7 @@ def table(data: Any) -> list[str]:
 def note_dataset(
     run: RunFolder, data: Any, ranges: dict[str, Any] | None = None
 ) -> None:
-    """Tell of the dataset and note it; refuse one unlike that of the results.
+    """Note the dataset in the run; refuse one unlike that of its results.
 
     Args:
         run: Its folder, entered.
@@ -401,8 +403,6 @@ def note_dataset(
                 "Bring back the images, and the teacher to where it was, or "
                 "name another --run_dir.",
             )
-    for line in table(data):
-        run.echo(line)
     if ranges:
         run.note("pixels", ranges)
     run.note("dataset", now)

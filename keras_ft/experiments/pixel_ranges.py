@@ -80,7 +80,7 @@ class PixelRange:
         """Make one of what `to_dict` returned."""
         return cls(
             content["range"],
-            Normalization(tuple(content["mean"]), tuple(content["std"])),
+            Normalization.from_dict(content),
             content["why"],
             tuple(Trial(**trial) for trial in content["tried"]),
         )
@@ -242,7 +242,8 @@ def _normalization(name: str, data: Any) -> Normalization:
 
 def _try(network: keras.Model, data: Any, ranges: Iterable[str]) -> list[Trial]:
     """Ask a network about labelled training images, once per range."""
-    images, labels = data.labelled_images(IMAGES)
+    count = min(IMAGES, data.labelled_examples)
+    images, labels = data.examples("train", count, labelled=True)
     if len(labels) < _FEWEST:
         return []
     trials = []

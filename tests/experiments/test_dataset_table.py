@@ -5,8 +5,10 @@ import pytest
 
 from keras_ft import data
 from keras_ft import experiments
+from keras_ft.experiments.datasets import Loader
 from keras_ft.experiments.datasets import note_dataset
 from keras_ft.experiments.datasets import table
+from keras_ft.recipes import Recipe
 
 
 @pytest.fixture
@@ -50,12 +52,22 @@ def test_other_sources_have_none():
     assert table(data.load("fashion_mini")) == []
 
 
-def test_it_is_told_when_a_run_begins(photos, tmp_path):
+def test_it_is_told_once_when_a_run_begins(photos, tmp_path):
     told = []
+    settings = experiments.Settings(
+        recipe=Recipe.preset("official"),
+        dataset=str(photos(cat=20, dog=20)),
+        teacher_network="resnet8",
+    )
+    load = Loader(settings, echo=told.append)
+    for batch_size in (8, 16):
+        data = load(batch_size)
+    assert told[0] == "photos: 40 files used; 4x6 pixels in color"
+    assert told[4] == "in all        32           4     4"
+    # Every training of a comparison notes it.
     configuration = {"command": "distill"}
     with experiments.RunFolder(
         tmp_path / "run", configuration, echo=told.append
     ) as run:
-        note_dataset(run, data.load(photos(cat=20, dog=20)))
-    assert told[0] == "photos: 40 files used; 4x6 pixels in color"
-    assert told[4] == "in all        32           4     4"
+        note_dataset(run, data)
+    assert told.count(told[0]) == 1
