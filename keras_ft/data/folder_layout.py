@@ -1,4 +1,4 @@
-"""Which folder of photos is a split, which one a class, and what is neither."""
+"""Tell which folder of photos is a split, which a class, and which neither."""
 
 import collections
 import dataclasses
@@ -71,7 +71,7 @@ _SHOWN = 5
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Folder:
-    """A folder and what is below it, without hidden files and litter.
+    """Hold a folder and what is below it, without hidden files and litter.
 
     Args:
         path: Where it is.
@@ -113,7 +113,7 @@ class Folder:
 
 @dataclasses.dataclass(frozen=True)
 class FolderLayout:
-    """How a folder of photos is understood.
+    """Hold how a folder of photos is understood.
 
     Args:
         class_names: Sorted.

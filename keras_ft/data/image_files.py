@@ -47,12 +47,12 @@ def endings() -> frozenset[str]:
 
 
 class DiskError(Exception):
-    """Pixels could not be written, which is not the image's fault."""
+    """Say that pixels could not be written, which is not the image's fault."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What is known of an image before its pixels are read.
+    """Hold what an image says before its pixels are read.
 
     Args:
         size: (height, width) of the upright image.
@@ -154,7 +154,7 @@ def in_parallel(
 
 
 class PixelFile:
-    """Images of one shape, one after the other in a file.
+    """Keep images of one shape, one after the other in a file.
 
     Args:
         path: The file, which is made; its folder exists.

@@ -24,7 +24,7 @@ _NAMED = 10
 
 @dataclasses.dataclass(frozen=True)
 class ImageFolder:
-    """The images of a folder.
+    """Hold the images of a folder.
 
     Args:
         splits: "train", and "validation" and "test" where there are.
@@ -133,7 +133,7 @@ def read_unlabelled(
 
 @dataclasses.dataclass(frozen=True)
 class _Decoded:
-    """The pixels of files, all but those that are no whole images."""
+    """Hold the pixels of files that are whole images."""
 
     fetch: Any
     failures: Mapping[int, str]

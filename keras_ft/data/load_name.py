@@ -1,4 +1,4 @@
-"""What the name of a data set means, before anything large is imported."""
+"""Tell what the name of a data set means, importing nothing large."""
 
 import difflib
 import os

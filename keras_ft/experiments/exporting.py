@@ -26,6 +26,7 @@ from keras_ft.experiments.students import beta_of
 from keras_ft.experiments.training import compile_model
 from keras_ft.export.representative_data import MINIMUM
 from keras_ft.recipes import Recipe
+from keras_ft.zoo import network_names
 
 # Enough to tell a broken file from a good one, in seconds.
 SAMPLES = 512
@@ -67,17 +68,18 @@ def export_student(
     Raises:
         InputError: The file does not agree with Keras; it is not written.
     """
+    arguments, which = _images(data, samples)
     result = export.to_tflite(
         student,
         path,
         quantization,
         class_names=data.class_names,
         fallback=fallback,
-        **_images(data, samples),
+        **arguments,
     )
     measured = dataclasses.asdict(result)
     del measured["path"]
-    return measured | {"checked_on": _checking_images(data, samples)[2]}
+    return measured | {"checked_on": which}
 
 
 def checked_on(result: Mapping[str, Any]) -> str:
@@ -397,9 +399,9 @@ def _gathered(
     return np.concatenate(images), np.concatenate(labels), f"{listed} images"
 
 
-def _images(data: Any, samples: int) -> dict[str, Any]:
-    """Return the arguments of `export` that are made of images."""
-    images, labels, _ = _checking_images(data, samples)
+def _images(data: Any, samples: int) -> tuple[dict[str, Any], str]:
+    """Return the arguments of `export` that are made of images, and which."""
+    images, labels, which = _checking_images(data, samples)
     order = ("train", "validation", "test")
     calibration, _, _ = _gathered(data, order, SAMPLES, labelled=False)
     return {
@@ -407,7 +409,7 @@ def _images(data: Any, samples: int) -> dict[str, Any]:
         "normalization": data.normalization,
         "samples": images,
         "labels": labels,
-    }
+    }, which
 
 
 def _bundle(
@@ -420,6 +422,10 @@ def _bundle(
     license: str = "",
     **options: Any,
 ) -> export.BundleResult:
+    arguments, which = _images(data, CARD_SAMPLES)
+    tested_on = f"the {which}"
+    if data.sizes["test"] >= MINIMUM:
+        tested_on = f"from the {data.sizes['test']:,} test images"
     return export.bundle(
         student,
         folder,
@@ -428,19 +434,13 @@ def _bundle(
         card=export.ModelCard(
             author=author,
             license=license,
-            tested_on=f"{_tested_on(data)} of {_name(data.name)}",
+            tested_on=f"{tested_on} of {_name(data.name)}",
             notes=tuple(data.notes),
             **card,
         ),
-        **_images(data, CARD_SAMPLES),
+        **arguments,
         **options,
     )
-
-
-def _tested_on(data: Any) -> str:
-    if data.sizes["test"] >= MINIMUM:
-        return f"from the {data.sizes['test']:,} test images"
-    return f"the {_checking_images(data, CARD_SAMPLES)[2]}"
 
 
 def _card_of_run(run: RunFolder) -> dict[str, Any]:
@@ -471,7 +471,7 @@ def _card_of_run(run: RunFolder) -> dict[str, Any]:
     labelled = dataset.get("labelled_examples")
     known = f", {labelled:,} of them labelled" if labelled else ""
     return {
-        "name": name.removesuffix(networks.KERAS),
+        "name": name.removesuffix(network_names.KERAS),
         "data": f"{_name(dataset['name'])}: {sizes['train']:,} images{known}; "
         f"{sizes['validation']:,} more to watch the training, "
         f"{sizes['test']:,} to test",

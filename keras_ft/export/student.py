@@ -54,7 +54,7 @@ def classifier_shapes(student: keras.Model) -> tuple[tuple[int, ...], int]:
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """One output of a `.tflite` file.
+    """Describe one output of a `.tflite` file.
 
     Args:
         name: In the file's signature.

@@ -30,7 +30,7 @@ def check_has_graph(model: Any) -> None:
 
 @dataclass(frozen=True)
 class Step:
-    """One tensor of a model and what makes it.
+    """Hold one tensor of a model and what makes it.
 
     Attributes:
         name: Of its layer or operation, `backbone/layer` in a nested model.

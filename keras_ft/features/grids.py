@@ -24,7 +24,7 @@ _PRODUCTS = {"Dot", "Einsum", "Matmul", "Softmax"}
 
 @dataclass(frozen=True)
 class Grid:
-    """The positions of a tensor.
+    """Describe the positions of a tensor.
 
     Attributes:
         height, width: How many; None where the size is free.

@@ -65,7 +65,7 @@ def test_no_image_checks_twice(photos):
 
 def test_images_without_a_label_calibrate_but_do_not_check(photos):
     loaded = data.load(photos(20, unlabelled=30))
-    found = exporting._images(loaded, 512)
+    found, _ = exporting._images(loaded, 512)
     assert len(found["samples"]) == 20
     assert set(found["labels"]) == {0, 1}
     assert len(found["calibration"]) == 46

@@ -262,7 +262,7 @@ def test_a_network_for_smaller_images_resizes_them(as_sequential, data):
 def test_the_size_is_the_larger_one_that_the_networks_fix(
     teacher, student, asked, size, tmp_path
 ):
-    """Of images that differ in size, as photos do."""
+    # Images that differ in size, as photos do.
     for index in range(60):
         for name, value in BRIGHTNESS.items():
             (tmp_path / "images" / name).mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ def parameters(channels, **options):
 
 
 def full(channels, code):
-    """Of the official network: three 3x3 convolutions, there and back."""
+    """Count the official network: three 3x3 convolutions, there and back."""
     weights = 9 * (channels**2 + channels * code + code**2)
     return 2 * weights + channels + 2 * code + code + 2 * channels
 
