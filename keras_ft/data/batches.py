@@ -473,6 +473,9 @@ class MixedBatches(IndexedBatches):
     def has_unlabelled(self) -> bool:
         return self.labelled_per_batch < self.batch_size
 
+    def labelled_only(self) -> "MixedBatches":
+        return dataclasses.replace(self, labelled_per_batch=self.batch_size)
+
     @property
     def _groups(self) -> list[tuple[np.ndarray, int]]:
         """Return both kinds' numbers in the split, and how many per batch."""

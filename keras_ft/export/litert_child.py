@@ -40,14 +40,8 @@ def classify(path: str, images: np.ndarray) -> np.ndarray:
     wanted, given = tuple(image["shape"].tolist()), (1, *images.shape[1:])
     if wanted != given:
         raise ValueError(f"it takes images of shape {wanted}, not {given}")
-    rows = []
-    for pixels in images:
-        values = _as_input(pixels[np.newaxis], image)
-        interpreter.set_tensor(image["index"], values)
-        interpreter.invoke()
-        row = interpreter.get_tensor(answer["index"])
-        rows.append(_dequantize(row, answer).reshape(-1))
-    return np.stack(rows)
+    found = _run(interpreter, image, {"answer": answer}, images)["answer"]
+    return found.reshape(len(found), -1)
 
 
 def predict(path: str, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -67,6 +61,13 @@ def predict(path: str, images: np.ndarray) -> dict[str, np.ndarray]:
     interpreter.allocate_tensors()
     (image,) = interpreter.get_input_details()
     outputs = interpreter.get_signature_runner().get_output_details()
+    return _run(interpreter, image, outputs, images)
+
+
+def _run(
+    interpreter: Any, image: Any, outputs: dict[str, Any], images: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return what each output, by name, says of images that come one by one."""
     rows: dict[str, list[np.ndarray]] = {name: [] for name in outputs}
     for pixels in images:
         values = _as_input(pixels[np.newaxis], image)
