@@ -76,7 +76,7 @@ def measure(seed, folder):
         data_dir=DATA_DIR.value,
         batch_size=128,
         seed=seed,
-        normalization=networks.teacher_normalization(teacher_name),
+        normalization=networks.recorded_normalization(teacher_name),
         train_examples=256 if toy else None,
         labelled_examples=(64 if toy else 500) if TASK.value == "few" else None,
     )

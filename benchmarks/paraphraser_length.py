@@ -42,12 +42,13 @@ def measure(epochs, views, train_examples):
         train_examples=train_examples,
     )
     teacher = networks.teacher("fashion_mini")
+    batches = data
     began = time.process_time()
     if views is not None:
-        data = keras_ft.FeatureCache.build(
+        cache = keras_ft.FeatureCache.build(
             None, teacher, data, views=views, echo=None
         )
-        teacher = data.teacher
+        batches, teacher = cache, cache.teacher
     passed = time.process_time() - began
     recipe = keras_ft.Recipe.preset("official").scheduled(
         paraphrase_epochs=epochs, schedule="linear"
@@ -57,10 +58,10 @@ def measure(epochs, views, train_examples):
     phase1.compile(recipe.paraphrase.optimizer(data.steps_per_epoch))
     began = time.process_time()
     history = phase1.fit(
-        data.train_from(0),
+        batches.train_from(0),
         epochs=epochs,
         steps_per_epoch=data.steps_per_epoch,
-        validation_data=data.validation,
+        validation_data=batches.validation,
         verbose=0,
     ).history
     kept = history["val_variance_kept"][-1]
