@@ -15,11 +15,15 @@ from typing import Self
 import filelock
 
 from keras_ft import artifacts
+from keras_ft import reading
 from keras_ft._version import __version__
 from keras_ft.distribution.placement import Placement
 from keras_ft.errors import InputError
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import silent
+from keras_ft.experiments.run_shape import CONFIGURATIONS
+from keras_ft.experiments.run_shape import RUN
+from keras_ft.experiments.run_shape import RUN_METRICS
 
 RUN_FILE, METRICS = "run.json", "metrics.json"
 CHECKPOINTS = "checkpoints"
@@ -51,7 +55,8 @@ class RunFolder:
 
     Raises:
         InputError: On entering: another process holds the folder, a setting
-            differs from the one it was started with, or `run.json` is damaged.
+            differs from the one it was started with, `run.json` is damaged,
+            or something in the folder leads out of it.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class RunFolder:
         if not self.placement.is_chief:
             return self
         self._check_place()
+        reading.check_folder(self.path)
         self._lock = _take_lock(self.path, self._wait)
         try:
             self._start()
@@ -246,6 +252,8 @@ class RunFolder:
         artifacts.remove_unfinished(self.path)
         if (self.path / RUN_FILE).is_file():
             self._content = read_content(self.path)
+        if self._asked is None:
+            self._check_configuration()
         # A run that failed before its first epoch holds nothing to mix up.
         if self._asked is not None and self.holds_results:
             _refuse_changes(self.path, self.configuration, self._asked)
@@ -261,6 +269,18 @@ class RunFolder:
             }
         )
         self._save()
+
+    def _check_configuration(self) -> None:
+        """Refuse a run that lacks what its readers count on."""
+        path = self.path / RUN_FILE
+        configuration = self._content.get("configuration")
+        command = (configuration or {}).get("command")
+        if command not in CONFIGURATIONS:
+            raise artifacts.refused(path, f"the command {command!r:.60}")
+        shape = {"command": str, **CONFIGURATIONS[command]}
+        reading.check(
+            {"configuration": configuration}, {"configuration": shape}, path
+        )
 
     def _save(self) -> None:
         if not self.placement.is_chief:
@@ -291,7 +311,19 @@ def read_content(folder: artifacts.PathLike) -> dict[str, Any]:
     path = Path(folder) / RUN_FILE
     if not path.is_file():
         return _new_content()
-    return _of_today(artifacts.read_json(path, sealed=True), path.parent)
+    content = artifacts.read_json(path, sealed=True, shape=RUN)
+    return _of_today(content, path)
+
+
+def read_metrics(folder: artifacts.PathLike) -> dict[str, Any]:
+    """Return what a finished run's `metrics.json` holds.
+
+    Raises:
+        InputError: The run is not finished, or the file is damaged.
+    """
+    path = artifacts.verify(folder, METRICS)
+    found: dict[str, Any] = artifacts.read_json(path, shape=RUN_METRICS)
+    return found
 
 
 def _new_content() -> dict[str, Any]:
@@ -302,7 +334,7 @@ def _new_content() -> dict[str, Any]:
 _EARLIER = {"distil": "ft", "alone": "none"}
 
 
-def _of_today(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _of_today(content: dict[str, Any], path: Path) -> dict[str, Any]:
     """Return the content of a run of an earlier version as one of today.
 
     Raises:
@@ -310,10 +342,12 @@ def _of_today(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     """
     if content.get("format") == _FORMAT:
         return content
-    configuration = content["configuration"]
+    shape = {"recipe?": dict, "baselines?": [str], str: Any}
+    configuration = content.get("configuration") or {}
+    reading.check(configuration, shape, path)
     if configuration.get("command") in ("compare", "tune"):
         raise InputError(
-            f"{folder} was made by an earlier version of keras_ft, whose "
+            f"{path.parent} was made by an earlier version of keras_ft, whose "
             "comparisons and searches cannot be continued. Name another "
             "--run_dir."
         )
@@ -322,7 +356,7 @@ def _of_today(content: dict[str, Any], folder: Path) -> dict[str, Any]:
         methods = ["ft", *(_EARLIER.get(name, name) for name in names)]
         configuration["methods"] = methods
         recipe = configuration["recipe"]
-        recipe["distill"] = recipe.pop("distil")
+        recipe["distill"] = recipe.pop("distil", None)
     phases = {}
     for name, phase in content["phases"].items():
         files = [_renamed(file) for file in phase["files"]]
@@ -369,6 +403,7 @@ def _versions() -> dict[str, str]:
 
 
 def _take_lock(folder: Path, wait: bool) -> filelock.BaseFileLock:
+    reading.check_lock(folder / _LOCK_FILE)
     lock = filelock.FileLock(folder / _LOCK_FILE, timeout=-1 if wait else 0)
     try:
         lock.acquire()

@@ -24,6 +24,7 @@ from keras_ft.feature_cache.request import Request
 from keras_ft.feature_cache.rows import LOGITS
 from keras_ft.feature_cache.rows import MEASURES
 from keras_ft.feature_cache.rows import RowFormat
+from keras_ft.feature_cache.store import FORMAT
 from keras_ft.feature_cache.store import SPLITS
 from keras_ft.feature_cache.store import FolderStore
 from keras_ft.feature_cache.store import Store
@@ -95,7 +96,7 @@ def open_finished(
     store = FolderStore(folder)
     store.load()
     key = store.content["key"]
-    keys.check(key, {"format version": keys.FORMAT}, store.where)
+    keys.check(key, {"format version": FORMAT}, store.where)
     names = asked.pop("taps", None)
     if teacher is not None:
         check_model("teacher", teacher)
@@ -107,6 +108,7 @@ def open_finished(
         _check_names(names, store.format)
     batches = keys.first_batches(data, key["views"])
     keys.check(key, asked | keys.of_data(data, batches), store.where)
+    store.check_sizes(data)
     store.verify()
     opened = CachedBatches(data, store, _complete_views(store))
     if teacher is not None:
@@ -128,6 +130,7 @@ def _begin_or_continue(store: FolderStore, request: Request) -> None:
         return
     store.load()
     keys.check(store.content["key"], request.key, store.where)
+    store.check_sizes(request.data)
     store.forget_deleted()
     store.verify()
 

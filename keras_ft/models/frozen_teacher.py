@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_ft import archives
 from keras_ft import losses
 from keras_ft.acceleration.acceleration import Acceleration
 from keras_ft.errors import InputError
@@ -281,7 +282,8 @@ class FrozenTeacherModel(keras.Model):
         self.teacher.save_weights(os.path.join(directory, WEIGHTS_FILE))
 
     def load_assets(self, directory: str) -> None:
-        self.teacher.load_weights(os.path.join(directory, WEIGHTS_FILE))
+        path = os.path.join(directory, WEIGHTS_FILE)
+        archives.load_weights(self.teacher, path)
 
     def get_config(self) -> dict[str, Any]:
         teacher = keras.saving.serialize_keras_object(self.teacher)

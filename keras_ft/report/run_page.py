@@ -160,9 +160,7 @@ def _student_accuracies(metrics: Mapping[str, Any]) -> dict[str, float]:
 def _content(
     run: experiments.RunFolder, data_dir: artifacts.PathLike | None
 ) -> dict[str, Any]:
-    metrics = artifacts.read_json(
-        artifacts.verify(run.path, experiments.METRICS)
-    )
+    metrics = experiments.read_metrics(run.path)
     found = _networks(run)
     data = experiments.load_run_data(run, data_dir)
     benchmark = None

@@ -14,6 +14,27 @@ from keras_ft.report import plots
 
 # `keras_ft.tuner` writes it.
 TRIALS = "trials.json"
+_SHAPE = {
+    "objective": str,
+    "trials": [
+        {
+            "score": (float, None),
+            "best_epoch": (int, None),
+            "epochs": (int, None),
+            "seconds": (float, None),
+            "status": str,
+            "message": (str, None),
+            # The values that were tried.
+            str: (float, str, bool),
+        }
+    ],
+    "best": {str: (float, str, bool)},
+    "best_score": float,
+    "best_epochs": int,
+    "epochs": int,
+    "test_accuracy": float,
+    "test_examples": int,
+}
 
 
 def write_search(run_dir: artifacts.PathLike) -> Path:
@@ -34,7 +55,8 @@ def write_search(run_dir: artifacts.PathLike) -> Path:
     PosixPath('runs/search/report.html')
     """
     with experiments.RunFolder(run_dir) as run:
-        found = artifacts.read_json(artifacts.verify(run.path, TRIALS))
+        path = artifacts.verify(run.path, TRIALS)
+        found = artifacts.read_json(path, shape=_SHAPE)
         return pages.write_report(run, "search.html", _content(run, found))
 
 

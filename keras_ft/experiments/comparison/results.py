@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_ft import artifacts
+from keras_ft import reading
 from keras_ft.experiments.comparison import table
 from keras_ft.experiments.comparison.difference import Difference
 from keras_ft.experiments.comparison.trainings import EXPORT
@@ -23,6 +24,62 @@ from keras_ft.methods import Method
 from keras_ft.methods import parse
 
 RESULTS = "comparison.json"
+_MAYBE = (float, None)
+_DIFFERENCE = (
+    {
+        "seeds": int,
+        "mean": float,
+        "low": _MAYBE,
+        "high": _MAYBE,
+        "verdict": str,
+    },
+    None,
+)
+_SHAPE = {
+    "about": {
+        "dataset": str,
+        "train_examples": int,
+        "labelled_examples": int,
+        "teacher": str,
+        "teacher_accuracy": float,
+        "student": str,
+        "epochs": int,
+        "teacher_pass": str,
+        "teacher_pass_seconds": float,
+        "seconds": float,
+        "notes": [str],
+        "settings": {"teacher": (str, None), "recipe": dict, str: Any},
+        str: Any,
+    },
+    "methods": [
+        {
+            "method": str,
+            "title": str,
+            "seeds": int,
+            "failed": int,
+            "over_plain": _DIFFERENCE,
+            "over_kd": _DIFFERENCE,
+            str: _MAYBE,
+        }
+    ],
+    "verdicts": [str],
+    "trainings": [
+        {
+            "method": str,
+            "seed": int,
+            "folder": reading.NAME,
+            "reason": (str, None),
+            "memory_of": (str, None),
+            "int8_refused": (str, None),
+            "initial_weights": (str, None),
+            "first_batch": (str, None),
+            "accuracy": _MAYBE,
+            "beta": _MAYBE,
+            "int8_images": _MAYBE,
+            str: _MAYBE,
+        }
+    ],
+}
 # Why trainings failed, by method and seed.
 Reasons = dict[tuple[str, int], str]
 
@@ -246,6 +303,18 @@ class Comparison:
             for t in self.trainings
             if t.method == name and t.accuracy is not None
         }
+
+
+def read_results(folder: artifacts.PathLike) -> dict[str, Any]:
+    """Return what the `comparison.json` of a folder holds.
+
+    Raises:
+        InputError: The folder holds no finished comparison, or the file is
+            damaged.
+    """
+    path = artifacts.verify(folder, RESULTS)
+    found: dict[str, Any] = artifacts.read_json(path, shape=_SHAPE)
+    return found
 
 
 def read(run: RunFolder, trainings: Trainings, reasons: Reasons) -> Comparison:
