@@ -340,8 +340,8 @@ def _faults(value: Any, shape: Any, key: str) -> Iterator[tuple[str, str, str]]:
     if isinstance(shape, tuple) and not isinstance(shape, Kind):
         found = [list(_faults(value, one, key)) for one in shape]
         if all(found):
-            # The last is the one that tells most.
-            yield found[-1][0]
+            # What is nearest is likely what was meant.
+            yield min(found, key=len)[0]
     elif isinstance(shape, list):
         yield from _faults(value, list, key)
         if isinstance(value, list):

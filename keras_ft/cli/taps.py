@@ -15,6 +15,7 @@ from typing import Any
 
 from absl import flags
 
+from keras_ft import artifacts
 from keras_ft.cli.terminal import quiet_start
 from keras_ft.errors import InputError
 
@@ -57,8 +58,13 @@ def _sources(values: flags.FlagValues) -> list[str]:
     if values["run_dir"].value is None:
         return [values["model"].value]
     folder = Path(values["run_dir"].value)
-    files = [folder / "teacher.keras", folder / "student.keras"]
-    found = [str(file) for file in files if file.is_file()]
+    recorded = artifacts.manifest(folder)
+    files = ("teacher.keras", "student.keras")
+    found = [
+        str(artifacts.verify(folder, name))
+        for name in files
+        if name in recorded
+    ]
     if not found:
         raise InputError(
             "--run_dir",

@@ -133,10 +133,12 @@ def fit(
             # replaces, and has no public method for it.
             model._symbolic_build(data_batch=first.element_spec)
         loop = _Loop(model, strategy, steps, validation_data)
-        history = loop.run(x, loop.resume(checkpoint), epochs, kept, shown)
+        first_epoch = loop.resume(checkpoint)
+        history = loop.run(x, first_epoch, epochs, kept, shown)
         # Nobody leaves while the chief still writes.
         cluster.text_from_chief(strategy, "")
-    if isinstance(model, FrozenTeacherModel):
+    trained = "loss" in history.history or first_epoch > 0
+    if isinstance(model, FrozenTeacherModel) and trained:
         model.mark_trained()
     return history
 

@@ -313,11 +313,10 @@ def load_run_data(
         run: The run's folder, entered.
         data_dir: Where prepared datasets are.
     """
+    run.check_command("distill", "train_teacher", "compare", "tune")
+    shape = {"notes": {"dataset": NOTED_DATASET, str: Any}, str: Any}
+    reading.check(run.content, shape, run.path / RUN_FILE)
     about = run.configuration
-    path = run.path / RUN_FILE
-    reading.check(
-        run.content["notes"], {"dataset": NOTED_DATASET, str: Any}, path
-    )
     noted = run.content["notes"]["dataset"]
     more = optional_of_load(about)
     # The networks may have decided on it.

@@ -22,6 +22,7 @@ from keras_ft.errors import InputError
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import silent
 from keras_ft.experiments.run_shape import CONFIGURATIONS
+from keras_ft.experiments.run_shape import PHASES
 from keras_ft.experiments.run_shape import RUN
 from keras_ft.experiments.run_shape import RUN_METRICS
 
@@ -252,8 +253,6 @@ class RunFolder:
         artifacts.remove_unfinished(self.path)
         if (self.path / RUN_FILE).is_file():
             self._content = read_content(self.path)
-        if self._asked is None:
-            self._check_configuration()
         # A run that failed before its first epoch holds nothing to mix up.
         if self._asked is not None and self.holds_results:
             _refuse_changes(self.path, self.configuration, self._asked)
@@ -270,17 +269,16 @@ class RunFolder:
         )
         self._save()
 
-    def _check_configuration(self) -> None:
-        """Refuse a run that lacks what its readers count on."""
-        path = self.path / RUN_FILE
-        configuration = self._content.get("configuration")
-        command = (configuration or {}).get("command")
-        if command not in CONFIGURATIONS:
-            raise artifacts.refused(path, f"the command {command!r:.60}")
-        shape = {"command": str, **CONFIGURATIONS[command]}
-        reading.check(
-            {"configuration": configuration}, {"configuration": shape}, path
-        )
+    def check_command(self, *commands: str) -> None:
+        """Refuse a folder that another command made, or that lacks a key.
+
+        Args:
+            *commands: Those whose runs are wanted.
+
+        Raises:
+            InputError: Names the file and the key.
+        """
+        _check_command(self._content, self.path / RUN_FILE, commands)
 
     def _save(self) -> None:
         if not self.placement.is_chief:
@@ -312,7 +310,26 @@ def read_content(folder: artifacts.PathLike) -> dict[str, Any]:
     if not path.is_file():
         return _new_content()
     content = artifacts.read_json(path, sealed=True, shape=RUN)
-    return _of_today(content, path)
+    content = _of_today(content, path)
+    if content.get("configuration", {}).get("command") in CONFIGURATIONS:
+        _check_command(content, path, tuple(CONFIGURATIONS))
+    return content
+
+
+def _check_command(
+    content: dict[str, Any], path: Path, commands: tuple[str, ...]
+) -> None:
+    command = content.get("configuration", {}).get("command")
+    if command not in commands:
+        raise InputError(
+            f"configuration.command in {path}",
+            repr(command)[:60],
+            f"one of {', '.join(commands)}",
+            "Name a folder that such a command has made.",
+        )
+    shape = {"command": str, **CONFIGURATIONS[command]}
+    whole = {"configuration": shape, "phases": PHASES, str: Any}
+    reading.check(content, whole, path)
 
 
 def read_metrics(folder: artifacts.PathLike) -> dict[str, Any]:

@@ -136,6 +136,7 @@ NOTED_DATASET = {
     "augment?": (str, bool, None),
     "labelled_examples?": _COUNT,
 }
+# Of every `run.json`, whatever its phases are.
 RUN = {
     "format?": _COUNT,
     # A worker that was stopped early has none.
@@ -160,13 +161,7 @@ RUN = {
         "int8_refused?": str,
         str: Any,
     },
-    "phases": {
-        "paraphrase?": _phase(_PARAPHRASER),
-        "features?": _phase({"bytes": _COUNT}),
-        "search?": _phase({}),
-        "benchmark?": _phase(BENCHMARK),
-        str: _phase((_MEASURED, _EXPORTED)),
-    },
+    "phases": {str: _phase({"variance_kept?": NUMBER, str: Any})},
     "sessions": [
         {
             "started": _TIME,
@@ -176,6 +171,14 @@ RUN = {
             "versions": {str: str},
         }
     ],
+}
+# Of the runs below.
+PHASES = {
+    "paraphrase?": _phase(_PARAPHRASER),
+    "features?": _phase({"bytes": _COUNT}),
+    "search?": _phase({}),
+    "benchmark?": _phase(BENCHMARK),
+    str: _phase((_MEASURED, _EXPORTED)),
 }
 # Of `metrics.json`.
 RUN_METRICS = {
@@ -189,8 +192,25 @@ RUN_METRICS = {
     "export_refused?": {str: str},
     str: (float, None),
 }
+_SCHEDULE = {
+    "epochs": _COUNT,
+    "batch_size": _COUNT,
+    "learning_rate": float,
+    str: Any,
+}
 _TRAINED = {
-    "recipe": dict,
+    "recipe": {
+        "name": str,
+        "source": str,
+        "teacher": _SCHEDULE,
+        "paraphrase": _SCHEDULE,
+        "distill": _SCHEDULE,
+        "rate": float,
+        "beta": float,
+        "p": _COUNT,
+        "form": str,
+        str: Any,
+    },
     "dataset": str,
     "seed": _COUNT,
     "train_examples": _OPTIONAL_COUNT,

@@ -165,7 +165,10 @@ class FrozenTeacherModel(keras.Model):
             x = in_graph.guard_stream(x, self._guarded)
         with self._explained_errors():
             history = super().fit(x, y, *args, **kwargs)
-        self.mark_trained()
+        # Of no epoch or no batch there is none; Keras counts a step that finds
+        # no batch as an iteration of the optimizer.
+        if "loss" in history.history:
+            self.mark_trained()
         return history
 
     def evaluate(

@@ -40,6 +40,7 @@ def write_comparison(run_dir: artifacts.PathLike) -> Path:
     PosixPath('runs/compare/report.html')
     """
     with experiments.RunFolder(run_dir) as run:
+        run.check_command("compare")
         found = read_results(run.path)
         return pages.write_report(run, "comparison.html", _content(run, found))
 

@@ -62,6 +62,7 @@ def write(
     PosixPath('runs/first/report.html')
     """
     with experiments.RunFolder(run_dir) as run:
+        run.check_command("distill", "train_teacher")
         return pages.write_report(run, "run.html", _content(run, data_dir))
 
 

@@ -55,6 +55,7 @@ def write_search(run_dir: artifacts.PathLike) -> Path:
     PosixPath('runs/search/report.html')
     """
     with experiments.RunFolder(run_dir) as run:
+        run.check_command("tune")
         path = artifacts.verify(run.path, TRIALS)
         found = artifacts.read_json(path, shape=_SHAPE)
         return pages.write_report(run, "search.html", _content(run, found))
