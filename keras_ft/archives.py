@@ -44,6 +44,7 @@ _HEADER = 16_384
 # Seeds and counters are not in every file, and packed integers are fewer than
 # what they stand for.
 _UNSAVED, _PACKED = 1_000_000, 2
+_SHOWN = 300
 _building = threading.RLock()
 
 
@@ -393,7 +394,8 @@ def _counting(path: Path, declared: int) -> Iterator[None]:
 def _reason(error: Exception) -> str:
     """Return what Keras says innermost, in a line."""
     words = str(error).rsplit("Exception encountered:", 1)[-1].strip()
-    return (words or type(error).__name__).splitlines()[0]
+    line = (words or type(error).__name__).splitlines()[0]
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
 
 
 def _of_lambda(path: Path) -> InputError:

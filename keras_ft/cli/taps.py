@@ -25,8 +25,8 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "model",
         "resnet20",
-        "A network of the zoo or of keras.applications by name, or a .keras "
-        "file.",
+        "A network of the zoo or of keras.applications by name, a .keras file, "
+        "an old .h5, or the arrays (.npz) of a PyTorch ResNet for CIFAR.",
         flag_values=values,
     )
     flags.DEFINE_integer(
@@ -82,6 +82,8 @@ def _load(source: str, size: int) -> Any:
 
     if source.endswith(network_names.KERAS):
         return networks.load(source)
+    if source.endswith((network_names.ARRAYS, *network_names.OLD)):
+        return networks.teacher(source)
     if network_names.backbone(source, "--model") is None:
         network_names.check("network", source)
         return zoo.build(source)

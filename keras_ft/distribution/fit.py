@@ -133,11 +133,11 @@ def fit(
             # replaces, and has no public method for it.
             model._symbolic_build(data_batch=first.element_spec)
         loop = _Loop(model, strategy, steps, validation_data)
-        first_epoch = loop.resume(checkpoint)
-        history = loop.run(x, first_epoch, epochs, kept, shown)
+        history = loop.run(x, loop.resume(checkpoint), epochs, kept, shown)
         # Nobody leaves while the chief still writes.
         cluster.text_from_chief(strategy, "")
-    trained = "loss" in history.history or first_epoch > 0
+    # Of no epoch there is none.
+    trained = "loss" in history.history
     if isinstance(model, FrozenTeacherModel) and trained:
         model.mark_trained()
     return history
