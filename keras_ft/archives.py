@@ -37,6 +37,7 @@ _LAMBDA = (
 CONFIG = "config.json"
 # Endings of networks that Keras 2 wrote as a whole.
 OLD = (".h5", ".hdf5")
+_ZIP = b"PK\x03\x04"
 # Less than this does no harm, however small the file is.
 _FLOOR = 64 * 2**20
 # Of an `.npy` entry; NumPy's own limit is 10,000.
@@ -156,8 +157,6 @@ def load_arrays(path: PathLike) -> dict[str, np.ndarray]:
     try:
         # Opened here, as NumPy leaves a damaged file open.
         with reading.open_file(path) as file:
-            if not zipfile.is_zipfile(file):
-                raise ValueError("no archive, but perhaps a pickle")
             size = path.stat().st_size
             _check_zip(file, path, Limits.of_today(), size, arrays=True)
             file.seek(0)
@@ -182,18 +181,14 @@ def _check(path: Path) -> int:
         How many numbers its weights are.
     """
     limits = Limits.of_today()
+    size = reading.check_file(path).stat().st_size
     with reading.open_file(path) as file:
-        if zipfile.is_zipfile(file):
-            return _check_zip(file, path, limits, path.stat().st_size)
-        if path.suffix not in OLD:
-            raise InputError(
-                str(path),
-                "no zip archive",
-                "a .keras file written by Keras 3",
-                "Save the model again with model.save(...).",
-            )
-        file.seek(0)
-        return _check_hdf5(file, path, limits, path.stat().st_size)
+        # As Keras chooses: a file can be both.
+        if path.suffix in OLD:
+            return _check_hdf5(file, path, limits, size)
+        if not zipfile.is_zipfile(file):
+            raise ValueError("no zip archive")
+        return _check_zip(file, path, limits, size)
 
 
 def _check_zip(
@@ -212,13 +207,17 @@ def _check_zip(
         size: Bytes of the archive.
         arrays: Whether it is to be an `.npz`, of which NumPy reads all.
     """
+    if arrays:
+        # As NumPy chooses: a file can be an archive and something else.
+        file.seek(0)
+        if file.read(len(_ZIP)) != _ZIP:
+            raise ValueError("no archive of arrays, but perhaps a pickle")
     numbers = 0
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         _check_count(path, "entries", len(entries), limits.entries)
         names = [entry.filename for entry in entries]
-        for name in names:
-            reading.check(name, reading.NAME, path)
+        reading.check({"entries": names}, {"entries": [reading.NAME]}, path)
         if len(set(names)) < len(names):
             raise reading.refused(path, "two entries of one name")
         _check_size(path, sum(e.file_size for e in entries), size, limits)

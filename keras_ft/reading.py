@@ -29,7 +29,7 @@ FACTOR = "KERAS_FT_FILE_LIMITS"
 # Of a text: the confusion matrices of five networks for 1,000 classes are 70.
 MOST_BYTES = 256 * 2**20
 # Of JSON: what is nested deeper makes every later reader recurse.
-_MOST_LEVELS = 64
+_MOST_LEVELS = 200
 _LARGEST = 2**63
 _SHOWN = 60
 

@@ -265,6 +265,22 @@ def test_an_array_under_another_ending_is_looked_at(tmp_path):
         archives.load_arrays(renamed)
 
 
+def test_a_file_of_two_kinds_is_looked_at_as_it_is_read(saved, tmp_path):
+    # HDF5 begins at a file's start, and an archive is found from its end.
+    both = tmp_path / "both.h5"
+    both.write_bytes(hdf5(sparse) + saved.read_bytes())
+    assert zipfile.is_zipfile(both) and h5py.is_hdf5(both)
+    with pytest.raises(InputError, match="unpacks to"):
+        archives.load_network(both)
+    header = io.BytesIO()
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (2**32,)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    honest = npz(tmp_path / "a.npz", (4,), bytes(16)).read_bytes()
+    both.with_suffix(".npz").write_bytes(header.getvalue() + honest)
+    with pytest.raises(InputError, match="no archive of arrays"):
+        archives.load_arrays(both.with_suffix(".npz"))
+
+
 def test_names_alone_make_no_deep_network(tmp_path, monkeypatch):
     path = tmp_path / "deep.npz"
     arrays = {f"layer1.{n}.conv1.weight": np.zeros(1) for n in range(2_000)}

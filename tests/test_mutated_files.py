@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).with_name("mutated_files.py")
-SAMPLE = 100
+SAMPLE = 50
 # Of a file, beside the 0.7 GB that TensorFlow takes: 1 GB in all.
 MEMORY = 256 * 2**20
 SECONDS = 10

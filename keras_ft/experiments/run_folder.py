@@ -297,22 +297,31 @@ def history(phase: str) -> str:
     return f"history/{phase}.csv"
 
 
-def read_content(folder: artifacts.PathLike) -> dict[str, Any]:
+def read_content(
+    folder: artifacts.PathLike, command: str | None = None
+) -> dict[str, Any]:
     """Return what a run's `run.json` holds, without taking the folder.
+
+    Args:
+        folder: The run's folder.
+        command: The one that must have made it.
 
     Returns:
         Phases and notes; both are empty where there is no run.
 
     Raises:
-        InputError: The file is damaged.
+        InputError: The file is damaged, or of another command.
     """
     path = Path(folder) / RUN_FILE
     if not path.is_file():
         return _new_content()
     content = artifacts.read_json(path, sealed=True, shape=RUN)
     content = _of_today(content, path)
-    if content.get("configuration", {}).get("command") in CONFIGURATIONS:
-        _check_command(content, path, tuple(CONFIGURATIONS))
+    found = content.get("configuration", {}).get("command")
+    if command is not None:
+        _check_command(content, path, (command,))
+    elif found in CONFIGURATIONS:
+        _check_command(content, path, (found,))
     return content
 
 

@@ -10,6 +10,7 @@ from keras_ft import artifacts
 from keras_ft import reading
 from keras_ft.experiments.comparison import table
 from keras_ft.experiments.comparison.difference import Difference
+from keras_ft.experiments.comparison.trainings import COMMAND
 from keras_ft.experiments.comparison.trainings import EXPORT
 from keras_ft.experiments.comparison.trainings import PARAPHRASER
 from keras_ft.experiments.comparison.trainings import REFUSED
@@ -359,7 +360,7 @@ def _training_result(
     plan: Plan, method: Method, seed: int, reason: str | None
 ) -> TrainingResult:
     folder = plan.folder(method.name, seed)
-    content = read_content(folder)
+    content = read_content(folder, COMMAND)
     phases = content["phases"]
     known: dict[str, Any] = {}
     if STUDENT in phases:
@@ -375,7 +376,7 @@ def _training_result(
         }
     known["int8_refused"] = content["notes"].get(REFUSED)
     if method.has("ft"):
-        first = read_content(plan.folder(PARAPHRASER, seed))["phases"]
+        first = read_content(plan.folder(PARAPHRASER, seed), COMMAND)["phases"]
         if "paraphrase" in first:
             result = first["paraphrase"]["result"]
             known["paraphrase_seconds"] = result["seconds"]
