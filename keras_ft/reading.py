@@ -52,11 +52,13 @@ def _is_number(value: Any) -> bool:
 
 def _is_inside(value: Any) -> bool:
     """Return whether a path stays in its folder, on every system."""
-    if not isinstance(value, str) or not value or "\0" in value:
+    if not isinstance(value, str) or not value or not value.isprintable():
         return False
     windows = PureWindowsPath(value)
     outside = PurePosixPath(value).is_absolute() or windows.anchor
-    return not outside and ".." not in windows.parts
+    # No system knows longer names.
+    fits = all(len(part.encode()) <= 255 for part in windows.parts)
+    return not outside and fits and ".." not in windows.parts
 
 
 NUMBER = Kind("a number", _is_number)

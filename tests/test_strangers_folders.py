@@ -263,6 +263,30 @@ def test_an_edited_history_of_a_half_trained_phase_changes_nothing(tmp_path):
     assert read_history(tmp_path, "ft") == checkpoint.rows
 
 
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda c: c.update(weights="../x.weights.h5"), "weights in"),
+        (lambda c: c.update(seeds=[[0.5]]), "seeds[0][0] in"),
+        (lambda c: c.update(seeds=[[1, 2], [1, 2]]), "epoch-0001.weights"),
+        (lambda c: c["rows"][0].pop("epoch"), "rows[0].epoch in"),
+        (lambda c: c.update(sha256="0"), "epoch-0001.weights"),
+        (lambda c: c.pop("sha256"), "sha256 in"),
+    ],
+)
+def test_a_wrong_key_of_a_checkpoint_is_named(change, key, tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    checkpoint = EpochCheckpoint(tmp_path)
+    checkpoint.restore(model)
+    x = np.ones((4, 2))
+    model.fit(x, x[:, :1], callbacks=[checkpoint], verbose=0)
+    resealed(tmp_path, change, "state.json")
+    with pytest.raises(InputError) as caught:
+        EpochCheckpoint(tmp_path).restore(model)
+    assert key in caught.value.argument
+
+
 @pytest.mark.parametrize("command", ["export", "benchmark"])
 def test_wrong_labels_reach_no_file(command, run, capsys):
     names = (run / "labels.txt").read_text().splitlines()

@@ -1,6 +1,7 @@
 """The phone's files of a run, each proven in LiteRT before it appears."""
 
 import dataclasses
+import os
 import tempfile
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -510,7 +511,7 @@ def _name(source: str) -> str:
     Where things lay on this machine does not belong in what is handed over.
     """
     path = Path(source)
-    return path.name if path.is_absolute() or path.exists() else source
+    return path.name if path.is_absolute() or os.path.exists(path) else source
 
 
 def _size(name: str, parameters: int) -> str:

@@ -151,14 +151,33 @@ class RunFolder:
         return phase in self._content["phases"]
 
     def result(self, phase: str) -> dict[str, Any]:
-        """Return what `finish` kept for `phase`."""
-        result: dict[str, Any] = self._content["phases"][phase]["result"]
+        """Return what `finish` kept for `phase`.
+
+        Raises:
+            InputError: The phase is not finished.
+        """
+        result: dict[str, Any] = self._phase(phase)["result"]
         return result
 
     def files(self, phase: str) -> list[str]:
-        """Return the files of a finished phase, relative to the folder."""
-        files: list[str] = self._content["phases"][phase]["files"]
+        """Return the files of a finished phase, relative to the folder.
+
+        Raises:
+            InputError: The phase is not finished.
+        """
+        files: list[str] = self._phase(phase)["files"]
         return files
+
+    def _phase(self, name: str) -> dict[str, Any]:
+        if not self.is_finished(name):
+            raise InputError(
+                f"phases.{name} in {self.path / RUN_FILE}",
+                "no such key",
+                "a phase that was finished",
+                "Run the command that made the folder again; it continues.",
+            )
+        phase: dict[str, Any] = self._content["phases"][name]
+        return phase
 
     def once(
         self,

@@ -1,11 +1,14 @@
 """What `run.json` must hold for its readers: keys, types and ranges."""
 
 import datetime
+import re
 from typing import Any
 
 from keras_ft.reading import NAME
 from keras_ft.reading import NUMBER
 from keras_ft.reading import Kind
+
+_METHOD = re.compile(r"[a-z]+(\+[a-z]+)*")
 
 
 def _is_time(value: Any) -> bool:
@@ -13,6 +16,10 @@ def _is_time(value: Any) -> bool:
         return datetime.datetime.fromisoformat(value).tzinfo is not None
     except (TypeError, ValueError):
         return False
+
+
+def _is_method(value: Any) -> bool:
+    return isinstance(value, str) and _METHOD.fullmatch(value) is not None
 
 
 def _is_table(value: Any) -> bool:
@@ -40,6 +47,10 @@ _SPREAD = Kind(
 )
 _MEAN = Kind("a number", lambda x: type(x) in (int, float) and -1e9 < x < 1e9)
 OPTIONAL_TEXT = (str, None)
+_METHODS = Kind(
+    "a list of methods' names",
+    lambda x: isinstance(x, list) and len(x) > 0 and all(map(_is_method, x)),
+)
 _OPTIONAL_COUNT = (_COUNT, None)
 
 # What is known of a network that was measured on the test images.
@@ -76,7 +87,7 @@ _EXPORTED = {
     "requested?": str,
     "refusal?": OPTIONAL_TEXT,
     "checked_on?": str,
-    "max_error?": NUMBER,
+    "max_error": NUMBER,
     "keras_accuracy?": (SHARE, None),
     str: Any,
 }
@@ -108,8 +119,15 @@ BENCHMARK = {
 }
 
 
-def _phase(result: Any) -> dict[str, Any]:
-    return {"finished": _TIME, "files": [NAME], "result": result}
+# A phase with a result has a file.
+_FILES = Kind(
+    "a list with a path inside the folder",
+    lambda x: isinstance(x, list) and len(x) > 0 and all(map(NAME.holds, x)),
+)
+
+
+def _phase(result: Any, files: Any = _FILES) -> dict[str, Any]:
+    return {"finished": _TIME, "files": files, "result": result}
 
 
 _PIXELS = {
@@ -161,7 +179,7 @@ RUN = {
         "int8_refused?": str,
         str: Any,
     },
-    "phases": {str: _phase({"variance_kept?": NUMBER, str: Any})},
+    "phases": {str: _phase({"variance_kept?": NUMBER, str: Any}, [NAME])},
     "sessions": [
         {
             "started": _TIME,
@@ -175,7 +193,7 @@ RUN = {
 # Of the runs below.
 PHASES = {
     "paraphrase?": _phase(_PARAPHRASER),
-    "features?": _phase({"bytes": _COUNT}),
+    "features?": _phase({"bytes": _COUNT}, [NAME]),
     "search?": _phase({}),
     "benchmark?": _phase(BENCHMARK),
     str: _phase((_MEASURED, _EXPORTED)),
@@ -186,7 +204,7 @@ RUN_METRICS = {
     "teacher_parameters": _COUNT,
     "test_examples": _COUNT,
     "seconds": float,
-    "methods?": [str],
+    "methods?": _METHODS,
     "student_parameters?": _COUNT,
     "variance_kept?": NUMBER,
     "export_refused?": {str: str},
@@ -234,12 +252,12 @@ _TRAINED = {
 CONFIGURATIONS = {
     "train_teacher": {
         **_TRAINED,
-        "methods": [str],
+        "methods": _METHODS,
         "teacher_network": OPTIONAL_TEXT,
     },
     "distill": {
         **_TRAINED,
-        "methods": [str],
+        "methods": _METHODS,
         "teacher_network": OPTIONAL_TEXT,
     },
     # Its trainings have a method each.

@@ -207,7 +207,9 @@ def _networks(run: experiments.RunFolder) -> list[dict[str, Any]]:
             "name": "Teacher"
             if phase == "teacher"
             else f"Student, {_title(phase)}",
-            "bytes": (run.path / run.files(phase)[0]).stat().st_size,
+            "bytes": artifacts.verify(run.path, run.files(phase)[0])
+            .stat()
+            .st_size,
             "class_accuracy": Evaluation(
                 run.result(phase)["confusion"]
             ).class_accuracy,
