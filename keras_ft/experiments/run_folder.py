@@ -25,6 +25,7 @@ from keras_ft.experiments.run_shape import CONFIGURATIONS
 from keras_ft.experiments.run_shape import PHASES
 from keras_ft.experiments.run_shape import RUN
 from keras_ft.experiments.run_shape import RUN_METRICS
+from keras_ft.experiments.run_shape import SHARE
 
 RUN_FILE, METRICS = "run.json", "metrics.json"
 CHECKPOINTS = "checkpoints"
@@ -368,6 +369,15 @@ def read_metrics(folder: artifacts.PathLike) -> dict[str, Any]:
     """
     path = artifacts.verify(folder, METRICS)
     found: dict[str, Any] = artifacts.read_json(path, shape=RUN_METRICS)
+    shares: dict[Any, Any] = {
+        name: SHARE
+        for name in found
+        if name.endswith("_accuracy") and not name.startswith("tflite_")
+    }
+    shares |= {f"{name}_accuracy": SHARE for name in found.get("methods", ())}
+    if len(shares) > 1:  # That of the teacher, and of a student.
+        shares["student_parameters"] = int
+    reading.check(found, {**shares, str: Any}, path)
     return found
 
 

@@ -24,7 +24,6 @@ from keras_ft.feature_cache.request import Request
 from keras_ft.feature_cache.rows import LOGITS
 from keras_ft.feature_cache.rows import MEASURES
 from keras_ft.feature_cache.rows import RowFormat
-from keras_ft.feature_cache.store import FORMAT
 from keras_ft.feature_cache.store import SPLITS
 from keras_ft.feature_cache.store import FolderStore
 from keras_ft.feature_cache.store import Store
@@ -96,7 +95,7 @@ def open_finished(
     store = FolderStore(folder)
     store.load()
     key = store.content["key"]
-    keys.check(key, {"format version": FORMAT}, store.where)
+    keys.check(key, {"format version": keys.FORMAT}, store.where)
     names = asked.pop("taps", None)
     if teacher is not None:
         check_model("teacher", teacher)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_ft.data.image_data import ImageData
 from keras_ft.errors import InputError
-from keras_ft.feature_cache.store import FORMAT
+from keras_ft.feature_cache.store import FORMAT as FORMAT
 from keras_ft.feature_cache.store import SPLITS
 from keras_ft.features.digests import digest
 from keras_ft.features.digests import graph_digest

@@ -108,6 +108,8 @@ def _known_gain(
     """Return what several seeds of the run's own setting showed, if known."""
     if configuration is None or "labelled_examples" not in configuration:
         return None
+    if "methods" not in metrics:
+        return None
     measured = few_labels.Measured.of(configuration)
     if measured is None:
         return None
@@ -128,7 +130,7 @@ def _few_labels(
         return None
     own = {
         method: (labels, metrics[f"{method}_accuracy"])
-        for method in metrics["methods"]
+        for method in metrics.get("methods", ())
     }
     return measured.picture(own)
 

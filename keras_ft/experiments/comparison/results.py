@@ -41,6 +41,7 @@ _SHAPE = {
         "dataset": str,
         "train_examples": int,
         "labelled_examples": int,
+        "test_examples": int,
         "teacher": str,
         "teacher_accuracy": float,
         "student": str,
