@@ -20,10 +20,8 @@ from keras_ft.experiments import pixel_ranges
 from keras_ft.experiments.pixel_ranges import PixelRange
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import silent
-from keras_ft.experiments.run_folder import RUN_FILE
 from keras_ft.experiments.run_folder import RunFolder
 from keras_ft.experiments.run_folder import read_content
-from keras_ft.experiments.run_shape import NOTED_DATASET
 from keras_ft.experiments.settings import optional_of_load
 from keras_ft.tables import text_table
 from keras_ft.zoo import network_names
@@ -314,8 +312,6 @@ def load_run_data(
         data_dir: Where prepared datasets are.
     """
     run.check_command("distill", "train_teacher", "compare", "tune")
-    shape = {"notes": {"dataset": NOTED_DATASET, str: Any}, str: Any}
-    reading.check(run.content, shape, run.path / RUN_FILE)
     about = run.configuration
     noted = run.content["notes"]["dataset"]
     more = optional_of_load(about)

@@ -22,6 +22,7 @@ from keras_ft.errors import InputError
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import silent
 from keras_ft.experiments.run_shape import CONFIGURATIONS
+from keras_ft.experiments.run_shape import NOTED_DATASET
 from keras_ft.experiments.run_shape import PHASES
 from keras_ft.experiments.run_shape import RUN
 from keras_ft.experiments.run_shape import RUN_METRICS
@@ -298,7 +299,10 @@ class RunFolder:
         Raises:
             InputError: Names the file and the key.
         """
-        _check_command(self._content, self.path / RUN_FILE, commands)
+        path = self.path / RUN_FILE
+        _check_command(self._content, path, commands)
+        noted = {"notes": {"dataset": NOTED_DATASET, str: Any}, str: Any}
+        reading.check(self._content, noted, path)
 
     def _save(self) -> None:
         if not self.placement.is_chief:

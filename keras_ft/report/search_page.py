@@ -9,11 +9,16 @@ from matplotlib.ticker import NullLocator
 
 from keras_ft import artifacts
 from keras_ft import experiments
+from keras_ft import reading
+from keras_ft.experiments.run_shape import SHARE
 from keras_ft.report import pages
 from keras_ft.report import plots
 
 # `keras_ft.tuner` writes it.
 TRIALS = "trials.json"
+_RATE = reading.Kind(
+    "a number above 0", lambda x: type(x) in (int, float) and 0 < x < 1e9
+)
 _SHAPE = {
     "objective": str,
     "trials": [
@@ -24,6 +29,7 @@ _SHAPE = {
             "seconds": (float, None),
             "status": str,
             "message": (str, None),
+            "rate?": _RATE,
             # The values that were tried.
             str: (float, str, bool),
         }
@@ -56,9 +62,22 @@ def write_search(run_dir: artifacts.PathLike) -> Path:
     """
     with experiments.RunFolder(run_dir) as run:
         run.check_command("tune")
-        path = artifacts.verify(run.path, TRIALS)
-        found = artifacts.read_json(path, shape=_SHAPE)
+        found = _read_trials(run.path)
         return pages.write_report(run, "search.html", _content(run, found))
+
+
+def _read_trials(folder: Path) -> dict[str, Any]:
+    path = artifacts.verify(folder, TRIALS)
+    found: dict[str, Any] = artifacts.read_json(path, shape=_SHAPE)
+    if not found["trials"]:
+        raise artifacts.refused(path, "no trials")
+    # All trials have the values that the first has.
+    trial = {**dict.fromkeys(found["trials"][0], Any), str: Any}
+    more = {"trials": [trial], str: Any}
+    if found["objective"] == "val_accuracy":
+        more["best_score"] = SHARE
+    reading.check(found, more, path)
+    return found
 
 
 def search_headline(found: Mapping[str, Any]) -> str:
