@@ -199,6 +199,7 @@ CHANGES = {
     "configuration.methods": lambda c: c["configuration"].pop("methods"),
     "configuration.command": lambda c: c["configuration"].pop("command"),
     "configuration": lambda c: c.update(configuration=[]),
+    "command": lambda c: c["configuration"].update(command={}),
     "phases": lambda c: c.pop("phases"),
     "configuration.recipe.rate": lambda c: c["configuration"]["recipe"].pop(
         "rate"

@@ -344,7 +344,7 @@ def read_content(
     found = content.get("configuration", {}).get("command")
     if command is not None:
         _check_command(content, path, (command,))
-    elif found in CONFIGURATIONS:
+    elif found in tuple(CONFIGURATIONS):  # It may be of any type.
         _check_command(content, path, (found,))
     return content
 
