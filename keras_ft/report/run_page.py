@@ -217,8 +217,10 @@ def _networks(run: experiments.RunFolder) -> list[dict[str, Any]]:
             ).class_accuracy,
             "history": read_history(run.path, phase),
         }
-        for phase in ("teacher", *run.configuration["methods"])
-        if run.is_finished(phase)
+        for phase in (
+            "teacher",
+            *filter(run.is_finished, run.configuration["methods"]),
+        )
     ]
 
 
