@@ -81,7 +81,7 @@ _PARAPHRASER = {
 _EXPORTED = {
     "bytes": _COUNT,
     "agreement": SHARE,
-    "accuracy": (SHARE, None),
+    "accuracy": SHARE,
     "samples": _COUNT,
     "quantization?": str,
     "requested?": str,
