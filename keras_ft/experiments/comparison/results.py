@@ -316,6 +316,9 @@ def read_results(folder: artifacts.PathLike) -> dict[str, Any]:
     """
     path = artifacts.verify(folder, RESULTS)
     found: dict[str, Any] = artifacts.read_json(path, shape=_SHAPE)
+    methods = [method["method"] for method in found["methods"]]
+    if not {one["method"] for one in found["trainings"]} <= set(methods):
+        raise artifacts.refused(path, "a training of no method in the table")
     return found
 
 
