@@ -21,13 +21,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_ft import reading
 from keras_ft.errors import InputError
+from keras_ft.reading import PathLike as PathLike
+from keras_ft.reading import refused as refused
 
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished-"
 _SEAL = "sha256_of_this_file"
-
-PathLike = str | os.PathLike[str]
 
 
 @contextlib.contextmanager
@@ -80,7 +81,7 @@ def remove_unfinished(folder: PathLike) -> None:
     Call it only where no other process writes, for example under a lock.
     """
     for leftover in Path(folder).glob(f"{UNFINISHED}*"):
-        if leftover.is_dir():
+        if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover)
         else:
             leftover.unlink(missing_ok=True)
@@ -121,33 +122,37 @@ def write_json(path: PathLike, content: Any, *, sealed: bool = False) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def read_json(path: PathLike, *, sealed: bool = False) -> Any:
+def read_json(
+    path: PathLike,
+    *,
+    sealed: bool = False,
+    shape: Any = Any,
+    folder: PathLike | None = None,
+) -> Any:
     """Read what `write_json` wrote.
 
     Args:
         path: The file to read.
         sealed: Whether it was written with `sealed=True`.
+        shape: What its reader counts on, see `reading.check`.
+        folder: What the file must not leave, by a link; its own if left out.
 
     Returns:
         The content, without the seal.
 
     Raises:
-        InputError: The file is missing or damaged; its name is in the message.
+        InputError: The file is missing, damaged or of another shape; its name
+            is in the message.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise _refused(path, "no such file", "It was moved.") from None
-    except (ValueError, OSError) as error:
-        raise _refused(path, error, "It was damaged or edited.") from error
-    if not sealed:
-        return content
-    seal = content.pop(_SEAL, None) if isinstance(content, dict) else None
-    if seal is None or seal != _digest(content):
-        raise _refused(
-            path, "content that does not fit its digest", "It was edited."
-        )
+    content = reading.read_json(path, folder=folder or path.parent)
+    if sealed:
+        seal = content.pop(_SEAL, None) if isinstance(content, dict) else None
+        if seal is None or seal != _digest(content):
+            raise refused(
+                path, "content that does not fit its digest", "It was edited."
+            )
+    reading.check(content, shape, path)
     return content
 
 
@@ -159,18 +164,9 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _refused(path: Path, received: Any, why: str) -> InputError:
-    return InputError(
-        str(path),
-        received,
-        "the file exactly as keras_ft wrote it",
-        f"{why} Restore it from a copy, or delete it and run again.",
-    )
-
-
 def sha256(path: PathLike) -> str:
     """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    with open(path, "rb") as file:
+    with reading.open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -181,9 +177,12 @@ def manifest(folder: PathLike) -> dict[str, str]:
         InputError: The manifest itself is damaged.
     """
     path = Path(folder) / MANIFEST
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
-    files: dict[str, str] = read_json(path, sealed=True)["files"]
+    shape = {"files": {str: str}}
+    files: dict[str, str] = read_json(path, sealed=True, shape=shape)["files"]
+    for name in files:
+        reading.check(name, reading.NAME, path)
     return files
 
 
@@ -217,14 +216,33 @@ def verify(folder: PathLike, name: str) -> Path:
     path = Path(folder) / name
     expected = manifest(folder).get(name)
     if expected is None:
-        raise _refused(
-            path, f"no entry in {MANIFEST}", "It was never finished."
-        )
-    if not path.is_file():
-        raise _refused(path, "no such file", "It was moved.")
-    received = sha256(path)
+        raise refused(path, f"no entry in {MANIFEST}", "It was never finished.")
+    return verified(path, expected, folder)
+
+
+def verified(path: PathLike, expected: str, folder: PathLike) -> Path:
+    """Check a file against a digest that was kept elsewhere.
+
+    Args:
+        path: The file.
+        expected: Its SHA-256.
+        folder: What the file must not leave, by a link.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: The file is missing or another one.
+    """
+    try:
+        path = reading.check_file(path, folder)
+        received = sha256(path)
+    except FileNotFoundError:
+        raise refused(path, "no such file", "It was moved.") from None
+    except OSError as error:
+        raise refused(path, error) from error
     if received != expected:
-        raise _refused(
+        raise refused(
             path,
             f"SHA-256 {received[:12]}..., recorded {expected[:12]}...",
             "It was damaged or replaced.",

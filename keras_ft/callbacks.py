@@ -8,11 +8,21 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_ft import archives
 from keras_ft import artifacts
+from keras_ft import reading
 from keras_ft.errors import InputError
 
 _STATE = "state.json"
 _WEIGHTS = "*.weights.h5"
+# An epoch of a history.
+ROW = {"epoch": float, "seconds": float, str: reading.NUMBER}
+_STATE_SHAPE = {
+    "weights": reading.NAME,
+    "sha256": str,
+    "seeds": [[int]],
+    "rows": [ROW],
+}
 
 Row = dict[str, float]
 
@@ -67,20 +77,25 @@ class EpochCheckpoint(keras.callbacks.Callback):
                 belongs to another model.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        reading.check_folder(self.folder)
         artifacts.remove_unfinished(self.folder)
-        if not (self.folder / _STATE).exists():
+        state = read_state(self.folder)
+        if state is None:
             return 0
-        state = artifacts.read_json(self.folder / _STATE, sealed=True)
         weights = self.folder / state["weights"]
-        _check_digest(weights, state["sha256"])
+        try:
+            artifacts.verified(weights, state["sha256"], self.folder)
+        except InputError as error:
+            raise _unusable(weights, error.received) from error
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         try:
-            model.load_weights(weights)
-        except (ValueError, KeyError, OSError) as error:
-            raise _unusable(weights, error) from error
-        for seed, value in zip(_seeds(model), state["seeds"], strict=True):
-            seed.assign(np.array(value, dtype=seed.dtype))
+            archives.load_weights(model, weights)
+            for seed, value in zip(_seeds(model), state["seeds"], strict=True):
+                seed.assign(np.array(value, dtype=seed.dtype))
+        except (ValueError, OverflowError) as error:
+            received = getattr(error, "received", None) or error
+            raise _unusable(weights, received) from error
         self.rows = state["rows"]
         self._publish()
         return len(self.rows)
@@ -128,11 +143,26 @@ def _seeds(model: keras.Model) -> list[Any]:
     ]
 
 
-def _check_digest(weights: Path, expected: str) -> None:
-    if not weights.is_file():
-        raise _unusable(weights, "no such file")
-    if artifacts.sha256(weights) != expected:
-        raise _unusable(weights, "bytes that do not fit the recorded SHA-256")
+def read_state(folder: artifacts.PathLike) -> dict[str, Any] | None:
+    """Return what an `EpochCheckpoint` keeps beside the weights.
+
+    Args:
+        folder: Its folder.
+
+    Returns:
+        `weights`, the file; `sha256`, its digest; `seeds`; and `rows`, the
+        history. `None` where there is no checkpoint.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    path = Path(folder) / _STATE
+    if not path.exists():
+        return None
+    state: dict[str, Any] = artifacts.read_json(
+        path, sealed=True, shape=_STATE_SHAPE
+    )
+    return state
 
 
 def _unusable(weights: Path, received: Any) -> InputError:

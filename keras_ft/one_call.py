@@ -11,6 +11,7 @@ import PIL.Image
 
 from keras_ft import artifacts
 from keras_ft import experiments
+from keras_ft import reading
 from keras_ft import report
 from keras_ft.errors import InputError
 from keras_ft.experiments.exporting import file_name
@@ -110,6 +111,7 @@ def distill(
     True
     """
     folder = Path(run_dir)
+    reading.check_folder(folder)
     begun = (folder / "run.json").is_file()
     for argument, source in (("teacher", teacher), ("student", student)):
         network_names.check(argument, source, missing_ok=begun)
@@ -193,7 +195,7 @@ def _written(arrays: Any, folder: Path) -> Path:
     found = hashlib.sha256(images.tobytes())
     found.update(labels.astype(np.int64).tobytes())
     digest, mark = found.hexdigest(), folder / ".arrays"
-    if mark.is_file() and mark.read_text(encoding="utf-8") == digest:
+    if mark.is_file() and reading.read_text(mark, folder) == digest:
         return folder
     if folder.exists():
         raise InputError(

@@ -339,11 +339,23 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Recipe":
-        """Return the recipe that `to_dict` was called on."""
-        schedules = {
-            name: Schedule.from_dict(values[name]) for name in _TRAININGS
-        }
-        return cls(**{**values, **schedules})
+        """Return the recipe that `to_dict` was called on.
+
+        Raises:
+            InputError: A value is missing, unknown or of another type.
+        """
+        try:
+            schedules = {
+                name: Schedule.from_dict(values[name]) for name in _TRAININGS
+            }
+            return cls(**{**values, **schedules})
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                "recipe",
+                f"one that is not whole ({error})",
+                "what Recipe.to_dict returned",
+                "Restore the file it is from.",
+            ) from error
 
 
 _STEPS = Interval(int, 1, fix="Use 2346, the official setting.")

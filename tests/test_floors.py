@@ -17,7 +17,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # package.
 FLOORS = (
     {"errors", "_version"},
-    {"losses", "metrics", "heads", "artifacts", "tables"},
+    {"reading"},
+    {"losses", "metrics", "heads", "artifacts", "archives", "tables"},
     {"validation"},
     {"optimizers", "callbacks", "features", "layers", "zoo", "data"},
     {"acceleration"},
@@ -40,15 +41,16 @@ ONLY = {
     "export": {
         "errors",
         "_version",
+        "reading",
         "artifacts",
         "losses",
         "heads",
         "validation",
         "export",
     },
-    "data": {"errors", "artifacts", "validation", "data"},
+    "data": {"errors", "reading", "artifacts", "validation", "data"},
     "layers": {"errors", "validation", "layers"},
-    "zoo": {"errors", "artifacts", "zoo"},
+    "zoo": {"errors", "reading", "artifacts", "archives", "zoo"},
 }
 
 TENSORFLOW = {

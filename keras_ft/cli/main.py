@@ -19,6 +19,7 @@ from keras_ft.cli.help import command_help
 from keras_ft.cli.help import overview
 from keras_ft.data.load_name import check_name
 from keras_ft.errors import InputError
+from keras_ft.reading import FACTOR
 from keras_ft.validation.installed import require_tensorflow
 
 COMMANDS = {
@@ -99,6 +100,7 @@ def _run(command: ModuleType, name: str, words: list[str]) -> int:
     # Own flag values for every call: nothing global is defined or read.
     values = flags.FlagValues()
     command.define(values)
+    _define_file_limits(values)
     if "--help" in words or "-h" in words:
         print(command_help(PROGRAM, name, command.__doc__ or "", values))
         return 0
@@ -115,12 +117,27 @@ def _run(command: ModuleType, name: str, words: list[str]) -> int:
         )
     if "dataset" in values and values["dataset"].value is not None:
         check_name(values["dataset"].value)
+    if values["file_limits"].present:
+        # Processes that the command starts take it over.
+        os.environ[FACTOR] = str(values["file_limits"].value)
     require_tensorflow(
         f"{PROGRAM} {name}",
         "Train from Python instead, as examples/jax_quickstart.py does.",
     )
     command.run(values, [PROGRAM, name, *words])
     return 0
+
+
+def _define_file_limits(values: flags.FlagValues) -> None:
+    flags.DEFINE_float(
+        "file_limits",
+        1.0,
+        "Raise the limits on what files of networks and arrays unpack to (4 "
+        "GiB, 100 times their size, 1e9 parameters, 5,000 layers) by so many "
+        "times.",
+        lower_bound=1.0,
+        flag_values=values,
+    )
 
 
 def _unknown_flag(

@@ -15,6 +15,7 @@ from typing import Any
 
 from absl import flags
 
+from keras_ft import artifacts
 from keras_ft.cli.terminal import quiet_start
 from keras_ft.errors import InputError
 
@@ -24,8 +25,8 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "model",
         "resnet20",
-        "A network of the zoo or of keras.applications by name, or a .keras "
-        "file.",
+        "A network of the zoo or of keras.applications by name, a .keras file, "
+        "an old .h5, or the arrays (.npz) of a PyTorch ResNet for CIFAR.",
         flag_values=values,
     )
     flags.DEFINE_integer(
@@ -57,8 +58,13 @@ def _sources(values: flags.FlagValues) -> list[str]:
     if values["run_dir"].value is None:
         return [values["model"].value]
     folder = Path(values["run_dir"].value)
-    files = [folder / "teacher.keras", folder / "student.keras"]
-    found = [str(file) for file in files if file.is_file()]
+    recorded = artifacts.manifest(folder)
+    files = ("teacher.keras", "student.keras")
+    found = [
+        str(artifacts.verify(folder, name))
+        for name in files
+        if name in recorded
+    ]
     if not found:
         raise InputError(
             "--run_dir",
@@ -76,6 +82,8 @@ def _load(source: str, size: int) -> Any:
 
     if source.endswith(network_names.KERAS):
         return networks.load(source)
+    if source.endswith((network_names.ARRAYS, *network_names.OLD)):
+        return networks.teacher(source)
     if network_names.backbone(source, "--model") is None:
         network_names.check("network", source)
         return zoo.build(source)

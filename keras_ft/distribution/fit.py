@@ -136,7 +136,9 @@ def fit(
         history = loop.run(x, loop.resume(checkpoint), epochs, kept, shown)
         # Nobody leaves while the chief still writes.
         cluster.text_from_chief(strategy, "")
-    if isinstance(model, FrozenTeacherModel):
+    # Of no epoch there is none.
+    trained = "loss" in history.history
+    if isinstance(model, FrozenTeacherModel) and trained:
         model.mark_trained()
     return history
 

@@ -21,4 +21,5 @@ from keras_ft.experiments.exporting import export_run as export_run
 from keras_ft.experiments.plan import plan as plan
 from keras_ft.experiments.run_folder import METRICS as METRICS
 from keras_ft.experiments.run_folder import RunFolder as RunFolder
+from keras_ft.experiments.run_folder import read_metrics as read_metrics
 from keras_ft.experiments.settings import Settings as Settings

@@ -151,19 +151,31 @@ def benchmark_run(
     with RunFolder(run_dir) as run:
         paths = paths or sorted(run.path.glob("*.tflite"))
         check_request(paths, **measurement)
+        _verify_own(run, paths)
         student = networks.load_recorded(run.path, "student.keras")
         data = load_run_data(run, data_dir)
         test = TestImages.of(data, student, test_examples)
         content = compare_files(paths, test, **measurement)
         for row in content["files"]:
             # A run folder may be moved.
-            path = Path(row["file"])
-            if path.parent.resolve() == run.path.resolve():
-                row["file"] = path.name
+            if _is_own(run, row["file"]):
+                row["file"] = Path(row["file"]).name
         if record:
             write_tables(run.path, content)
             run.finish(BENCHMARK, [JSON, CSV], content)
         return content
+
+
+def _is_own(run: RunFolder, path: artifacts.PathLike) -> bool:
+    return Path(path).parent.resolve() == run.path.resolve()
+
+
+def _verify_own(run: RunFolder, paths: Sequence[artifacts.PathLike]) -> None:
+    """Refuse a file of the run that is not as it was exported."""
+    recorded = artifacts.manifest(run.path)
+    for path in map(Path, paths):
+        if _is_own(run, path) and path.name in recorded:
+            artifacts.verify(run.path, path.name)
 
 
 def benchmark_files(

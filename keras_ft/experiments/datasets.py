@@ -7,6 +7,7 @@ import keras
 
 from keras_ft import artifacts
 from keras_ft import data as datasets
+from keras_ft import reading
 from keras_ft.data import augmentation
 from keras_ft.data.folder_layout import by_ending
 from keras_ft.data.normalization import DATASET
@@ -26,6 +27,7 @@ from keras_ft.tables import text_table
 from keras_ft.zoo import network_names
 
 EMBEDDED = "fashion_mini"  # It has one size.
+LABELS = "labels.txt"
 # What must stay as it was for results of one run to belong together.
 _SAME_DATA = ("classes", "input_shape", "sizes", "normalization")
 
@@ -309,12 +311,13 @@ def load_run_data(
         run: The run's folder, entered.
         data_dir: Where prepared datasets are.
     """
+    run.check_command("distill", "train_teacher", "compare", "tune")
     about = run.configuration
     noted = run.content["notes"]["dataset"]
     more = optional_of_load(about)
     # The networks may have decided on it.
     more.setdefault("image_size", tuple(noted["input_shape"][:2]))
-    return datasets.load(
+    data = datasets.load(
         about["dataset"],
         data_dir=data_dir,
         seed=about["seed"],
@@ -324,6 +327,31 @@ def load_run_data(
         train_examples=about["train_examples"],
         **more,
     )
+    _check_labels(run, data)
+    return data
+
+
+def _check_labels(run: RunFolder, data: Any) -> None:
+    """Refuse classes that have other names than in the run's `labels.txt`.
+
+    Raises:
+        InputError: The file was changed, or the images are in other folders.
+    """
+    if LABELS not in artifacts.manifest(run.path):
+        return
+    kept = reading.read_text(artifacts.verify(run.path, LABELS), run.path)
+    names = kept.split("\n")[:-1]
+    if names != list(data.class_names):
+        found = zip(names, data.class_names, strict=False)
+        differing = [pair for pair in found if pair[0] != pair[1]]
+        old, new = (differing or [(f"{len(names)} classes", data.classes)])[0]
+        raise InputError(
+            "dataset",
+            f"the class {new!r}",
+            f"{old!r}, with which this run was started, see "
+            f"{run.path / LABELS}",
+            "Bring the classes' names back, or name another --run_dir.",
+        )
 
 
 def table(data: Any) -> list[str]:
@@ -393,7 +421,11 @@ def note_dataset(
     }
     if data.has_unlabelled:
         now["labelled_examples"] = data.labelled_examples
-    kept = run.content["notes"].get("dataset", {}) if run.holds_results else {}
+    kept = {}
+    if run.holds_results:
+        kept = run.content["notes"].get("dataset", {})
+        if run.placement.is_chief:
+            _check_labels(run, data)
     for name in _SAME_DATA:
         if kept.get(name, now[name]) != now[name]:
             raise InputError(
@@ -408,5 +440,5 @@ def note_dataset(
     run.note("dataset", now)
     if run.placement.is_chief:
         labels = "".join(f"{name}\n" for name in data.class_names)
-        artifacts.write_text(run.path / "labels.txt", labels)
-        artifacts.record(run.path, ["labels.txt"])
+        artifacts.write_text(run.path / LABELS, labels)
+        artifacts.record(run.path, [LABELS])

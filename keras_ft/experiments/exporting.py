@@ -1,6 +1,7 @@
 """The phone's files of a run, each proven in LiteRT before it appears."""
 
 import dataclasses
+import os
 import tempfile
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ from keras_ft.experiments import networks
 from keras_ft.experiments import run_taps
 from keras_ft.experiments.datasets import load_for
 from keras_ft.experiments.datasets import load_run_data
-from keras_ft.experiments.run_folder import METRICS
 from keras_ft.experiments.run_folder import RunFolder
+from keras_ft.experiments.run_folder import read_metrics
 from keras_ft.experiments.students import beta_of
 from keras_ft.experiments.training import compile_model
 from keras_ft.export.representative_data import MINIMUM
@@ -447,7 +448,7 @@ def _card_of_run(run: RunFolder) -> dict[str, Any]:
     """Return what the run's records say, as fields of a `ModelCard`."""
     about, notes = run.configuration, run.content["notes"]
     recipe, dataset = about["recipe"], notes["dataset"]
-    metrics = artifacts.read_json(artifacts.verify(run.path, METRICS))
+    metrics = read_metrics(run.path)
     first, *others = (methods.parse(name) for name in about["methods"])
     distill, sizes = recipe["distill"], dataset["sizes"]
     settings: dict[str, Any] = {}
@@ -510,7 +511,7 @@ def _name(source: str) -> str:
     Where things lay on this machine does not belong in what is handed over.
     """
     path = Path(source)
-    return path.name if path.is_absolute() or path.exists() else source
+    return path.name if path.is_absolute() or os.path.exists(path) else source
 
 
 def _size(name: str, parameters: int) -> str:

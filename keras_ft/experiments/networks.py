@@ -1,18 +1,19 @@
 """Where a run's networks come from and how they are kept."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_ft import archives
 from keras_ft import artifacts
 from keras_ft import data
 from keras_ft import zoo
 from keras_ft.data.normalization import IMAGENET
 from keras_ft.errors import InputError
 from keras_ft.experiments.run_folder import RUN_FILE
+from keras_ft.experiments.run_folder import read_content
 from keras_ft.features import graph
 from keras_ft.validation.models import input_shape
 from keras_ft.zoo import network_names
@@ -26,9 +27,9 @@ def load(path: artifacts.PathLike) -> keras.Model:
     """Load a `.keras` file, or an old `.h5`, without its optimizer.
 
     Raises:
-        InputError: The file is missing, damaged, or needs unsafe code, as a
-            `Lambda` layer does; or it is a SavedModel, which Keras 3 does not
-            read as a network.
+        InputError: The file is missing, damaged, too large, or needs unsafe
+            code, as a `Lambda` layer does; or it is a SavedModel, which
+            Keras 3 does not read as a network.
     """
     path = Path(path)
     if (path / SAVED_MODEL).is_file():
@@ -42,34 +43,7 @@ def load(path: artifacts.PathLike) -> keras.Model:
         raise InputError(
             "path", path, f"an existing {KERAS} file", "Check the spelling."
         )
-    try:
-        with warnings.catch_warnings():
-            if path.suffix in OLD:  # Keras 3 has renamed some arguments.
-                warnings.simplefilter("ignore")
-            return keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises many kinds for a bad file.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            str(path),
-            reason,
-            f"a {KERAS} file written by Keras 3",
-            _remedy(path, reason),
-        ) from error
-
-
-def _remedy(path: Path, reason: str) -> str:
-    if "Lambda" in reason:
-        return (
-            "A Lambda layer is code, which is not run from a file: build the "
-            "network with a stock layer in its place, such as Rescaling, copy "
-            "the weights and save it as .keras."
-        )
-    if path.suffix in OLD and "config" in reason:
-        return (
-            "It holds weights alone: build the network, call "
-            f"model.load_weights({path.name!r}) and save it as .keras."
-        )
-    return "Save the model again with model.save(...)."
+    return archives.load_network(path)
 
 
 def load_recorded(folder: artifacts.PathLike, name: str) -> keras.Model:
@@ -150,7 +124,7 @@ def recorded_normalization(source: str | None) -> Any:
     if (folder / RUN_FILE).is_file():
         if folder != path and path.name not in artifacts.manifest(folder):
             return None  # Of somebody else.
-        notes = artifacts.read_json(folder / RUN_FILE, sealed=True)["notes"]
+        notes = read_content(folder)["notes"]
         if "dataset" not in notes:
             return None
         kept = notes["dataset"]["normalization"]

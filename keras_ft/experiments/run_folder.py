@@ -15,11 +15,18 @@ from typing import Self
 import filelock
 
 from keras_ft import artifacts
+from keras_ft import reading
 from keras_ft._version import __version__
 from keras_ft.distribution.placement import Placement
 from keras_ft.errors import InputError
 from keras_ft.experiments.progress import Echo
 from keras_ft.experiments.progress import silent
+from keras_ft.experiments.run_shape import CONFIGURATIONS
+from keras_ft.experiments.run_shape import NOTED_DATASET
+from keras_ft.experiments.run_shape import PHASES
+from keras_ft.experiments.run_shape import RUN
+from keras_ft.experiments.run_shape import RUN_METRICS
+from keras_ft.experiments.run_shape import SHARE
 
 RUN_FILE, METRICS = "run.json", "metrics.json"
 CHECKPOINTS = "checkpoints"
@@ -51,7 +58,8 @@ class RunFolder:
 
     Raises:
         InputError: On entering: another process holds the folder, a setting
-            differs from the one it was started with, or `run.json` is damaged.
+            differs from the one it was started with, `run.json` is damaged,
+            or something in the folder leads out of it.
     """
 
     def __init__(
@@ -76,6 +84,7 @@ class RunFolder:
         if not self.placement.is_chief:
             return self
         self._check_place()
+        reading.check_folder(self.path)
         self._lock = _take_lock(self.path, self._wait)
         try:
             self._start()
@@ -144,14 +153,33 @@ class RunFolder:
         return phase in self._content["phases"]
 
     def result(self, phase: str) -> dict[str, Any]:
-        """Return what `finish` kept for `phase`."""
-        result: dict[str, Any] = self._content["phases"][phase]["result"]
+        """Return what `finish` kept for `phase`.
+
+        Raises:
+            InputError: The phase is not finished.
+        """
+        result: dict[str, Any] = self._phase(phase)["result"]
         return result
 
     def files(self, phase: str) -> list[str]:
-        """Return the files of a finished phase, relative to the folder."""
-        files: list[str] = self._content["phases"][phase]["files"]
+        """Return the files of a finished phase, relative to the folder.
+
+        Raises:
+            InputError: The phase is not finished.
+        """
+        files: list[str] = self._phase(phase)["files"]
         return files
+
+    def _phase(self, name: str) -> dict[str, Any]:
+        if not self.is_finished(name):
+            raise InputError(
+                f"phases.{name} in {self.path / RUN_FILE}",
+                "no such key",
+                "a phase that was finished",
+                "Run the command that made the folder again; it continues.",
+            )
+        phase: dict[str, Any] = self._content["phases"][name]
+        return phase
 
     def once(
         self,
@@ -262,6 +290,20 @@ class RunFolder:
         )
         self._save()
 
+    def check_command(self, *commands: str) -> None:
+        """Refuse a folder that another command made, or that lacks a key.
+
+        Args:
+            *commands: Those whose runs are wanted.
+
+        Raises:
+            InputError: Names the file and the key.
+        """
+        path = self.path / RUN_FILE
+        _check_command(self._content, path, commands)
+        noted = {"notes": {"dataset": NOTED_DATASET, str: Any}, str: Any}
+        reading.check(self._content, noted, path)
+
     def _save(self) -> None:
         if not self.placement.is_chief:
             return
@@ -279,19 +321,68 @@ def history(phase: str) -> str:
     return f"history/{phase}.csv"
 
 
-def read_content(folder: artifacts.PathLike) -> dict[str, Any]:
+def read_content(
+    folder: artifacts.PathLike, command: str | None = None
+) -> dict[str, Any]:
     """Return what a run's `run.json` holds, without taking the folder.
+
+    Args:
+        folder: The run's folder.
+        command: The one that must have made it.
 
     Returns:
         Phases and notes; both are empty where there is no run.
 
     Raises:
-        InputError: The file is damaged.
+        InputError: The file is damaged, or of another command.
     """
     path = Path(folder) / RUN_FILE
     if not path.is_file():
         return _new_content()
-    return _of_today(artifacts.read_json(path, sealed=True), path.parent)
+    content = artifacts.read_json(path, sealed=True, shape=RUN)
+    content = _of_today(content, path)
+    found = content.get("configuration", {}).get("command")
+    if command is not None:
+        _check_command(content, path, (command,))
+    elif found in tuple(CONFIGURATIONS):  # It may be of any type.
+        _check_command(content, path, (found,))
+    return content
+
+
+def _check_command(
+    content: dict[str, Any], path: Path, commands: tuple[str, ...]
+) -> None:
+    command = content.get("configuration", {}).get("command")
+    if command not in commands:
+        raise InputError(
+            f"configuration.command in {path}",
+            repr(command)[:60],
+            f"one of {', '.join(commands)}",
+            "Name a folder that such a command has made.",
+        )
+    shape = {"command": str, **CONFIGURATIONS[command]}
+    whole = {"configuration": shape, "phases": PHASES, str: Any}
+    reading.check(content, whole, path)
+
+
+def read_metrics(folder: artifacts.PathLike) -> dict[str, Any]:
+    """Return what a finished run's `metrics.json` holds.
+
+    Raises:
+        InputError: The run is not finished, or the file is damaged.
+    """
+    path = artifacts.verify(folder, METRICS)
+    found: dict[str, Any] = artifacts.read_json(path, shape=RUN_METRICS)
+    shares: dict[Any, Any] = {
+        name: SHARE
+        for name in found
+        if name.endswith("_accuracy") and not name.startswith("tflite_")
+    }
+    shares |= {f"{name}_accuracy": SHARE for name in found.get("methods", ())}
+    if len(shares) > 1:  # That of the teacher, and of a student.
+        shares["student_parameters"] = int
+    reading.check(found, {**shares, str: Any}, path)
+    return found
 
 
 def _new_content() -> dict[str, Any]:
@@ -302,7 +393,7 @@ def _new_content() -> dict[str, Any]:
 _EARLIER = {"distil": "ft", "alone": "none"}
 
 
-def _of_today(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _of_today(content: dict[str, Any], path: Path) -> dict[str, Any]:
     """Return the content of a run of an earlier version as one of today.
 
     Raises:
@@ -310,10 +401,12 @@ def _of_today(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     """
     if content.get("format") == _FORMAT:
         return content
-    configuration = content["configuration"]
+    shape = {"recipe?": dict, "baselines?": [str], str: Any}
+    configuration = content.get("configuration") or {}
+    reading.check(configuration, shape, path)
     if configuration.get("command") in ("compare", "tune"):
         raise InputError(
-            f"{folder} was made by an earlier version of keras_ft, whose "
+            f"{path.parent} was made by an earlier version of keras_ft, whose "
             "comparisons and searches cannot be continued. Name another "
             "--run_dir."
         )
@@ -322,7 +415,7 @@ def _of_today(content: dict[str, Any], folder: Path) -> dict[str, Any]:
         methods = ["ft", *(_EARLIER.get(name, name) for name in names)]
         configuration["methods"] = methods
         recipe = configuration["recipe"]
-        recipe["distill"] = recipe.pop("distil")
+        recipe["distill"] = recipe.pop("distil", None)
     phases = {}
     for name, phase in content["phases"].items():
         files = [_renamed(file) for file in phase["files"]]
@@ -369,6 +462,7 @@ def _versions() -> dict[str, str]:
 
 
 def _take_lock(folder: Path, wait: bool) -> filelock.BaseFileLock:
+    reading.check_lock(folder / _LOCK_FILE)
     lock = filelock.FileLock(folder / _LOCK_FILE, timeout=-1 if wait else 0)
     try:
         lock.acquire()

@@ -87,7 +87,7 @@ def train_paraphraser(
             placement=placement,
         )
         # A run killed after its last epoch never came to the end of fit.
-        paraphraser.trained = True
+        trainer.mark_trained()
         shape = find_tap(teacher, layer, "teacher_layer").shape
         save_layer(run, paraphraser, shape, name)
         return summary(trainer, rows) | _variance_kept(rows)

@@ -1,6 +1,5 @@
 """The one way to train: killed at any time, it continues bit for bit."""
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,11 @@ import keras
 
 from keras_ft import artifacts
 from keras_ft import multi_worker
+from keras_ft import reading
+from keras_ft.callbacks import ROW
 from keras_ft.callbacks import EpochCheckpoint
 from keras_ft.callbacks import Row
+from keras_ft.callbacks import read_state
 from keras_ft.data.splits import UNLABELLED
 from keras_ft.distribution.placement import Placement
 from keras_ft.errors import InputError
@@ -155,15 +157,32 @@ def summary(model: keras.Model, rows: list[Row]) -> dict[str, Any]:
 
 
 def read_history(folder: artifacts.PathLike, phase: str) -> list[Row]:
-    """Return the rows that `train` returned, read from their file."""
-    path = Path(folder) / history(phase)
-    if not path.is_file():
+    """Return the rows that `train` returned.
+
+    Those of an unfinished phase are taken from its checkpoint, as the file
+    for people that follows it has no digest yet; those of a finished one from
+    its file.
+
+    Args:
+        folder: The run's folder.
+        phase: Names the training.
+
+    Raises:
+        InputError: A file is damaged.
+    """
+    state = read_state(Path(folder) / CHECKPOINTS / phase)
+    if state is not None:
+        found: list[Row] = state["rows"]
+        return found
+    name = history(phase)
+    if not (Path(folder) / name).exists() and (
+        name not in artifacts.manifest(folder)
+    ):
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return [
-            {name: float(value) for name, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]
+    path = artifacts.verify(folder, name)
+    rows = reading.read_numbers(path, folder)
+    reading.check(rows, [ROW], path)
+    return rows
 
 
 def best_epoch(rows: list[Row]) -> dict[str, Any]:

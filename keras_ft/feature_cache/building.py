@@ -107,6 +107,7 @@ def open_finished(
         _check_names(names, store.format)
     batches = keys.first_batches(data, key["views"])
     keys.check(key, asked | keys.of_data(data, batches), store.where)
+    store.check_sizes(data)
     store.verify()
     opened = CachedBatches(data, store, _complete_views(store))
     if teacher is not None:
@@ -128,6 +129,7 @@ def _begin_or_continue(store: FolderStore, request: Request) -> None:
         return
     store.load()
     keys.check(store.content["key"], request.key, store.where)
+    store.check_sizes(request.data)
     store.forget_deleted()
     store.verify()
 

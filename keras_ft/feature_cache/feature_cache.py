@@ -12,6 +12,7 @@ from keras_ft import artifacts
 from keras_ft.data.image_data import ImageData
 from keras_ft.data.image_data import check_epoch
 from keras_ft.feature_cache.cached_teacher import cached_teacher
+from keras_ft.features.digests import place_digest
 from keras_ft.validation.installed import require_tensorflow
 
 if TYPE_CHECKING:
@@ -285,7 +286,13 @@ class FeatureCache:
         # As the teacher has them.
         ordered = sorted(zip(self.key["taps"], taps, strict=True))
         outline = self._batches.store.content["teacher"]
-        return cached_teacher(outline, [tap for _, tap in ordered])
+        teacher = cached_teacher(outline, [tap for _, tap in ordered])
+        # What phase 1 keeps of the teacher whose outputs these are.
+        teacher.tap_digests = {
+            name: place_digest(self.key["teacher weights"], place)
+            for place, (name, _) in ordered
+        }
+        return teacher
 
     @property
     def taps(self) -> tuple[str, ...]:

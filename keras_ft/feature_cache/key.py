@@ -10,13 +10,12 @@ import tensorflow as tf
 
 from keras_ft.data.image_data import ImageData
 from keras_ft.errors import InputError
+from keras_ft.feature_cache.store import FORMAT as FORMAT
 from keras_ft.feature_cache.store import SPLITS
 from keras_ft.features.digests import digest
 from keras_ft.features.digests import graph_digest
 from keras_ft.features.digests import weights_digest
 
-# 1 had its rows in the order of batches.
-FORMAT = 2
 # Images beyond this are fingerprinted by a sample of each split.
 FULL_BYTES = 2**29
 SAMPLE = 1024

@@ -9,7 +9,9 @@ in a file yet, and damage has a name.
 import concurrent.futures
 import contextlib
 import hashlib
+import math
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -20,17 +22,70 @@ import filelock
 import numpy as np
 
 from keras_ft import artifacts
+from keras_ft import reading
 from keras_ft.errors import InputError
+from keras_ft.feature_cache.rows import DTYPES
 from keras_ft.feature_cache.rows import Errors
 from keras_ft.feature_cache.rows import RowFormat
 from keras_ft.feature_cache.rows import are_whole
 from keras_ft.feature_cache.rows import no_errors
 from keras_ft.feature_cache.rows import worst
 
+# 1 had its rows in the order of batches.
+FORMAT = 2
 SPLITS = ("train", "validation", "test")
 # What a kill may lose of each view.
 BLOCK_BYTES = 64 * 2**20
-ENDING = ".rows"
+ENDING, _LOCK = ".rows", ".lock"
+# A block is not larger than that and a batch.
+_MOST_BYTES = 2**31
+_NAME = re.compile(
+    rf"({'|'.join(SPLITS)})-view\d{{4,9}}-block\d{{6,9}}\{ENDING}"
+)
+_COUNT = reading.Kind("a count", lambda x: type(x) is int and 0 <= x < 2**40)
+_BYTES = reading.Kind(
+    f"at most {_MOST_BYTES:,} bytes",
+    lambda x: type(x) is int and 0 < x <= _MOST_BYTES,
+)
+_OF_ANY_VERSION = {"key": {"format version": _COUNT, str: Any}, str: Any}
+_SIZES = dict.fromkeys(SPLITS, _COUNT)
+_SHAPE = {
+    "key": {
+        "format version": _COUNT,
+        "dtype": reading.Kind("a dtype", lambda x: x in DTYPES),
+        "views": (_COUNT, None),
+        "logits": bool,
+        "taps": [_COUNT],
+        "batch size": _COUNT,
+        "steps per epoch": (_COUNT, None),
+        "rows": [_COUNT],
+        "image size": [_COUNT],
+        "normalization": [[float]],
+        str: str,
+    },
+    "format": {
+        "names": [str],
+        "shapes": [[_COUNT]],
+        "logits": bool,
+        "dtype": reading.Kind("a dtype", lambda x: x in DTYPES),
+    },
+    "images": _SIZES,
+    "rows": _SIZES,
+    "accelerated": bool,
+    "teacher": {
+        "name": str,
+        "input shape": [(_COUNT, None)],
+        "output shapes": [[(_COUNT, None)]],
+    },
+    "blocks": {
+        str: {
+            "rows": _COUNT,
+            "bytes": _BYTES,
+            "errors": [[reading.NUMBER]],
+            "sha256": str,
+        }
+    },
+}
 View = tuple[str, int]  # split and number; 0 for validation and test
 
 
@@ -175,7 +230,7 @@ class FolderStore(Store):
         self.folder = Path(folder)
         self.where = str(self.folder)
         self._manifest = self.folder / artifacts.MANIFEST
-        self._file_lock = filelock.FileLock(self.folder / ".lock")
+        self._file_lock = filelock.FileLock(self.folder / _LOCK)
         # Of each view, blocks and errors that are not in a file yet.
         self._unwritten: dict[View, list[tuple[int, Errors]]] = {}
 
@@ -202,9 +257,34 @@ class FolderStore(Store):
         """Read the manifest.
 
         Raises:
-            InputError: It is missing or damaged.
+            InputError: It is missing or damaged, or something in the folder
+                leads out of it.
         """
-        self.content = artifacts.read_json(self._manifest, sealed=True)
+        reading.check_folder(self.folder)
+        content = artifacts.read_json(self._manifest, sealed=True)
+        reading.check(content, _OF_ANY_VERSION, self._manifest)
+        if content["key"]["format version"] == FORMAT:
+            reading.check(content, _SHAPE, self._manifest)
+            _check_format(content, self._manifest)
+        self.content = content
+
+    def check_sizes(self, data: Any) -> None:
+        """Refuse other numbers of images and rows than the data's.
+
+        Raises:
+            InputError: Names the key.
+        """
+        for key, wanted in (
+            ("images", {split: data.number_bound(split) for split in SPLITS}),
+            ("rows", {split: data.rows(split) for split in SPLITS}),
+        ):
+            if self.content[key] != wanted:
+                raise InputError(
+                    f"{key} in {self._manifest}",
+                    self.content[key],
+                    f"{wanted}, as in the data",
+                    "Delete the folder and build the cache again.",
+                )
 
     def verify(self) -> None:
         """Read every bit of every block, on all processors.
@@ -222,14 +302,23 @@ class FolderStore(Store):
                 self._index(_view(name), name, numbers)
 
     def _verified_numbers(self, name: str) -> np.ndarray:
-        path = self.folder / name
-        if not path.is_file():
-            raise self._damaged(name, "does not exist")
-        content = path.read_bytes()
+        path, entry = self.folder / name, self.blocks[name]
+        try:
+            content = reading.read_bytes(path, self.folder, entry["bytes"])
+        except FileNotFoundError:
+            raise self._damaged(name, "does not exist") from None
+        except OSError as error:
+            raise self._damaged(name, f"cannot be read ({error})") from error
         digest = hashlib.sha256(content).hexdigest()
-        if digest != self.blocks[name]["sha256"]:
+        if digest != entry["sha256"]:
             raise self._damaged(name, "is not as the manifest's SHA-256 says")
-        return np.frombuffer(content, self._row)["number"].copy()
+        if len(content) != entry["rows"] * self._row.itemsize:
+            raise self._damaged(name, "has not as many rows as the manifest")
+        numbers = np.frombuffer(content, self._row)["number"].copy()
+        images = self.content["images"][_view(name)[0]]
+        if np.any((numbers < 0) | (numbers >= images)):
+            raise self._damaged(name, f"has rows beyond {images:,} images")
+        return numbers
 
     def _refuse_unknown_files(self) -> None:
         for path in sorted(self.folder.glob(f"[!.]*{ENDING}")):
@@ -336,6 +425,8 @@ class FolderStore(Store):
         """
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
+            reading.check_folder(self.folder)
+            reading.check_lock(self.folder / _LOCK)
             try:
                 self._file_lock.acquire(timeout=-1 if wait else 0)
             except filelock.Timeout:
@@ -372,6 +463,32 @@ class FolderStore(Store):
 
 def _entry(rows: np.ndarray, errors: Errors, **more: str) -> dict[str, Any]:
     return {"rows": len(rows), "bytes": rows.nbytes, "errors": errors, **more}
+
+
+def _check_format(content: dict[str, Any], path: Path) -> None:
+    """Refuse a format that does not fit itself, and names of no blocks.
+
+    Raises:
+        InputError: Names the key.
+    """
+    form = content["format"]
+    names, shapes = len(form["names"]), form["shapes"]
+    numbers = sum(math.prod(shape) for shape in shapes)
+    if names != len(shapes) or not 0 < numbers < _MOST_BYTES:
+        raise InputError(
+            f"format in {path}",
+            f"{names} names and {shapes!r:.60}",
+            "a shape for each name",
+            "Delete the folder and build the cache again.",
+        )
+    for name in content["blocks"]:
+        if _NAME.fullmatch(name) is None:
+            raise InputError(
+                f"blocks in {path}",
+                f"{name!r:.60}",
+                "names of blocks",
+                "Delete the folder and build the cache again.",
+            )
 
 
 def _name(view: View, block: int) -> str:

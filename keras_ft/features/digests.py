@@ -12,6 +12,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_ft.features.taps import Tap
+from keras_ft.features.taps import taps
+
 # Different in every process for the same network, or part of its weights.
 _IRRELEVANT: tuple[str, ...] = (
     "name",
@@ -41,6 +44,33 @@ def weights_digest(network: keras.Model) -> str:
         found.update(f"{array.dtype}{array.shape}".encode())
         found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()
+
+
+def tap_digest(teacher: keras.Model, tap: Tap) -> str | None:
+    """Return a digest of a teacher's weights and one of its feature maps.
+
+    Args:
+        teacher: A model, or what a feature cache has in its place.
+        tap: One of its taps.
+
+    Returns:
+        The digest; `None` for a cached teacher that was read from a file,
+        which does not know its own.
+    """
+    cached = getattr(teacher, "tap_digests", None)
+    if cached is not None:
+        known: str | None = cached.get(tap.name)
+        return known
+    if not teacher.weights:
+        return None
+    table = taps(teacher)
+    place = next(i for i, t in enumerate(table) if t.tensor is tap.tensor)
+    return place_digest(weights_digest(teacher), place)
+
+
+def place_digest(weights: str, place: int) -> str:
+    """Return `tap_digest` for the digest of the weights and a tap's place."""
+    return digest({"teacher weights": weights, "tap": place})
 
 
 def graph_digest(network: keras.Model, trained: bool = False) -> str:

@@ -67,6 +67,9 @@ class Paraphraser(layers.Layer):
         trained: Whether phase 1 has run. `ParaphraserTrainer.fit` sets it and
             it is saved with the weights. Set it yourself when the weights
             come from elsewhere.
+        trained_on: A digest of the teacher and tap of phase 1, saved likewise;
+            another teacher is refused in phase 2. None where it is not known,
+            or for you to set where another one is meant.
 
     Raises:
         InputError: `rate` is not above 0, or leaves no channel; `bottleneck`
@@ -106,6 +109,7 @@ class Paraphraser(layers.Layer):
         self.negative_slope = negative_slope
         self.bottleneck = bottleneck
         self.trained = False
+        self.trained_on: str | None = None
 
     def factor_channels(self, channels: int) -> int:
         """Return the factor's channels for features of `channels` channels."""
@@ -190,9 +194,15 @@ class Paraphraser(layers.Layer):
     # to carry the flag.
     def save_own_variables(self, store: Any) -> None:
         store["trained"] = np.asarray(self.trained)
+        if self.trained_on is not None:
+            digest = bytes.fromhex(self.trained_on)
+            store["trained_on"] = np.frombuffer(digest, np.uint8)
 
     def load_own_variables(self, store: Any) -> None:
         self.trained = bool(np.asarray(store["trained"]))
+        self.trained_on = None
+        if "trained_on" in store.keys():  # Files of earlier versions have none.
+            self.trained_on = bytes(np.asarray(store["trained_on"])).hex()
 
     def get_config(self) -> dict[str, Any]:
         return {

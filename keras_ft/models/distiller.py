@@ -327,6 +327,7 @@ class Distiller(FrozenTeacherModel):
         super()._check_models()
         for transfer in self.transfers:
             transfer.check_ready()
+            transfer.check_teacher(self.teacher)
             transfer.use_loss(self.loss)
         check_finite("student", self.student)
 

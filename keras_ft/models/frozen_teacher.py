@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_ft import archives
 from keras_ft import losses
 from keras_ft.acceleration.acceleration import Acceleration
 from keras_ft.errors import InputError
@@ -164,7 +165,10 @@ class FrozenTeacherModel(keras.Model):
             x = in_graph.guard_stream(x, self._guarded)
         with self._explained_errors():
             history = super().fit(x, y, *args, **kwargs)
-        self.mark_trained()
+        # Of no epoch or no batch there is none; Keras counts a step that finds
+        # no batch as an iteration of the optimizer.
+        if "loss" in history.history:
+            self.mark_trained()
         return history
 
     def evaluate(
@@ -281,7 +285,8 @@ class FrozenTeacherModel(keras.Model):
         self.teacher.save_weights(os.path.join(directory, WEIGHTS_FILE))
 
     def load_assets(self, directory: str) -> None:
-        self.teacher.load_weights(os.path.join(directory, WEIGHTS_FILE))
+        path = os.path.join(directory, WEIGHTS_FILE)
+        archives.load_weights(self.teacher, path)
 
     def get_config(self) -> dict[str, Any]:
         teacher = keras.saving.serialize_keras_object(self.teacher)

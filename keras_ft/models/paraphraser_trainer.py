@@ -7,6 +7,7 @@ import keras
 from absl import logging
 
 from keras_ft import losses
+from keras_ft.features.digests import tap_digest
 from keras_ft.features.taps import find_tap
 from keras_ft.layers.paraphraser import Paraphraser
 from keras_ft.layers.paraphraser import feature_channels
@@ -31,7 +32,8 @@ class ParaphraserTrainer(FrozenTeacherModel):
 
     Args:
         teacher: A trained Functional or Sequential model.
-        paraphraser: The `Paraphraser` to train; `fit` marks it as trained.
+        paraphraser: The `Paraphraser` to train; `fit` marks it as trained on
+            this teacher after an update at least.
         teacher_layer_name: Tap in the teacher; None means its last learned
             feature map. Phase 2 must use the same.
         loss: `"l1"`, the mean absolute error of the official code, or
@@ -136,8 +138,12 @@ class ParaphraserTrainer(FrozenTeacherModel):
         return dict(super().compute_metrics(x, y, errors, sample_weight))
 
     def mark_trained(self) -> None:
-        """Mark the paraphraser as ready for phase 2."""
+        """Mark the paraphraser as ready for phase 2 with this teacher."""
         self.paraphraser.trained = True
+        tap = find_tap(
+            self.teacher, self.teacher_layer_name, "teacher_layer_name"
+        )
+        self.paraphraser.trained_on = tap_digest(self.teacher, tap)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -62,7 +62,11 @@ def pareto_plots(benchmark: dict[str, Any]) -> list[dict[str, str]]:
     >>> [plot["title"] for plot in pareto_plots(benchmark)]
     ['Accuracy and latency', 'Accuracy and size']
     """
-    rows = [row for row in benchmark["files"] if row["accuracy"] is not None]
+    rows = [
+        row
+        for row in benchmark["files"]
+        if row["accuracy"] is not None and row["latency"]
+    ]
     if len(rows) < 2:
         return []
     threads = rows[0]["latency"][0]["threads"]

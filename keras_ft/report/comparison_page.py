@@ -10,12 +10,11 @@ from matplotlib.axes import Axes
 from keras_ft import artifacts
 from keras_ft import experiments
 from keras_ft.experiments import peak_memory
+from keras_ft.experiments.comparison.results import read_results
 from keras_ft.experiments.training import read_history
 from keras_ft.report import pages
 from keras_ft.report import plots
 
-# `experiments.comparison` writes it.
-RESULTS = "comparison.json"
 _INCHES_PER_METHOD = 0.42
 
 Content = Mapping[str, Any]
@@ -41,7 +40,8 @@ def write_comparison(run_dir: artifacts.PathLike) -> Path:
     PosixPath('runs/compare/report.html')
     """
     with experiments.RunFolder(run_dir) as run:
-        found = artifacts.read_json(artifacts.verify(run.path, RESULTS))
+        run.check_command("compare")
+        found = read_results(run.path)
         return pages.write_report(run, "comparison.html", _content(run, found))
 
 

@@ -26,6 +26,8 @@ GRAY = "#888888"
 _INK = "#123456"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    # A name with a dollar sign is a name, and no formula.
+    "text.parse_math": False,
     "svg.hashsalt": "keras_ft",
     "font.size": 11,
     "font.family": "sans-serif",

@@ -62,6 +62,7 @@ def write(
     PosixPath('runs/first/report.html')
     """
     with experiments.RunFolder(run_dir) as run:
+        run.check_command("distill", "train_teacher")
         return pages.write_report(run, "run.html", _content(run, data_dir))
 
 
@@ -107,6 +108,8 @@ def _known_gain(
     """Return what several seeds of the run's own setting showed, if known."""
     if configuration is None or "labelled_examples" not in configuration:
         return None
+    if "methods" not in metrics:
+        return None
     measured = few_labels.Measured.of(configuration)
     if measured is None:
         return None
@@ -127,7 +130,7 @@ def _few_labels(
         return None
     own = {
         method: (labels, metrics[f"{method}_accuracy"])
-        for method in metrics["methods"]
+        for method in metrics.get("methods", ())
     }
     return measured.picture(own)
 
@@ -160,9 +163,7 @@ def _student_accuracies(metrics: Mapping[str, Any]) -> dict[str, float]:
 def _content(
     run: experiments.RunFolder, data_dir: artifacts.PathLike | None
 ) -> dict[str, Any]:
-    metrics = artifacts.read_json(
-        artifacts.verify(run.path, experiments.METRICS)
-    )
+    metrics = experiments.read_metrics(run.path)
     found = _networks(run)
     data = experiments.load_run_data(run, data_dir)
     benchmark = None
@@ -208,14 +209,18 @@ def _networks(run: experiments.RunFolder) -> list[dict[str, Any]]:
             "name": "Teacher"
             if phase == "teacher"
             else f"Student, {_title(phase)}",
-            "bytes": (run.path / run.files(phase)[0]).stat().st_size,
+            "bytes": artifacts.verify(run.path, run.files(phase)[0])
+            .stat()
+            .st_size,
             "class_accuracy": Evaluation(
                 run.result(phase)["confusion"]
             ).class_accuracy,
             "history": read_history(run.path, phase),
         }
-        for phase in ("teacher", *run.configuration["methods"])
-        if run.is_finished(phase)
+        for phase in (
+            "teacher",
+            *filter(run.is_finished, run.configuration["methods"]),
+        )
     ]
 
 

@@ -9,11 +9,38 @@ from matplotlib.ticker import NullLocator
 
 from keras_ft import artifacts
 from keras_ft import experiments
+from keras_ft import reading
+from keras_ft.experiments.run_shape import SHARE
 from keras_ft.report import pages
 from keras_ft.report import plots
 
 # `keras_ft.tuner` writes it.
 TRIALS = "trials.json"
+_RATE = reading.Kind(
+    "a number above 0", lambda x: type(x) in (int, float) and 0 < x < 1e9
+)
+_SHAPE = {
+    "objective": str,
+    "trials": [
+        {
+            "score": (float, None),
+            "best_epoch": (int, None),
+            "epochs": (int, None),
+            "seconds": (float, None),
+            "status": str,
+            "message": (str, None),
+            "rate?": _RATE,
+            # The values that were tried.
+            str: (float, str, bool),
+        }
+    ],
+    "best": {str: (float, str, bool)},
+    "best_score": float,
+    "best_epochs": int,
+    "epochs": int,
+    "test_accuracy": float,
+    "test_examples": int,
+}
 
 
 def write_search(run_dir: artifacts.PathLike) -> Path:
@@ -34,8 +61,23 @@ def write_search(run_dir: artifacts.PathLike) -> Path:
     PosixPath('runs/search/report.html')
     """
     with experiments.RunFolder(run_dir) as run:
-        found = artifacts.read_json(artifacts.verify(run.path, TRIALS))
+        run.check_command("tune")
+        found = _read_trials(run.path)
         return pages.write_report(run, "search.html", _content(run, found))
+
+
+def _read_trials(folder: Path) -> dict[str, Any]:
+    path = artifacts.verify(folder, TRIALS)
+    found: dict[str, Any] = artifacts.read_json(path, shape=_SHAPE)
+    if not found["trials"]:
+        raise artifacts.refused(path, "no trials")
+    # All trials have the values that the first has.
+    trial = {**dict.fromkeys(found["trials"][0], Any), str: Any}
+    more = {"trials": [trial], str: Any}
+    if found["objective"] == "val_accuracy":
+        more["best_score"] = SHARE
+    reading.check(found, more, path)
+    return found
 
 
 def search_headline(found: Mapping[str, Any]) -> str:

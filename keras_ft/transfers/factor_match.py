@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_ft import losses
 from keras_ft.errors import InputError
+from keras_ft.features.digests import tap_digest
+from keras_ft.features.taps import find_tap
 from keras_ft.layers.paraphraser import Paraphraser
 from keras_ft.layers.paraphraser import feature_channels
 from keras_ft.layers.translator import Translator
@@ -158,6 +160,24 @@ class FactorMatch(Transfer):
                 "Run keras_ft.ParaphraserTrainer(teacher, paraphraser).fit() "
                 "first. If its weights come from elsewhere, say so with "
                 "paraphraser.trained = True.",
+            )
+
+    def check_teacher(self, teacher: keras.Model) -> None:
+        known = self.paraphraser.trained_on
+        if known is None:
+            return
+        tap = find_tap(teacher, self.teacher_layer_name, "teacher_layer_name")
+        found = tap_digest(teacher, tap)
+        if found not in (None, known):
+            raise InputError(
+                "paraphraser",
+                f"one that phase 1 trained on another teacher or tap than "
+                f"'{tap.name}' of '{teacher.name}'",
+                "the paraphraser of this teacher, its weights as they were, "
+                "and of this tap",
+                "Train one with keras_ft.ParaphraserTrainer(teacher, "
+                "paraphraser).fit(). If another teacher's is meant, say so "
+                "with paraphraser.trained_on = None.",
             )
 
     def get_config(self) -> dict[str, Any]:

@@ -152,6 +152,9 @@ class Transfer(keras.layers.Layer):
     def check_ready(self) -> None:
         """Refuse to train before its requirements are met; `fit` asks."""
 
+    def check_teacher(self, teacher: keras.Model) -> None:
+        """Refuse a teacher that it was not prepared for; `fit` asks."""
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

@@ -7,6 +7,7 @@ from typing import Any
 import filelock
 import keras_tuner
 
+from keras_ft import reading
 from keras_ft.errors import InputError
 from keras_ft.experiments.run_folder import CHECKPOINTS
 from keras_ft.experiments.training import train
@@ -66,7 +67,10 @@ class Trial:
             # The student that these values make has no such tap.
             raise keras_tuner.errors.FailedTrialError(str(error)) from None
         path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(path.with_suffix(".lock")):
+        lock = path.with_suffix(".lock")
+        reading.check_folder(self.trials.folder)
+        reading.check_lock(lock)
+        with filelock.FileLock(lock):
             # Read under the lock: another process may just have written it.
             folder = self._folder()
             name = space.label(self.values)

@@ -8,7 +8,9 @@ from typing import Any
 
 import keras
 
+from keras_ft import archives
 from keras_ft import artifacts
+from keras_ft.callbacks import ROW
 from keras_ft.callbacks import Row
 from keras_ft.errors import InputError
 from keras_ft.experiments.run_folder import CHECKPOINTS
@@ -41,7 +43,15 @@ class TrialFolder:
         self.direction = direction or OBJECTIVES[objective]
         self._content: dict[str, Any] = {}
         if (path / _RESULT).exists():
-            self._content = artifacts.read_json(path / _RESULT, sealed=True)
+            self._content = artifacts.read_json(
+                path / _RESULT,
+                sealed=True,
+                shape={
+                    "rows?": [{**ROW, objective: float}],
+                    "stopped?": bool,
+                    "failure?": str,
+                },
+            )
 
     @property
     def failure(self) -> str | None:
@@ -182,7 +192,7 @@ def show_best(
     Attached to the training itself it would save the paraphraser and the
     translator too, and forget after a kill which epoch was the best.
     """
-    student.load_weights(folder.best_weights(epochs))
+    archives.load_weights(student, folder.best_weights(epochs))
     best = folder.best(epochs)
     for callback in filter(is_tuners_checkpoint, callbacks):
         callback.set_model(student)

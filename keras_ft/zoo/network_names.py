@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import os
 import re
 from pathlib import Path
 
@@ -146,7 +147,8 @@ def is_path(source: str) -> bool:
     """Return whether this means a file or folder, be it there or not."""
     path = Path(source)
     known = path.suffix in (KERAS, ARRAYS, *OLD) or len(path.parts) > 1
-    return known or path.exists()
+    # A name may be longer than that of any file.
+    return known or os.path.exists(path)
 
 
 def check(argument: str, source: str, missing_ok: bool = False) -> None:
@@ -187,7 +189,7 @@ def check(argument: str, source: str, missing_ok: bool = False) -> None:
 
 
 def _check_file(argument: str, path: Path, missing_ok: bool) -> None:
-    if not path.exists():
+    if not os.path.exists(path):
         if missing_ok:
             return
         raise InputError(

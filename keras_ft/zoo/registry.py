@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_ft import archives
 from keras_ft import artifacts
 from keras_ft.errors import InputError
 from keras_ft.zoo.mobilenet import mobilenet_v2_small
@@ -140,7 +141,7 @@ def pretrained(
             f"sha256 {published}: the file is damaged",
             _REINSTALL,
         )
-    return keras.models.load_model(file, compile=False, safe_mode=True)
+    return archives.load_network(file)
 
 
 def provenance(

@@ -1,7 +1,6 @@
 """Trained PyTorch ResNets as Keras networks."""
 
 import re
-import zipfile
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_ft import archives
 from keras_ft.errors import InputError
 from keras_ft.zoo.resnet import Shortcut
 from keras_ft.zoo.resnet import cifar_resnet
@@ -33,6 +33,7 @@ _PARAMETERS = {
 }
 _STEM_AND_HEAD = {"stem_conv": "conv1", "stem_bn": "bn1", "head": "linear"}
 _SHORTCUT = {"shortcut_conv": "shortcut.0", "shortcut_bn": "shortcut.1"}
+_MOST_BLOCKS = 200
 _BLOCK_LAYER = re.compile(r"stage(\d)_block(\d+)_(\w+)")
 
 
@@ -73,7 +74,7 @@ def load_torch_resnet(
     'resnet20'
     """
     arrays = _canonical(
-        source if isinstance(source, Mapping) else _read(Path(source))
+        source if isinstance(source, Mapping) else archives.load_arrays(source)
     )
     model = cifar_resnet(
         _depth(arrays), _classes(arrays), input_shape, _shortcut(arrays)
@@ -83,25 +84,6 @@ def load_torch_resnet(
     for name, variable in targets.items():
         variable.assign(_keras_layout(name, arrays[name], variable))
     return model
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        # Opened here, as NumPy leaves a damaged file open. A lone .npy array
-        # is no context manager: TypeError.
-        with (
-            path.open("rb") as stream,
-            np.load(stream, allow_pickle=False) as file,
-        ):
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(
-            "source",
-            f"{path} ({type(error).__name__}: {error})",
-            "a readable .npz file of arrays",
-            "Check the path; write the file with np.savez(path, **{name: "
-            "tensor.cpu().numpy() for each entry of the state_dict}).",
-        ) from error
 
 
 def _canonical(source: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -125,7 +107,16 @@ def _depth(arrays: Mapping[str, Any]) -> int:
         for name in arrays
         if (match := re.match(r"layer1\.(\d+)\.", name))
     }
-    return 6 * max(len(blocks), 1) + 2
+    count = max(len(blocks), 1)
+    # Names alone must not make a network of any depth: a block has 10 arrays
+    # in each of 3 stages. He et al. 2016 went as deep as 1,202 layers.
+    if count > _MOST_BLOCKS or 15 * count > len(arrays) + 15:
+        raise _refusal(
+            "layer1",
+            f"{count:,} blocks in {len(arrays):,} arrays",
+            f"30 arrays for each of at most {_MOST_BLOCKS} blocks",
+        )
+    return 6 * count + 2
 
 
 def _classes(arrays: Mapping[str, np.ndarray]) -> int:

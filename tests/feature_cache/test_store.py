@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import keras_ft
+from keras_ft import artifacts
 from keras_ft.errors import InputError
 from keras_ft.feature_cache import FeatureCache
 from keras_ft.feature_cache.store import FolderStore
@@ -324,3 +325,66 @@ def test_a_folder_that_cannot_be_written_is_refused(
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match="The folder .* cannot be written"):
         build(tmp_path / "file" / "cache", teacher, data)
+
+
+def _resealed(folder, change):
+    """Change the manifest as somebody would who knows how it is sealed."""
+    path = folder / "manifest.json"
+    content = artifacts.read_json(path, sealed=True)
+    change(content)
+    artifacts.write_json(path, content, sealed=True)
+
+
+BLOCK = "train-view0000-block000000.rows"
+CHANGES = {
+    "images": lambda c: c["images"].update(train=10**11),
+    "rows": lambda c: c["rows"].update(test=13),
+    "format": lambda c: c["format"].update(shapes=[[10**6, 10**6]]),
+    "format.dtype": lambda c: c["format"].update(dtype="O"),
+    "key.views": lambda c: c["key"].pop("views"),
+    "teacher.name": lambda c: c["teacher"].update(name=7),
+    f"blocks.{BLOCK}.bytes": lambda c: c["blocks"][BLOCK].update(bytes=2**40),
+    "blocks": lambda c: c["blocks"].update({"../x.rows": c["blocks"][BLOCK]}),
+}
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_a_wrong_key_of_a_manifest_is_named(key, folder, teacher, data):
+    _resealed(folder, CHANGES[key])
+    with pytest.raises(InputError, match="manifest.json") as caught:
+        FeatureCache.open(folder, teacher, data)
+    assert caught.value.argument.startswith(key)
+
+
+def test_rows_of_images_that_are_not_there_are_refused(
+    folder, teacher, data, blocks_of
+):
+    rows = np.frombuffer(blocks_of(folder)[BLOCK], np.uint8).copy()
+    rows[:8] = np.frombuffer(np.int64(10**9).tobytes(), np.uint8)
+    (folder / BLOCK).write_bytes(rows.tobytes())
+    digest = artifacts.sha256(folder / BLOCK)
+    _resealed(folder, lambda c: c["blocks"][BLOCK].update(sha256=digest))
+    with pytest.raises(InputError, match="rows beyond 40 images"):
+        FeatureCache.open(folder, teacher, data)
+
+
+def test_a_paraphraser_of_a_cache_belongs_to_its_teacher(
+    folder, teacher, network, data
+):
+    cache = FeatureCache.open(folder, teacher, data)
+    layer = keras_ft.Paraphraser()
+    phase1 = keras_ft.ParaphraserTrainer(cache.teacher, layer)
+    phase1.compile("sgd")
+    phase1.fit(cache.train_from(0), steps_per_epoch=1, verbose=0)
+    x, y = next(iter(data.validation))
+
+    def train(teacher):
+        model = keras_ft.FactorTransfer(teacher, network(4), layer)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("sgd", loss)
+        model.fit(x, y, verbose=0)
+
+    # The teacher itself, and not what is in its place, may go on with it.
+    train(teacher)
+    with pytest.raises(InputError, match="another teacher or tap"):
+        train(network())

@@ -10,6 +10,7 @@ import pytest
 from keras_ft import FactorTransfer
 from keras_ft import InputError
 from keras_ft import Paraphraser
+from keras_ft import ParaphraserTrainer
 from keras_ft import transfers
 
 
@@ -176,3 +177,45 @@ def test_nested_backbones_teach_and_learn(network, paraphraser, batch):
     compiled(model).fit(*batch, verbose=0)
     for old, new in zip(before, student.trainable_variables, strict=True):
         assert not np.array_equal(old, new)
+
+
+@pytest.fixture
+def of_phase_1(network, batch, tmp_path):
+    """A teacher and its paraphraser, both read from files."""
+    teacher, layer = network(8), Paraphraser(0.5)
+    phase1 = ParaphraserTrainer(teacher, layer)
+    phase1.compile("sgd")
+    phase1.fit(batch[0], verbose=0)
+    saved = [teacher, keras.Sequential([keras.Input((8, 8, 8)), layer])]
+    loaded = []
+    for model in saved:
+        model.save(tmp_path / "model.keras")
+        loaded.append(keras.models.load_model(tmp_path / "model.keras"))
+    return loaded[0], loaded[1].layers[-1]
+
+
+def test_a_paraphraser_belongs_to_its_teacher(network, batch, of_phase_1):
+    teacher, layer = of_phase_1
+    compiled(FactorTransfer(teacher, network(4), layer)).fit(*batch, verbose=0)
+    # As many channels, and a weight that differs in the last bit.
+    weights = teacher.get_weights()
+    weights[0].flat[0] = np.nextafter(weights[0].flat[0], np.float32(9))
+    teacher.set_weights(weights)
+    model = compiled(FactorTransfer(teacher, network(4), layer))
+    before = [np.array(v) for v in model.student.variables]
+    with pytest.raises(InputError, match="another teacher or tap"):
+        model.fit(*batch, verbose=0)
+    for old, new in zip(before, model.student.variables, strict=True):
+        np.testing.assert_array_equal(old, new)
+    layer.trained_on = None
+    model.fit(*batch, verbose=0)
+
+
+def test_a_paraphraser_belongs_to_its_tap(network, batch, of_phase_1):
+    teacher, layer = of_phase_1
+    # Before and after the activation there are as many channels.
+    model = FactorTransfer(
+        teacher, network(4), layer, teacher_layer_name="conv"
+    )
+    with pytest.raises(InputError, match="another teacher or tap"):
+        compiled(model).fit(*batch, verbose=0)

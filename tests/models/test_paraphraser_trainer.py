@@ -108,3 +108,24 @@ def test_a_saved_file_is_complete(network, batch, tmp_path):
 def test_unknown_losses_are_refused(network):
     with pytest.raises(InputError, match="'l1' or 'l2'"):
         ParaphraserTrainer(network(8), Paraphraser(0.5), loss="mse")
+
+
+def test_no_update_is_no_training(network, batch):
+    paraphraser = Paraphraser()
+    phase1 = ParaphraserTrainer(network(8), paraphraser)
+    phase1.compile("sgd")
+    phase1.fit(batch[0], epochs=0, verbose=0)
+    assert not paraphraser.trained and paraphraser.trained_on is None
+    phase1.fit(batch[0], epochs=1, verbose=0)
+    assert paraphraser.trained and len(paraphraser.trained_on) == 64
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_a_stream_without_a_batch_is_no_training(network, batch):
+    tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
+    paraphraser = Paraphraser()
+    phase1 = ParaphraserTrainer(network(8), paraphraser)
+    phase1.compile("sgd")
+    dataset = tf.data.Dataset.from_tensor_slices(batch[0]).batch(4)
+    phase1.fit(dataset.filter(lambda x: False), epochs=1, verbose=0)
+    assert not paraphraser.trained

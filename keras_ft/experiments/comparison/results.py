@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from keras_ft import artifacts
+from keras_ft import reading
 from keras_ft.experiments.comparison import table
 from keras_ft.experiments.comparison.difference import Difference
+from keras_ft.experiments.comparison.trainings import COMMAND
 from keras_ft.experiments.comparison.trainings import EXPORT
 from keras_ft.experiments.comparison.trainings import PARAPHRASER
 from keras_ft.experiments.comparison.trainings import REFUSED
@@ -23,6 +25,63 @@ from keras_ft.methods import Method
 from keras_ft.methods import parse
 
 RESULTS = "comparison.json"
+_MAYBE = (float, None)
+_DIFFERENCE = (
+    {
+        "seeds": int,
+        "mean": float,
+        "low": _MAYBE,
+        "high": _MAYBE,
+        "verdict": str,
+    },
+    None,
+)
+_SHAPE = {
+    "about": {
+        "dataset": str,
+        "train_examples": int,
+        "labelled_examples": int,
+        "test_examples": int,
+        "teacher": str,
+        "teacher_accuracy": float,
+        "student": str,
+        "epochs": int,
+        "teacher_pass": str,
+        "teacher_pass_seconds": float,
+        "seconds": float,
+        "notes": [str],
+        "settings": {"teacher": (str, None), "recipe": dict, str: Any},
+        str: Any,
+    },
+    "methods": [
+        {
+            "method": str,
+            "title": str,
+            "seeds": int,
+            "failed": int,
+            "over_plain": _DIFFERENCE,
+            "over_kd": _DIFFERENCE,
+            str: _MAYBE,
+        }
+    ],
+    "verdicts": [str],
+    "trainings": [
+        {
+            "method": str,
+            "seed": int,
+            "folder": reading.NAME,
+            "reason": (str, None),
+            "memory_of": (str, None),
+            "int8_refused": (str, None),
+            "initial_weights": (str, None),
+            "first_batch": (str, None),
+            "accuracy": _MAYBE,
+            "beta": _MAYBE,
+            "int8_images": _MAYBE,
+            str: _MAYBE,
+        }
+    ],
+}
 # Why trainings failed, by method and seed.
 Reasons = dict[tuple[str, int], str]
 
@@ -248,6 +307,21 @@ class Comparison:
         }
 
 
+def read_results(folder: artifacts.PathLike) -> dict[str, Any]:
+    """Return what the `comparison.json` of a folder holds.
+
+    Raises:
+        InputError: The folder holds no finished comparison, or the file is
+            damaged.
+    """
+    path = artifacts.verify(folder, RESULTS)
+    found: dict[str, Any] = artifacts.read_json(path, shape=_SHAPE)
+    methods = [method["method"] for method in found["methods"]]
+    if not {one["method"] for one in found["trainings"]} <= set(methods):
+        raise artifacts.refused(path, "a training of no method in the table")
+    return found
+
+
 def read(run: RunFolder, trainings: Trainings, reasons: Reasons) -> Comparison:
     """Return everything that was measured, from the trainings' folders.
 
@@ -290,7 +364,7 @@ def _training_result(
     plan: Plan, method: Method, seed: int, reason: str | None
 ) -> TrainingResult:
     folder = plan.folder(method.name, seed)
-    content = read_content(folder)
+    content = read_content(folder, COMMAND)
     phases = content["phases"]
     known: dict[str, Any] = {}
     if STUDENT in phases:
@@ -306,7 +380,7 @@ def _training_result(
         }
     known["int8_refused"] = content["notes"].get(REFUSED)
     if method.has("ft"):
-        first = read_content(plan.folder(PARAPHRASER, seed))["phases"]
+        first = read_content(plan.folder(PARAPHRASER, seed), COMMAND)["phases"]
         if "paraphrase" in first:
             result = first["paraphrase"]["result"]
             known["paraphrase_seconds"] = result["seconds"]

@@ -44,6 +44,7 @@ PARAPHRASER, STUDENT = "paraphraser", "student"
 QUANTIZATION = "int8"
 # Not the phase of `keras-ft export`, which may make the file anew on other
 # images.
+COMMAND = "compare"
 EXPORT, REFUSED = "compared_int8", "int8_refused"
 # The whole test split of the embedded data, and minutes less of a larger one.
 EXPORT_IMAGES = 2000
@@ -109,7 +110,7 @@ class Plan:
     @property
     def configuration(self) -> dict[str, Any]:
         """Return everything that decides the result of a training."""
-        content = {"command": "compare", **self.settings.configuration()}
+        content = {"command": COMMAND, **self.settings.configuration()}
         # More methods may follow.
         del content["methods"]
         return content
@@ -126,14 +127,14 @@ class Plan:
     def has_trained(self) -> bool:
         """Return whether any student was trained to its end."""
         return any(
-            STUDENT in read_content(folder)["phases"]
+            STUDENT in read_content(folder, COMMAND)["phases"]
             for folder in self.folders()
         )
 
     def has_learned(self) -> bool:
         """Return whether anything has begun to learn from the teacher."""
         return any(
-            read_content(folder)["phases"]
+            read_content(folder, COMMAND)["phases"]
             or any((folder / "checkpoints").glob("*/*"))
             for folder in self.folders()
             if not folder.name.startswith(f"{methods.PLAIN}-seed")
@@ -141,12 +142,12 @@ class Plan:
 
     def is_trained(self, method: Method, seed: int) -> bool:
         """Return whether a student is there; its export may be missing."""
-        content = read_content(self.folder(method.name, seed))
+        content = read_content(self.folder(method.name, seed), COMMAND)
         return STUDENT in content["phases"]
 
     def is_finished(self, method: Method, seed: int) -> bool:
         """Return whether nothing of a training is left to do."""
-        content = read_content(self.folder(method.name, seed))
+        content = read_content(self.folder(method.name, seed), COMMAND)
         if STUDENT not in content["phases"]:
             return False
         exported = EXPORT in content["phases"] or REFUSED in content["notes"]
@@ -183,7 +184,7 @@ class Trainings:
         student = networks.build(settings.student, data, settings.weights)
         if plan.exports:
             classifier_shapes(student)
-        notes = read_content(plan.path)["notes"]
+        notes = read_content(plan.path, COMMAND)["notes"]
         begun = "teacher_pass" in notes
         layers = [
             run_taps.choose(asked, notes, begun, side, network)
@@ -306,7 +307,9 @@ class Trainings:
         def build(student: Any, teacher: Any, batches: Any) -> keras.Model:
             model = self.build(method, student, teacher, paraphraser())
             if chosen.has("ft") and settings.beta_ratio is not None:
-                notes = read_content(self.plan.folder(PARAPHRASER, seed))
+                notes = read_content(
+                    self.plan.folder(PARAPHRASER, seed), COMMAND
+                )
                 beta = notes["notes"]["beta"]["beta"]
                 model.transfers[0].beta = float(beta)
             return model
@@ -409,7 +412,7 @@ class Trainings:
             InputError: A file was changed since then, or the data were.
         """
         for folder in self.plan.folders(seed):
-            phases = read_content(folder)["phases"]
+            phases = read_content(folder, COMMAND)["phases"]
             known = phases.get(STUDENT, {}).get("result", {})
             # Labels only, without the unlabelled images, sees other batches.
             others = self.data.has_unlabelled and (

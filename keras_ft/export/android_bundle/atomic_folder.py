@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keras_ft import artifacts
+from keras_ft import reading
 from keras_ft.errors import InputError
 
 _FIX = "Name another folder, or move what is in it."
@@ -28,6 +29,7 @@ def check_replaceable(folder: Path, mark: str) -> None:
         return
     if not folder.is_dir():
         raise InputError("folder", folder, "a folder", _FIX)
+    reading.check_folder(folder)
     present = {
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")

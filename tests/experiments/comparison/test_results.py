@@ -2,12 +2,16 @@
 
 import csv
 import json
+import shutil
 
 import keras
 import numpy as np
 import pytest
 
 import keras_ft
+from keras_ft import InputError
+from keras_ft import artifacts
+from keras_ft import report
 from keras_ft.experiments import peak_memory
 
 
@@ -91,3 +95,30 @@ def test_files_hold_the_same_numbers(finished):
 
 def test_the_teachers_outputs_are_removed_when_all_is_done(finished):
     assert not (finished.run_dir / "teacher_outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (
+            lambda c: c["trainings"][0].update(folder="../x"),
+            "trainings[0].fold",
+        ),
+        (lambda c: c["trainings"][0].pop("accuracy"), "trainings[0].accuracy"),
+        (lambda c: c["methods"][1].update(over_plain=3), "methods[1].over_pla"),
+        (lambda c: c["about"].pop("seconds"), "about.seconds"),
+        (lambda c: c.update(verdicts="better"), "verdicts"),
+    ],
+)
+def test_a_wrong_key_of_a_comparison_is_named(change, key, finished, tmp_path):
+    folder = shutil.copytree(finished.run_dir, tmp_path / "copy")
+    content = artifacts.read_json(folder / "comparison.json")
+    change(content)
+    artifacts.write_json(folder / "comparison.json", content)
+    with pytest.raises(InputError, match=r"comparison\.json.*SHA-256"):
+        report.write_comparison(folder)
+    artifacts.record(folder, ["comparison.json"])
+    with pytest.raises(InputError) as caught:
+        report.write_comparison(folder)
+    assert caught.value.argument.startswith(key)
+    assert "comparison.json" in caught.value.argument
