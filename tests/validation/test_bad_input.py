@@ -308,7 +308,8 @@ def test_odd_input_is_refused_before_the_first_step(model, batch, case):
     assert caught.value.argument == argument
 
 
-def test_whole_labels_may_be_floats(model, batch):
+def test_whole_labels_may_be_floats(pair, paraphraser, batch):
+    model = compiled(FactorTransfer(*pair, paraphraser))
     images, labels = batch
     labels = labels.astype("float32")
     model.fit(images, labels, verbose=0)
