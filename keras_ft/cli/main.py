@@ -2,14 +2,20 @@
 
 Exit codes: 0 done; 1 a defect, with a trace; 2 bad input, one line; 75
 another worker of the cluster stopped, start all again; 130 interrupted by
-Ctrl-C.
+Ctrl-C; 141 nobody reads the output any more; 143 ended by SIGTERM.
 """
 
+import contextlib
 import difflib
 import importlib
 import os
+import select
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from collections.abc import Sequence
+from types import FrameType
 from types import ModuleType
 
 from absl import flags
@@ -33,6 +39,8 @@ COMMANDS = {
     "taps": "the feature maps of a network that can be distilled",
 }
 PROGRAM = "keras-ft"
+# As of a process that SIGPIPE ends; Windows has no such signal.
+_NO_READER = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # TFDS warns about its own internals; an error is one line.
     logging.set_verbosity(logging.ERROR)
     try:
-        return _dispatch(words)
+        with _ended_by_sigterm():
+            code = _dispatch(words)
+            # Here and not when Python ends: nobody could catch it there.
+            sys.stdout.flush()
+            return code
+    except BrokenPipeError:
+        if not _is_output_closed():
+            raise
+        return _NO_READER
     except (InputError, flags.Error) as error:
         return _refuse(str(error))
     except RuntimeError as error:
@@ -63,13 +79,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _tell(str(error))
         return 75
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print(
             f"\n{PROGRAM}: interrupted. Run the same command again to "
             "continue after the last complete epoch.",
             file=sys.stderr,
         )
-        return 130
+        return 128 + (
+            signal.SIGTERM
+            if isinstance(interrupt, _TerminatedError)
+            else signal.SIGINT
+        )
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """SIGTERM, which whatever cleans up after Ctrl-C takes for that."""
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does."""
+    # Python takes signals in its main thread alone.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _TerminatedError
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _is_output_closed() -> bool:
+    """Return whether nobody reads standard output; if so, write no more."""
+    if not hasattr(select, "poll"):  # on Windows
+        return True
+    output = sys.stdout.fileno()
+    poll = select.poll()
+    poll.register(output, 0)
+    if not any(events & select.POLLERR for _, events in poll.poll(0)):
+        return False
+    # What is still in a buffer is written when Python ends.
+    void = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(void, output)
+    os.close(void)
+    return True
 
 
 def _dispatch(words: list[str]) -> int:
@@ -115,6 +173,14 @@ def _run(command: ModuleType, name: str, words: list[str]) -> int:
             "flags only",
             f"Write --flag=value; {PROGRAM} {name} --help lists the flags.",
         )
+    for flag in sorted(values):
+        if values[flag].present and values[flag].value == "":
+            raise InputError(
+                f"--{flag}",
+                "nothing",
+                "a value",
+                f"Write --{flag}=value, or leave the flag out.",
+            )
     if "dataset" in values and values["dataset"].value is not None:
         check_name(values["dataset"].value)
     if values["file_limits"].present:

@@ -21,7 +21,12 @@ ROUNDINGS: dict[str, Callable[[float], int]] = {
 }
 _CONSTRAINTS = {
     "rate": Interval(
-        float, 0, closed="neither", fix="Use rate=0.5, the official setting."
+        float,
+        0,
+        # A slip of the keyboard would fill the machine's memory.
+        100,
+        closed="right",
+        fix="Use rate=0.5, the official setting.",
     ),
     "rounding": OneOf(
         tuple(ROUNDINGS), fix="Leave it out for the official rule."
@@ -72,8 +77,8 @@ class Paraphraser(layers.Layer):
             or for you to set where another one is meant.
 
     Raises:
-        InputError: `rate` is not above 0, or leaves no channel; `bottleneck`
-            is none of these.
+        InputError: `rate` is not above 0 and at most 100, or leaves no
+            channel; `bottleneck` is none of these.
 
     Example:
 

@@ -331,6 +331,14 @@ class Distiller(FrozenTeacherModel):
             transfer.use_loss(self.loss)
         check_finite("student", self.student)
 
+    def _check_trainable(self) -> None:
+        super()._check_trainable()
+        if not self.student.trainable_variables:
+            raise InputError(
+                f"The student '{self.student.name}' has no trainable weights. "
+                "Set student.trainable = True and call compile() again."
+            )
+
     def _check_data(self, x: Any, y: Any) -> None:
         super()._check_data(x, y)
         check_labels_fit(self.student, self.loss, x, y)

@@ -155,6 +155,7 @@ class FrozenTeacherModel(keras.Model):
             InputError: Bad input, before the first training step.
         """
         self.check(x, y)
+        self._check_validation(kwargs.get("validation_data"))
         strategy = self._made_under()
         self._acceleration.prepare(self, strategy, x)
         strategies.check_fit(self, strategy, x, y, *args, **kwargs)
@@ -273,6 +274,14 @@ class FrozenTeacherModel(keras.Model):
     def _check_data(self, x: Any, y: Any) -> None:
         check_data(self.teacher, x, y)
         self._teacher_pass.check(x)
+
+    def _check_validation(self, data: Any) -> None:
+        """Refuse before the first epoch what `evaluate` would after it."""
+        if isinstance(data, (tuple, list)):
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(tuple(data))
+            self._check_data(x, y)
+        elif data is not None:
+            self._check_data(data, None)
 
     def _check_trainable(self) -> None:
         # By identity: layers of nested models may have equal paths.

@@ -14,6 +14,8 @@ from keras_ft.errors import InputError
 from keras_ft.validation.models import fit_together
 from keras_ft.validation.models import input_shape
 
+_MOST_PARTS = 3
+
 
 def check_data(model: keras.Model, x: Any, y: Any = None) -> None:
     """Refuse missing or empty data and images the model cannot take.
@@ -38,6 +40,7 @@ def check_data(model: keras.Model, x: Any, y: Any = None) -> None:
             "Check the split's name and whether drop_remainder removed the "
             "only batch.",
         )
+    _check_parts(x, y)
     images, labels = element_shapes(x, y)
     if images is not None:
         _check_images(model, images)
@@ -108,16 +111,52 @@ def element_shapes(
     x: Any, y: Any
 ) -> tuple[tuple[int | None, ...] | None, tuple[int | None, ...] | None]:
     """Return the declared batch shapes of images and labels, or None."""
+    shapes = [_shape(part) for part in (*_parts(x, y), None)[:2]]
+    return shapes[0], shapes[1]
+
+
+def _parts(x: Any, y: Any) -> tuple[Any, ...]:
+    """Return what a batch consists of, as declared or as an example."""
     if hasattr(x, "element_spec"):
-        spec = x.element_spec
-        parts = spec if isinstance(spec, tuple) else (spec,)
+        batch = x.element_spec
     elif isinstance(x, keras.utils.PyDataset):
         batch = x[0]
-        parts = batch if isinstance(batch, tuple) else (batch,)
     else:
-        parts = (x, y)
-    shapes = [_shape(part) for part in (*parts, None)[:2]]
-    return shapes[0], shapes[1]
+        return x, y
+    return batch if isinstance(batch, tuple) else (batch,)
+
+
+def _check_parts(x: Any, y: Any) -> None:
+    """Refuse batches of more than three parts and parts without numbers."""
+    parts = _parts(x, y)
+    if len(parts) > _MOST_PARTS:
+        raise InputError(
+            "x",
+            f"batches of {len(parts)} parts",
+            "(images, labels) or (images, labels, sample_weight)",
+            "Drop the others: dataset.map(lambda *parts: parts[:2]).",
+        )
+    for argument, part in zip(("x", "y", "sample_weight"), parts, strict=False):
+        if (kind := _not_numbers(part)) is not None:
+            raise InputError(
+                argument,
+                f"values of type {kind}",
+                "real numbers",
+                "Number the classes from 0: np.unique(labels, "
+                "return_inverse=True)[1]."
+                if argument == "y"
+                else "Convert them with astype('float32').",
+            )
+
+
+def _not_numbers(part: Any) -> str | None:
+    """Return the type of text, objects, complex numbers or times, or None."""
+    dtype = getattr(part, "dtype", None)
+    try:
+        found = np.dtype(getattr(dtype, "as_numpy_dtype", dtype))
+    except TypeError:  # of another library
+        return None
+    return str(dtype) if dtype is not None and found.kind in "OUScMm" else None
 
 
 def _shape(part: Any) -> tuple[int | None, ...] | None:

@@ -47,6 +47,7 @@ def guard_batch(
     if y is not None and classes and label_checks.is_sparse(loss):
         ignored = label_checks.ignored(loss)
         assertions.append(_labels_in_range(y, classes, ignored))
+    assertions += [_usable(leaf) for leaf in keras.tree.flatten(sample_weight)]
     waiting = keras.tree.pack_sequence_as(x, wait_for(assertions, leaves))
     return keras.utils.pack_x_y_sample_weight(waiting, y, sample_weight)
 
@@ -146,12 +147,31 @@ def _finite_images(images: Any) -> Any:
     return tf.debugging.Assert(inside, [as_text(not_finite("x"))])
 
 
+def _usable(sample_weight: Any) -> Any:
+    """Assert that weights, those of classes among them, are 0 or more."""
+    import tensorflow as tf
+
+    if sample_weight is None:
+        return None
+    error = InputError(
+        "sample_weight",
+        "a weight that is negative, NaN or infinite",
+        "finite weights of at least 0",
+        "Look at sample_weight and class_weight: 0 leaves an image out, and "
+        "less than 0 would train the student to be wrong.",
+    )
+    weights = tf.cast(sample_weight, "float32")
+    inside = tf.reduce_all(tf.math.is_finite(weights) & (weights >= 0))
+    return tf.debugging.Assert(inside, [as_text(error)])
+
+
 def _labels_in_range(labels: Any, classes: int, ignored: int | None) -> Any:
     import tensorflow as tf
 
     error = label_checks.out_of_range(f"outside of 0 to {classes - 1}", classes)
-    labels = tf.cast(labels, "int64")
-    inside = (labels >= 0) & (labels < classes)
+    whole = tf.cast(labels, "int64")
+    inside = (whole >= 0) & (whole < classes)
+    inside &= tf.cast(whole, labels.dtype) == labels
     if ignored is not None:
         inside |= labels == ignored
     return tf.debugging.Assert(tf.reduce_all(inside), [as_text(error)])

@@ -311,8 +311,11 @@ def _check_range(labels: Any, classes: int, ignored: int | None) -> None:
     if labels.size == 0:
         return
     low, high = labels.min(), labels.max()
-    if low < 0 or high >= classes:
+    # NaN is neither.
+    if not (low >= 0 and high < classes):
         raise out_of_range(f"from {low} to {high}", classes)
+    if not np.array_equal(labels, np.floor(labels)):
+        raise out_of_range("that are no whole numbers", classes)
 
 
 def out_of_range(received: str, classes: int) -> InputError:

@@ -38,6 +38,16 @@ def check_pair(teacher: keras.Model, student: keras.Model) -> None:
             f"The student '{student.name}' shares weights with the teacher. "
             "Copy one of them with keras.models.clone_model."
         )
+    inputs = [
+        len(getattr(m, "inputs", None) or [0]) for m in (teacher, student)
+    ]
+    if inputs[0] != inputs[1]:
+        raise InputError(
+            "student",
+            f"a model of {inputs[1]} inputs",
+            f"as many as the teacher's, {inputs[0]}",
+            "Both networks see the same batch: build them for the same inputs.",
+        )
     shapes = [input_shape(model) for model in (teacher, student)]
     if None not in shapes and not fit_together(*shapes):
         raise InputError(

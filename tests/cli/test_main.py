@@ -1,4 +1,6 @@
 import importlib
+import os
+import signal
 import subprocess
 import sys
 
@@ -101,6 +103,34 @@ def test_ctrl_c_says_how_to_go_on(capsys, monkeypatch):
     monkeypatch.setattr(taps, "run", interrupted)
     assert main(["taps"]) == 130
     assert "same command again" in capsys.readouterr().err
+
+
+def test_sigterm_says_what_ctrl_c_says(capsys, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminate(*_):
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("keras_ft.cli.main._dispatch", terminate)
+    assert main(["demo"]) == 128 + signal.SIGTERM
+    assert "Run the same command again" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_output_that_nobody_reads_ends_quietly():
+    read, write = os.pipe()
+    os.close(read)
+    program = [sys.executable, "-m", "keras_ft", "--help"]
+    with os.fdopen(write, "wb") as closed:
+        ended = subprocess.run(program, stdout=closed, stderr=subprocess.PIPE)
+    assert ended.returncode == 141
+    assert ended.stderr == b""
+
+
+@pytest.mark.parametrize("flag", ["run_dir", "dataset", "teacher"])
+def test_a_flag_with_nothing_behind_it_is_refused(capsys, flag):
+    assert main(["distill", f"--{flag}="]) == 2
+    assert f"--{flag}" in one_line(capsys)
 
 
 def test_a_defect_is_not_hidden(monkeypatch):

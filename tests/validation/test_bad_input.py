@@ -238,3 +238,93 @@ def test_things_that_are_no_transfer_and_double_names(pair):
     twice = [transfers.Hint(), transfers.Hint()]
     with pytest.raises(InputError, match="a different name"):
         Distiller(*pair, twice)
+
+
+def test_a_rate_that_no_machine_could_hold():
+    with pytest.raises(InputError, match="at most 100") as caught:
+        Paraphraser(rate=1e9)
+    assert caught.value.argument == "rate"
+
+
+def stream(*parts):
+    return tf.data.Dataset.from_tensor_slices(parts).batch(8)
+
+
+# What a call of `fit` gets, and the argument that its error names.
+ODD_INPUT = {
+    "labels of text": (lambda x, y: ((x, y.astype(str)), {}), "y"),
+    "labels of text in a stream": (
+        lambda x, y: ((stream(x, y.astype(str)),), {}),
+        "y",
+    ),
+    "objects for labels": (lambda x, y: ((x, y.astype(object)), {}), "y"),
+    "objects for images": (lambda x, y: ((x.astype(object), y), {}), "x"),
+    "complex images": (lambda x, y: ((x.astype("complex64"), y), {}), "x"),
+    "labels with fractions": (lambda x, y: ((x, y + 0.5), {}), "y"),
+    "labels with fractions in a stream": (
+        lambda x, y: ((stream(x, y + 0.5),), {}),
+        "y",
+    ),
+    "labels of NaN": (lambda x, y: ((x, y * np.nan), {}), "y"),
+    "labels of NaN in a stream": (
+        lambda x, y: ((stream(x, y * np.nan),), {}),
+        "y",
+    ),
+    "four parts": (lambda x, y: ((stream(x, y, y, y),), {}), "x"),
+    "negative weights": (
+        lambda x, y: ((x, y), {"sample_weight": -np.ones(len(x))}),
+        "sample_weight",
+    ),
+    "weights of NaN": (
+        lambda x, y: ((stream(x, y, y * np.nan),), {}),
+        "sample_weight",
+    ),
+    "a negative class weight": (
+        lambda x, y: ((x, y), {"class_weight": dict.fromkeys(range(4), -1.0)}),
+        "sample_weight",
+    ),
+    "large images for validation": (
+        lambda x, y: ((x, y), {"validation_data": (x.repeat(2, 1), y)}),
+        "x",
+    ),
+    "unknown classes in validation": (
+        lambda x, y: ((x, y), {"validation_data": (x, y + 9)}),
+        "y",
+    ),
+    "validation without batches": (
+        lambda x, y: ((x, y), {"validation_data": stream(x, y).take(0)}),
+        "x",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ODD_INPUT)
+def test_odd_input_is_refused_before_the_first_step(model, batch, case):
+    make, argument = ODD_INPUT[case]
+    arguments, settings = make(*batch)
+    with pytest.raises(InputError) as caught:
+        model.fit(*arguments, **settings, verbose=0)
+    # `untouched` sees whether a step was made.
+    assert caught.value.argument == argument
+
+
+def test_whole_labels_may_be_floats(pair, paraphraser, batch):
+    model = compiled(FactorTransfer(*pair, paraphraser))
+    images, labels = batch
+    labels = labels.astype("float32")
+    model.fit(images, labels, verbose=0)
+    model.fit(stream(images, labels), verbose=0)
+
+
+def test_a_frozen_student(pair, paraphraser, batch):
+    pair[1].trainable = False
+    model = compiled(FactorTransfer(*pair, paraphraser))
+    with pytest.raises(InputError, match="student.trainable = True"):
+        model.fit(*batch, verbose=0)
+
+
+def test_a_student_of_two_inputs(pair):
+    images = [keras.Input((8, 8, 3)) for _ in range(2)]
+    both = layers.Conv2D(4, 3)(layers.Add()(images))
+    with pytest.raises(InputError, match="a model of 2 inputs"):
+        Distiller(pair[0], keras.Model(images, both), [])
