@@ -89,7 +89,7 @@ def not_finite(argument: str) -> InputError:
         argument,
         "a value that is NaN or infinite",
         "finite values",
-        "Nothing was updated. Look for broken images, or for a division "
+        "This batch updated nothing. Look for broken images, or for a division "
         "by a standard deviation of 0.",
     )
 
