@@ -47,7 +47,7 @@ help:
 	@echo "make lint       check style and formatting"
 	@echo "make format     rewrite the code in the house style"
 	@echo "make typecheck  check the type hints"
-	@echo "make wheel      build dist/*.whl"
+	@echo "make wheel      build the wheel and the sources into dist/, check both"
 	@echo "make install-torch  PyTorch, for benchmarks/peers alone"
 	@echo "make install-mediapipe  MediaPipe, for tests/runtimes alone"
 	@echo "make install-aarch64  an emulated phone processor, likewise"
@@ -151,7 +151,8 @@ typecheck: $(STAMP)
 	    $$(git ls-files 'benchmarks/*.py' 'examples/*.py' 'tools/*.py')
 
 wheel: $(STAMP)
-	$(BIN)/python -m build --wheel
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
 
 clean:
 	rm -rf $(VENV) $(JAX_VENV) $(TORCH_VENV) $(MEDIAPIPE_VENV) $(AARCH64_VENV)

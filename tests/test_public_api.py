@@ -39,6 +39,11 @@ MODULES = {
 }
 
 
+def test_the_citation_is_of_this_version(root):
+    lines = (root / "CITATION.cff").read_text().splitlines()
+    assert f"version: {keras_ft.__version__}" in lines
+
+
 def test_the_index_is_the_promise():
     assert public_names.index("keras_ft") == PROMISED
 
