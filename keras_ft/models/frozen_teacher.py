@@ -19,6 +19,7 @@ from keras_ft.validation import in_graph
 from keras_ft.validation import strategies
 from keras_ft.validation.data import check_data
 from keras_ft.validation.models import check_finite
+from keras_ft.validation.models import check_optimizer
 from keras_ft.validation.models import check_trainable
 
 WEIGHTS_FILE = "teacher.weights.h5"
@@ -288,6 +289,7 @@ class FrozenTeacherModel(keras.Model):
         now = {id(v): v.path for v in self.trainable_variables}
         before = self._traced() if self.train_function is not None else now
         check_trainable(before, now)
+        check_optimizer(self.optimizer, self.trainable_variables)
         self._traced = lambda: now
 
     def save_assets(self, directory: str) -> None:

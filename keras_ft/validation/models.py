@@ -97,6 +97,22 @@ def check_trainable(before: dict[int, str], now: dict[int, str]) -> None:
         )
 
 
+def check_optimizer(optimizer: Any, variables: list[Any]) -> None:
+    """Refuse an optimizer that has trained other weights than these."""
+    # Mixed precision wraps it. Keras has no public way to ask.
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    known = {id(v) for v in getattr(optimizer, "_trainable_variables", ())}
+    others = [v.path for v in variables if id(v) not in known]
+    if known and others:
+        raise InputError(
+            "optimizer",
+            f"one that has trained another model or phase; it does not know "
+            f"{others[0]}",
+            "an optimizer of its own for every model and phase",
+            "Make a new one: model.compile(keras.optimizers.SGD(0.1), ...).",
+        )
+
+
 def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
     """Return the shape of a model's one input, batch first, or None."""
     inputs = getattr(model, "inputs", None)

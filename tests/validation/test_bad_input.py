@@ -270,6 +270,18 @@ ODD_INPUT = {
         lambda x, y: ((stream(x, y * np.nan),), {}),
         "y",
     ),
+    "batches that are dictionaries": (
+        lambda x, y: (
+            (
+                stream(x, y).map(
+                    lambda image, label: {"image": image, "label": label}
+                ),
+            ),
+            {},
+        ),
+        "x",
+    ),
+    "images in a dictionary": (lambda x, y: (({"image": x}, y), {}), "x"),
     "four parts": (lambda x, y: ((stream(x, y, y, y),), {}), "x"),
     "negative weights": (
         lambda x, y: ((x, y), {"sample_weight": -np.ones(len(x))}),
@@ -328,3 +340,15 @@ def test_a_student_of_two_inputs(pair):
     both = layers.Conv2D(4, 3)(layers.Add()(images))
     with pytest.raises(InputError, match="a model of 2 inputs"):
         Distiller(pair[0], keras.Model(images, both), [])
+
+
+def test_an_optimizer_of_another_phase(pair, paraphraser, batch):
+    optimizer = keras.optimizers.Adam()
+    phase1 = ParaphraserTrainer(pair[0], Paraphraser())
+    phase1.compile(optimizer)
+    phase1.fit(batch[0], verbose=0)
+    model = FactorTransfer(*pair, paraphraser)
+    model.compile(optimizer, SPARSE)
+    with pytest.raises(InputError, match="has trained another") as caught:
+        model.fit(*batch, verbose=0)
+    assert caught.value.argument == "optimizer"
