@@ -82,23 +82,6 @@ def changed_values(content, random):
     return content
 
 
-def every_change(content, odd=(None, -1, 10**30, "a$b$", [], {})):
-    """Yield JSON values with one key removed, or with an odd value there."""
-    for owner, key in list(_places(content)):
-        kept = owner[key]
-        for value in odd:
-            owner[key] = value
-            yield f"{key!r} is {value!r:.40}", content
-        owner[key] = kept
-        if isinstance(owner, dict):
-            # The order of keys stays.
-            items = list(owner.items())
-            del owner[key]
-            yield f"{key!r} is missing", content
-            owner.clear()
-            owner.update(items)
-
-
 def _places(content):
     """Yield every key of every object, and a few of each list."""
     if isinstance(content, dict):

@@ -2,16 +2,11 @@
 
 import json
 import runpy
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-from keras_ft import InputError
-from keras_ft import artifacts
-from keras_ft import report
 
 SCRIPT = Path(__file__).with_name("mutated_files.py")
 SAMPLE = 50
@@ -30,44 +25,6 @@ def test_a_sample_of_changed_files_is_answered(finished_run, tmp_path):
         assert not script["complaint"](code, said), (number, kind, said)
         refused[kind] += code == 2
     assert min(refused.values()) > SAMPLE / len(refused) / 3, refused
-
-
-def _refused(folder, name, write):
-    """Write a report for every change of a file; return how many said no."""
-    script = runpy.run_path(str(SCRIPT))
-    manifest = folder / artifacts.MANIFEST
-    before, path = manifest.read_bytes(), folder / name
-    whole = json.loads(path.read_text())
-    sealed = whole.pop("sha256_of_this_file", None) is not None
-    refused = 0
-    for what, content in script["every_change"](whole):
-        manifest.write_bytes(before)
-        artifacts.write_json(path, content, sealed=sealed)
-        if not sealed:
-            artifacts.record(folder, [name])
-        try:
-            write(folder)
-        except InputError:
-            refused += 1
-        except Exception as error:
-            pytest.fail(f"{what}: {type(error).__name__}: {error}")
-    return refused
-
-
-@pytest.mark.long
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["run.json", "metrics.json"])
-def test_no_key_of_a_run_ends_in_a_trace(name, finished_run, tmp_path):
-    run = shutil.copytree(finished_run, tmp_path / "run")
-    assert _refused(run, name, report.write) > 100
-
-
-@pytest.mark.long
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["run.json", "comparison.json"])
-def test_no_key_of_a_comparison_ends_in_a_trace(name, finished, tmp_path):
-    folder = shutil.copytree(finished.run_dir, tmp_path / "run")
-    assert _refused(folder, name, report.write_comparison) > 100
 
 
 @pytest.mark.long
