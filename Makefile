@@ -148,7 +148,7 @@ typecheck: $(STAMP)
 	    --ignore-missing-imports --follow-imports=silent \
 	    $(addprefix --disable-error-code=,arg-type assignment call-overload \
 	        operator type-var union-attr var-annotated) \
-	    $$(git ls-files 'benchmarks/*.py' 'examples/*.py' 'tools/*.py')
+	    $(wildcard $(addsuffix /*.py,benchmarks benchmarks/* examples tools))
 
 wheel: $(STAMP)
 	$(BIN)/python -m build
