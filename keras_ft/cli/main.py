@@ -174,7 +174,9 @@ def _run(command: ModuleType, name: str, words: list[str]) -> int:
             f"Write --flag=value; {PROGRAM} {name} --help lists the flags.",
         )
     for flag in sorted(values):
-        if values[flag].present and values[flag].value == "":
+        # A flag like --bundle may stand alone.
+        alone = values[flag].boolean
+        if values[flag].present and values[flag].value == "" and not alone:
             raise InputError(
                 f"--{flag}",
                 "nothing",

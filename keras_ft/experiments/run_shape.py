@@ -196,6 +196,8 @@ PHASES = {
     "features?": _phase({"bytes": _COUNT}, [NAME]),
     "search?": _phase({}),
     "benchmark?": _phase(BENCHMARK),
+    # It goes on to be trained, and is measured then.
+    "teacher_head?": _phase(dict),
     str: _phase((_MEASURED, _EXPORTED)),
 }
 # Of `metrics.json`.
