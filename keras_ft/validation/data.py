@@ -40,7 +40,7 @@ def check_data(model: keras.Model, x: Any, y: Any = None) -> None:
             "Check the split's name and whether drop_remainder removed the "
             "only batch.",
         )
-    _check_parts(model, x, y)
+    _check_parts(x, y)
     images, labels = element_shapes(x, y)
     if images is not None:
         _check_images(model, images)
@@ -126,20 +126,9 @@ def _parts(x: Any, y: Any) -> tuple[Any, ...]:
     return batch if isinstance(batch, tuple) else (batch,)
 
 
-def _check_parts(model: keras.Model, x: Any, y: Any) -> None:
+def _check_parts(x: Any, y: Any) -> None:
     """Refuse batches of more than three parts and parts without numbers."""
     parts = _parts(x, y)
-    named = {tensor.name for tensor in getattr(model, "inputs", None) or ()}
-    # Keras takes images under the name of the input.
-    if named and isinstance(parts[0], dict) and not named <= parts[0].keys():
-        names = ", ".join(map(repr, parts[0]))
-        raise InputError(
-            "x",
-            f"batches that are a dictionary of {names}",
-            "(images, labels) or (images, labels, sample_weight)",
-            "Take its parts: dataset.map(lambda batch: (batch['image'], "
-            "batch['label'])), or tfds.load(..., as_supervised=True).",
-        )
     if len(parts) > _MOST_PARTS:
         raise InputError(
             "x",

@@ -270,18 +270,6 @@ ODD_INPUT = {
         lambda x, y: ((stream(x, y * np.nan),), {}),
         "y",
     ),
-    "batches that are dictionaries": (
-        lambda x, y: (
-            (
-                stream(x, y).map(
-                    lambda image, label: {"image": image, "label": label}
-                ),
-            ),
-            {},
-        ),
-        "x",
-    ),
-    "images in a dictionary": (lambda x, y: (({"image": x}, y), {}), "x"),
     "four parts": (lambda x, y: ((stream(x, y, y, y),), {}), "x"),
     "negative weights": (
         lambda x, y: ((x, y), {"sample_weight": -np.ones(len(x))}),
