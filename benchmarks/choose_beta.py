@@ -119,6 +119,7 @@ def measure(seed, folder):
         rows.append(
             {
                 "seed": seed,
+                "processor": kept_runs.environment()["processor"],
                 "beta": beta,
                 "name": f"{beta:g}" if beta in BETAS.value else "auto",
                 "validation": trial.score,
@@ -156,11 +157,17 @@ def write(rows, seeds):
         cells = [compared.spread(ours, k) for k in ("validation", "accuracy")]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     best = max(means.values())
+    seeds_of = {}
+    for row in rows:
+        seeds_of.setdefault(row["processor"], set()).add(str(row["seed"]))
+    where = "; ".join(
+        f"{', '.join(sorted(seeds_of[p]))} on {p}" for p in seeds_of
+    )
     text = (
         f"# beta: {TASK.value}, {EPOCHS[TASK.value]} epochs\n\n{seeds} of "
         f"{SEEDS.value} seeds from {FIRST_SEED.value} on, means and standard "
         "deviations in percent, of the student after its best epoch on the "
-        "validation images.\n\n" + "\n".join(lines) + "\n\n"
+        f"validation images. Seeds {where}.\n\n" + "\n".join(lines) + "\n\n"
         f"`--beta=auto` is {100 * (best - means['auto']):.2f} points below the "
         "best of all on the test images.\n"
     )
