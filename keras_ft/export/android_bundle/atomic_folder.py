@@ -29,7 +29,6 @@ def check_replaceable(folder: Path, mark: str) -> None:
         return
     if not folder.is_dir():
         raise InputError("folder", folder, "a folder", _FIX)
-    reading.check_folder(folder)
     present = {
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
@@ -46,6 +45,7 @@ def check_replaceable(folder: Path, mark: str) -> None:
             "a new or empty folder, or one that was written by this function",
             _FIX,
         )
+    reading.check_folder(folder)
     for name, digest in recorded.items():
         if name in present and artifacts.sha256(folder / name) != digest:
             raise InputError(
