@@ -185,14 +185,12 @@ def _run(command: ModuleType, name: str, words: list[str]) -> int:
             )
     if "dataset" in values and values["dataset"].value is not None:
         check_name(values["dataset"].value)
-    if values["file_limits"].present:
-        # Processes that the command starts take it over.
-        os.environ[FACTOR] = str(values["file_limits"].value)
     require_tensorflow(
         f"{PROGRAM} {name}",
         "Train from Python instead, as examples/jax_quickstart.py does.",
     )
-    command.run(values, [PROGRAM, name, *words])
+    with _limits_raised(values["file_limits"]):
+        command.run(values, [PROGRAM, name, *words])
     return 0
 
 
@@ -206,6 +204,21 @@ def _define_file_limits(values: flags.FlagValues) -> None:
         lower_bound=1.0,
         flag_values=values,
     )
+
+
+@contextlib.contextmanager
+def _limits_raised(flag: flags.Flag) -> Iterator[None]:
+    """Raise the limits, in processes that the command starts as well."""
+    before = os.environ.get(FACTOR)
+    if flag.present:
+        os.environ[FACTOR] = str(flag.value)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(FACTOR, None)
+        else:
+            os.environ[FACTOR] = before
 
 
 def _unknown_flag(

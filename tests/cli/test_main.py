@@ -10,6 +10,7 @@ from absl import flags
 from keras_ft.cli import flags as shared_flags
 from keras_ft.cli.main import COMMANDS
 from keras_ft.cli.main import main
+from keras_ft.reading import FACTOR
 
 
 def one_line(capsys):
@@ -131,6 +132,17 @@ def test_output_that_nobody_reads_ends_quietly():
 def test_a_flag_with_nothing_behind_it_is_refused(capsys, flag):
     assert main(["distill", f"--{flag}="]) == 2
     assert f"--{flag}" in one_line(capsys)
+
+
+def test_limits_are_raised_for_one_command(monkeypatch):
+    from keras_ft.cli import taps
+
+    seen = []
+    monkeypatch.delenv(FACTOR, raising=False)
+    monkeypatch.setattr(taps, "run", lambda *_: seen.append(os.getenv(FACTOR)))
+    assert main(["taps", "--file_limits=10"]) == 0
+    assert main(["taps"]) == 0
+    assert seen == ["10.0", None]
 
 
 def test_a_defect_is_not_hidden(monkeypatch):
