@@ -136,10 +136,8 @@ def fit(
         history = loop.run(x, loop.resume(checkpoint), epochs, kept, shown)
         # Nobody leaves while the chief still writes.
         cluster.text_from_chief(strategy, "")
-    # Of no epoch there is none.
-    trained = "loss" in history.history
-    if isinstance(model, FrozenTeacherModel) and trained:
-        model.mark_trained()
+    if isinstance(model, FrozenTeacherModel):
+        model.mark_if_trained(history)
     return history
 
 

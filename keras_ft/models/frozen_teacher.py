@@ -147,6 +147,15 @@ class FrozenTeacherModel(keras.Model):
     def mark_trained(self) -> None:
         """Record that a training has been completed, where that matters."""
 
+    def mark_if_trained(self, history: keras.callbacks.History) -> None:
+        """Call `mark_trained` after at least one batch.
+
+        Keras counts a step that finds no batch as an iteration of the
+        optimizer, so it is the history that tells.
+        """
+        if "loss" in history.history:
+            self.mark_trained()
+
     def fit(
         self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
@@ -167,10 +176,7 @@ class FrozenTeacherModel(keras.Model):
             x = in_graph.guard_stream(x, self._guarded)
         with self._explained_errors():
             history = super().fit(x, y, *args, **kwargs)
-        # Of no epoch or no batch there is none; Keras counts a step that finds
-        # no batch as an iteration of the optimizer.
-        if "loss" in history.history:
-            self.mark_trained()
+        self.mark_if_trained(history)
         return history
 
     def evaluate(
