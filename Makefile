@@ -148,7 +148,8 @@ typecheck: $(STAMP)
 	    --ignore-missing-imports --follow-imports=silent \
 	    $(addprefix --disable-error-code=,arg-type assignment call-overload \
 	        operator type-var union-attr var-annotated) \
-	    $(wildcard $(addsuffix /*.py,benchmarks benchmarks/* examples examples/* tools))
+	    $(wildcard $(addsuffix /*.py,benchmarks benchmarks/* \
+	        examples examples/* tools))
 
 wheel: $(STAMP)
 	$(BIN)/python -m build

@@ -62,6 +62,8 @@ def _is_inside(value: Any) -> bool:
 
 
 NUMBER = Kind("a number", _is_number)
+# Numbers up to there are whole in every reader of JSON.
+COUNT = Kind("a count", lambda x: type(x) is int and 0 <= x < 2**53)
 NAME = Kind("a path inside the folder", _is_inside)
 _KINDS = {
     int: Kind(

@@ -179,7 +179,7 @@ def packed(file):
 
 
 def filled(file):
-    """One that is all fill value."""
+    """Declare an array of which nothing but the fill value is stored."""
     file.create_dataset("w", (2**31,), "f8", fillvalue=3, chunks=True)
 
 

@@ -1,9 +1,10 @@
-"""What `run.json` must hold for its readers: keys, types and ranges."""
+"""Describe what `run.json` must hold for its readers: keys, types, ranges."""
 
 import datetime
 import re
 from typing import Any
 
+from keras_ft.reading import COUNT
 from keras_ft.reading import NAME
 from keras_ft.reading import NUMBER
 from keras_ft.reading import Kind
@@ -29,14 +30,13 @@ def _is_table(value: Any) -> bool:
     return all(
         isinstance(row, list)
         and len(row) == len(value)
-        and all(type(n) is int and 0 <= n < 2**53 for n in row)
+        and all(map(COUNT.holds, row))
         for row in value
     )
 
 
 _TIME = Kind("a time with its zone", _is_time)
 _TABLE = Kind("a square table of counts", _is_table)
-_COUNT = Kind("a count", lambda x: type(x) is int and 0 <= x < 2**53)
 SHARE = Kind(
     "a number from 0 to 1",
     lambda x: type(x) in (int, float) and 0 <= x <= 1,
@@ -51,21 +51,21 @@ _METHODS = Kind(
     "a list of methods' names",
     lambda x: isinstance(x, list) and len(x) > 0 and all(map(_is_method, x)),
 )
-_OPTIONAL_COUNT = (_COUNT, None)
+_OPTIONAL_COUNT = (COUNT, None)
 
 # What is known of a network that was measured on the test images.
 _MEASURED = {
     "accuracy": SHARE,
-    "examples": _COUNT,
+    "examples": COUNT,
     "confusion": _TABLE,
-    "parameters": _COUNT,
+    "parameters": COUNT,
     "seconds?": float,
-    "epochs?": _COUNT,
+    "epochs?": COUNT,
     "beta?": float,
     "validation_last?": NUMBER,
     "validation_best?": NUMBER,
-    "best_epoch?": _COUNT,
-    "memory_bytes?": _COUNT,
+    "best_epoch?": COUNT,
+    "memory_bytes?": COUNT,
     "memory_of?": str,
     "initial_weights?": str,
     "first_batch?": str,
@@ -73,16 +73,16 @@ _MEASURED = {
 }
 _PARAPHRASER = {
     "seconds": float,
-    "epochs": _COUNT,
+    "epochs": COUNT,
     "variance_kept?": NUMBER,
     str: Any,
 }
 # Of a `.tflite` file.
 _EXPORTED = {
-    "bytes": _COUNT,
+    "bytes": COUNT,
     "agreement": SHARE,
     "accuracy": SHARE,
-    "samples": _COUNT,
+    "samples": COUNT,
     "quantization?": str,
     "requested?": str,
     "refusal?": OPTIONAL_TEXT,
@@ -92,22 +92,22 @@ _EXPORTED = {
     str: Any,
 }
 _LATENCY = {
-    "threads": _COUNT,
+    "threads": COUNT,
     "median_ms": float,
     "p90_ms": float,
     str: Any,
 }
 BENCHMARK = {
     "machine": str,
-    "runs": _COUNT,
-    "threads": [_COUNT],
+    "runs": COUNT,
+    "threads": [COUNT],
     "dataset": OPTIONAL_TEXT,
-    "test_examples": _COUNT,
+    "test_examples": COUNT,
     "keras_accuracy": (SHARE, None),
     "files": [
         {
             "file": str,
-            "bytes": _COUNT,
+            "bytes": COUNT,
             "gzip_bytes": _OPTIONAL_COUNT,
             "latency": [_LATENCY],
             "accuracy": (SHARE, None),
@@ -146,17 +146,17 @@ _PIXELS = {
 }
 NOTED_DATASET = {
     "name": str,
-    "classes": _COUNT,
-    "input_shape": [_COUNT],
-    "sizes": {"train": _COUNT, "validation": _COUNT, "test": _COUNT},
+    "classes": COUNT,
+    "input_shape": [COUNT],
+    "sizes": {"train": COUNT, "validation": COUNT, "test": COUNT},
     "notes": [str],
     "normalization": {"mean": [_MEAN], "std": [_SPREAD]},
     "augment?": (str, bool, None),
-    "labelled_examples?": _COUNT,
+    "labelled_examples?": COUNT,
 }
 # Of every `run.json`, whatever its phases are.
 RUN = {
-    "format?": _COUNT,
+    "format?": COUNT,
     # A worker that was stopped early has none.
     "configuration?": dict,
     "notes": {
@@ -169,13 +169,13 @@ RUN = {
             "task_norm": float,
             "term_norm": float,
             "term": str,
-            "weights": _COUNT,
+            "weights": COUNT,
         },
         "teacher_pass?": str,
         "teacher_pass_seconds?": float,
         "idle_seconds?": float,
         "test_images?": str,
-        "trainings_done?": _COUNT,
+        "trainings_done?": COUNT,
         "int8_refused?": str,
         str: Any,
     },
@@ -193,7 +193,7 @@ RUN = {
 # Of the runs below.
 PHASES = {
     "paraphrase?": _phase(_PARAPHRASER),
-    "features?": _phase({"bytes": _COUNT}, [NAME]),
+    "features?": _phase({"bytes": COUNT}, [NAME]),
     "search?": _phase({}),
     "benchmark?": _phase(BENCHMARK),
     # It goes on to be trained, and is measured then.
@@ -203,18 +203,18 @@ PHASES = {
 # Of `metrics.json`.
 RUN_METRICS = {
     "teacher_accuracy": SHARE,
-    "teacher_parameters": _COUNT,
-    "test_examples": _COUNT,
+    "teacher_parameters": COUNT,
+    "test_examples": COUNT,
     "seconds": float,
     "methods?": _METHODS,
-    "student_parameters?": _COUNT,
+    "student_parameters?": COUNT,
     "variance_kept?": NUMBER,
     "export_refused?": {str: str},
     str: (float, None),
 }
 _SCHEDULE = {
-    "epochs": _COUNT,
-    "batch_size": _COUNT,
+    "epochs": COUNT,
+    "batch_size": COUNT,
     "learning_rate": float,
     str: Any,
 }
@@ -227,12 +227,12 @@ _TRAINED = {
         "distill": _SCHEDULE,
         "rate": float,
         "beta": float,
-        "p": _COUNT,
+        "p": COUNT,
         "form": str,
         str: Any,
     },
     "dataset": str,
-    "seed": _COUNT,
+    "seed": COUNT,
     "train_examples": _OPTIONAL_COUNT,
     "validation_fraction": SHARE,
     "student": str,
@@ -243,7 +243,7 @@ _TRAINED = {
     "labelled_examples?": _OPTIONAL_COUNT,
     "unlabelled?": OPTIONAL_TEXT,
     "labelled_share?": (SHARE, None),
-    "image_size?": (_COUNT, [_COUNT], None),
+    "image_size?": (COUNT, [COUNT], None),
     "class_weights?": OPTIONAL_TEXT,
     "skip_unreadable?": bool,
     "teacher_layer": OPTIONAL_TEXT,
@@ -267,7 +267,7 @@ CONFIGURATIONS = {
         **_TRAINED,
         "teacher_network": OPTIONAL_TEXT,
         "method?": str,
-        "training_seed?": _COUNT,
+        "training_seed?": COUNT,
     },
     "tune": {
         **_TRAINED,

@@ -42,30 +42,29 @@ _MOST_BYTES = 2**31
 _NAME = re.compile(
     rf"({'|'.join(SPLITS)})-view\d{{4,9}}-block\d{{6,9}}\{ENDING}"
 )
-_COUNT = reading.Kind("a count", lambda x: type(x) is int and 0 <= x < 2**40)
 _BYTES = reading.Kind(
     f"at most {_MOST_BYTES:,} bytes",
     lambda x: type(x) is int and 0 < x <= _MOST_BYTES,
 )
-_OF_ANY_VERSION = {"key": {"format version": _COUNT, str: Any}, str: Any}
-_SIZES = dict.fromkeys(SPLITS, _COUNT)
+_OF_ANY_VERSION = {"key": {"format version": reading.COUNT, str: Any}, str: Any}
+_SIZES = dict.fromkeys(SPLITS, reading.COUNT)
 _SHAPE = {
     "key": {
-        "format version": _COUNT,
+        "format version": reading.COUNT,
         "dtype": reading.Kind("a dtype", lambda x: x in DTYPES),
-        "views": (_COUNT, None),
+        "views": (reading.COUNT, None),
         "logits": bool,
-        "taps": [_COUNT],
-        "batch size": _COUNT,
-        "steps per epoch": (_COUNT, None),
-        "rows": [_COUNT],
-        "image size": [_COUNT],
+        "taps": [reading.COUNT],
+        "batch size": reading.COUNT,
+        "steps per epoch": (reading.COUNT, None),
+        "rows": [reading.COUNT],
+        "image size": [reading.COUNT],
         "normalization": [[float]],
         str: str,
     },
     "format": {
         "names": [str],
-        "shapes": [[_COUNT]],
+        "shapes": [[reading.COUNT]],
         "logits": bool,
         "dtype": reading.Kind("a dtype", lambda x: x in DTYPES),
     },
@@ -74,12 +73,12 @@ _SHAPE = {
     "accelerated": bool,
     "teacher": {
         "name": str,
-        "input shape": [(_COUNT, None)],
-        "output shapes": [[(_COUNT, None)]],
+        "input shape": [(reading.COUNT, None)],
+        "output shapes": [[(reading.COUNT, None)]],
     },
     "blocks": {
         str: {
-            "rows": _COUNT,
+            "rows": reading.COUNT,
             "bytes": _BYTES,
             "errors": [[reading.NUMBER]],
             "sha256": str,

@@ -42,9 +42,9 @@ from keras_ft.methods import Method
 TEACHER_PASSES = ("auto", "cache", "live")
 PARAPHRASER, STUDENT = "paraphraser", "student"
 QUANTIZATION = "int8"
+COMMAND = "compare"
 # Not the phase of `keras-ft export`, which may make the file anew on other
 # images.
-COMMAND = "compare"
 EXPORT, REFUSED = "compared_int8", "int8_refused"
 # The whole test split of the embedded data, and minutes less of a larger one.
 EXPORT_IMAGES = 2000
