@@ -38,3 +38,19 @@ def test_another_sessions_cells_and_deselected_tests_count(
     assert not plugin._differences({PROVED: "yes"}, plugin._expected(config))
     (wrong,) = plugin._differences({PROVED: "no"}, plugin._expected(config))
     assert wrong == "Adam / JAX: written yes, shown no"
+
+
+def test_a_column_is_not_expected_where_its_session_is_deselected(
+    config, monkeypatch
+):
+    elsewhere = ("Adam", "TensorFlow")
+    monkeypatch.setattr(
+        plugin, "_read", lambda: dict.fromkeys((PROVED, elsewhere), "yes")
+    )
+    marks = {"column": [pytest.mark.column("JAX").mark]}
+    session = SimpleNamespace(
+        config=config, iter_markers=lambda name: marks.get(name, [])
+    )
+    assert plugin._expected(config) == {PROVED, elsewhere}
+    plugin.pytest_deselected([session])
+    assert plugin._expected(config) == {elsewhere}

@@ -60,7 +60,7 @@ def run_session(run, python, backend, tmp_path, config, flags, *words):
             (CONTRACT,),
             QUICK,
             id="table",
-            marks=pytest.mark.long,
+            marks=(pytest.mark.long, pytest.mark.column("JAX")),
         ),
         pytest.param(SHORT, (WITHOUT,), QUICK, id="refusals"),
         pytest.param(

@@ -5,7 +5,9 @@ cell exists only if every such test of the session passed. At the end of a
 session the committed table is compared with the cells that were seen, and a
 difference fails the session; `--write-table` writes the table instead.
 `--cells=FILE` dumps as JSON the cells and those of deselected tests, for a
-session in another environment whose cells are added by `add_cells`.
+session in another environment whose cells are added by `add_cells`. The test
+that runs such a session carries `@pytest.mark.column(where)`: where it is
+deselected, no cell of that column is expected.
 """
 
 import json
@@ -90,7 +92,7 @@ Every cell is written by a test that passed: "yes" for what works, "refused"
 for what ends in a `keras_ft.InputError` before the first step (for NaN images:
 before the update), a bound where numbers differ from one device by more than
 rounding. "–" means that no test shows anything. `make table` writes this file
-anew; `make test` fails when it is not true.
+anew; `make test` and `make test-long` fail when a cell is not true.
 
 TensorFlow and JAX are one device; JAX runs where TensorFlow is not installed.
 "Per replica": statistics or clipping see one replica's share of a batch.
@@ -116,6 +118,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "cell(row, says='yes', where=None): proves a cell of the table "
         "docs/what_works_where.md",
     )
+    config.addinivalue_line(
+        "markers", "column(where): runs the session that proves a column of it"
+    )
     config.stash[_CELLS] = {}
     config.stash[_BROKEN] = set()
     config.stash[_LEFT_OUT] = set()
@@ -131,8 +136,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
     for item in items:
+        left_out = item.config.stash[_LEFT_OUT]
         for row, _, where in map(_cell, item.iter_markers("cell")):
-            item.config.stash[_LEFT_OUT].add((row, where))
+            left_out.add((row, where))
+        for mark in item.iter_markers("column"):
+            (where,) = mark.args
+            left_out.update((row, where) for row in ROWS)
 
 
 @pytest.hookimpl(hookwrapper=True)
